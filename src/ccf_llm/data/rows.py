@@ -1,0 +1,75 @@
+"""Encoded interactions: integer codes in NumPy arrays, with the history of each row."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N interactions as codes, in the order of the data set. Code 0 is padding, or a user or item not in the vocabulary.
+
+    Histories are slices of one flat array: the history of row r is `likes[start[r]:end[r]]`, the items liked strictly
+    before that row, oldest first. Rows of one user share their `start`, so their histories are prefixes of each other;
+    that is what lets many targets share one pass of the language model.
+    """
+
+    users: Codes
+    """(N,) user codes."""
+    items: Codes
+    """(N,) candidate item codes."""
+    labels: NDArray[np.int8]
+    """(N,) 1 liked, 0 not; -1 unknown (rows that only ask for a score)."""
+    timestamps: NDArray[np.int64]
+    """(N,) seconds."""
+    likes: Codes
+    """(L,) liked item codes, shared by all rows."""
+    start: NDArray[np.int64]
+    """(N,) where the history of each row starts in `likes`."""
+    end: NDArray[np.int64]
+    """(N,) where it ends (exclusive)."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, index: NDArray[np.generic] | slice) -> Self:
+        """The rows at `index` (integers, a boolean mask or a slice), with their histories."""
+        return replace(
+            self,
+            users=self.users[index],
+            items=self.items[index],
+            labels=self.labels[index],
+            timestamps=self.timestamps[index],
+            start=self.start[index],
+            end=self.end[index],
+        )
+
+    def history(self, row: int) -> Codes:
+        """(h,) item codes liked before row `row`, oldest first."""
+        return self.likes[self.start[row] : self.end[row]]
+
+    def padded_histories(self, length: int) -> Codes:
+        """(N, length) the last `length` liked items of each row, oldest first, padded with 0 on the left."""
+        position = self.end[:, None] - length + np.arange(length)[None, :]
+        inside = position >= self.start[:, None]
+        if len(self.likes) == 0:
+            return np.zeros((len(self), length), dtype=np.int64)
+        return np.where(inside, self.likes[np.where(inside, position, 0)], 0)
+
+    @classmethod
+    def for_candidates(cls, history: Codes, candidates: Codes, *, user: int = 0) -> Self:
+        """Rows that ask for a score of each candidate for one user, known by code, by history, or both."""
+        n = len(candidates)
+        return cls(
+            users=np.full(n, user, dtype=np.int64),
+            items=np.asarray(candidates, dtype=np.int64),
+            labels=np.full(n, -1, dtype=np.int8),
+            timestamps=np.zeros(n, dtype=np.int64),
+            likes=np.asarray(history, dtype=np.int64),
+            start=np.zeros(n, dtype=np.int64),
+            end=np.full(n, len(history), dtype=np.int64),
+        )
