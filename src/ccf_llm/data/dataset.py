@@ -1,0 +1,255 @@
+"""The data set: interactions and items with text, validated, with their codes and histories."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ccf_llm.data.history import given_histories, rolling_histories
+from ccf_llm.data.manifest import PARTS, SplitManifest, given_split
+from ccf_llm.data.parquet import read_parquet, write_parquet
+from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.validate import check_interactions, check_items, check_users
+from ccf_llm.data.vocabulary import Vocabulary
+from ccf_llm.errors import CCFError
+from ccf_llm.files import atomic_folder, read_json, write_json
+
+Part = Literal["train", "valid", "test", "all"]
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Who met what, when, and whether they liked it; and what the items are called.
+
+    Make one with `from_frames` or `load`, which check everything.
+    """
+
+    name: str
+    """What people call it."""
+    interactions: pl.DataFrame
+    """user_id (str), item_id (str), label (i8), timestamp (i64, seconds); if the source has them, rating (f32),
+    split (str: train, valid, test or null) and history (list[str])."""
+    items: pl.DataFrame
+    """item_id (str), title (str), then further text columns such as year and genres; every item, also those that
+    nobody has met."""
+    users: pl.DataFrame | None = None
+    """user_id (str), then text columns."""
+    split: SplitManifest | None = None
+    """How `interactions` was split; present exactly if it has the column `split`."""
+    like_threshold: float = 4.0
+    """Where only ratings were given, a rating of at least this is a like."""
+    duplicates_dropped: int = 0
+    """Fully identical interactions that the source held and that were dropped."""
+
+    @classmethod
+    def from_frames(
+        cls,
+        interactions: pl.DataFrame,
+        items: pl.DataFrame,
+        *,
+        users: pl.DataFrame | None = None,
+        name: str = "data",
+        like_threshold: float = 4.0,
+        rating_range: tuple[float, float] | None = None,
+    ) -> "Dataset":
+        """Check the frames and make a data set of them.
+
+        `interactions` needs user_id, item_id, timestamp and label (0/1) or rating; `items` needs item_id and title.
+        Ids may be texts or whole numbers. Raises `CCFError` with one line on the first fault (see `data.validate`).
+        """
+        items = check_items(items)
+        checked = check_interactions(interactions, items, like_threshold=like_threshold, rating_range=rating_range)
+        return cls(
+            name=name,
+            interactions=checked.frame,
+            items=items,
+            users=None if users is None else check_users(users),
+            split=given_split(checked.frame) if "split" in checked.frame.columns else None,
+            like_threshold=like_threshold,
+            duplicates_dropped=checked.dropped,
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Dataset":
+        """Read a saved data set, the published benchmark's folder, or a folder of RecBole's atomic files."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise CCFError(f"{folder}: no such folder; make one with `ccf-llm data fetch` or `ccf-llm data import`")
+        if not (folder / "schema.json").exists():
+            from ccf_llm.data.importers import import_path  # the importers build on this module
+
+            return import_path(folder)
+        schema = _read_schema(folder / "schema.json")
+        users = folder / "users.parquet"
+        try:
+            dataset = cls.from_frames(
+                read_parquet(folder / "interactions.parquet"),
+                read_parquet(folder / "items.parquet"),
+                users=read_parquet(users) if users.exists() else None,
+                name=schema["name"],
+                like_threshold=schema["like_threshold"],
+            )
+        except CCFError as error:
+            raise error if str(folder) in str(error) else CCFError(f"{folder}: {error}") from None
+        dropped = schema["duplicates_dropped"]
+        return replace(dataset, split=_read_split(folder, dataset.interactions), duplicates_dropped=dropped)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the data set as a folder; it appears once it is complete."""
+        with atomic_folder(Path(folder)) as temporary:
+            schema = {
+                "format": FORMAT,
+                "name": self.name,
+                "like_threshold": self.like_threshold,
+                "duplicates_dropped": self.duplicates_dropped,
+            }
+            write_json(temporary / "schema.json", schema)
+            write_parquet(self.interactions, temporary / "interactions.parquet")
+            write_parquet(self.items, temporary / "items.parquet")
+            if self.users is not None:
+                write_parquet(self.users, temporary / "users.parquet")
+            if self.split is not None:
+                write_json(temporary / "splits" / "manifest.json", self.split.model_dump(mode="json"))
+
+    @cached_property
+    def user_vocabulary(self) -> Vocabulary:
+        """The users of the interactions, first met first."""
+        return Vocabulary.of(self.interactions["user_id"])
+
+    @cached_property
+    def item_vocabulary(self) -> Vocabulary:
+        """All items, in the order of the items frame: item code c is row c - 1 of `items`."""
+        return Vocabulary.of(self.items["item_id"])
+
+    def rows(self, split: Part | None = None) -> Rows:
+        """The interactions of one part (None or "all": every one) as codes, in the order of the frame.
+
+        Histories come from all interactions of the data set, whatever their part: at test time a user's earlier likes
+        are known input. A like counts for later rows only, never for rows of its own second.
+        """
+        if split is None or split == "all":
+            return self._rows
+        if "split" not in self.interactions.columns:
+            raise CCFError(f"data set {self.name!r} has no split; make one with `ccf-llm data split`")
+        if split not in PARTS:
+            raise CCFError(f"split {split!r} is none of {', '.join(PARTS)}, all")
+        return self._rows.take((self.interactions["split"] == split).fill_null(False).to_numpy())
+
+    def likes_of(self, user_id: str) -> Codes:
+        """All items that the user liked, oldest first; empty for a user never met."""
+        mine = self._rows_of(user_id)
+        rows = self._rows.take(mine)
+        given = rows.history(int(np.argmax(rows.end - rows.start))) if len(mine) else np.empty(0, dtype=np.int64)
+        liked: Codes = rows.items[rows.labels == 1]
+        if "history" in self.interactions.columns:  # the source's history may reach back before the first interaction
+            return np.concatenate([given, liked[~np.isin(liked, given)]])
+        return liked
+
+    def seen_items(self, user_id: str) -> Codes:
+        """The distinct items that the user met, liked or not, in code order; empty for a user never met."""
+        seen: Codes = np.union1d(self._rows.items[self._rows_of(user_id)], self.likes_of(user_id))
+        return seen
+
+    def describe(self) -> dict[str, Any]:
+        """Counts for people and machines."""
+        frame = self.interactions
+        per_user = frame["user_id"].value_counts()["count"]
+        summary: dict[str, Any] = {
+            "name": self.name,
+            "interactions": len(frame),
+            "users": len(self.user_vocabulary),
+            "items": len(self.items),
+            "items met": frame["item_id"].n_unique(),
+            "likes": int((frame["label"] == 1).sum()),
+            "first": _date(frame["timestamp"].min()),
+            "last": _date(frame["timestamp"].max()),
+            "median interactions per user": float(np.median(per_user.to_numpy())),
+            "identical rows dropped": self.duplicates_dropped,
+            "item columns": self.items.columns,
+        }
+        if self.split is not None:
+            trained = frame.filter(pl.col("split") == "train")["user_id"].unique().implode()
+            summary["split"] = {"rule": self.split.rule} | {
+                part: _describe_part(frame.filter(pl.col("split") == part), trained) for part in PARTS
+            }
+        return summary
+
+    @cached_property
+    def _rows(self) -> Rows:
+        frame = self.interactions
+        users, items = self.user_vocabulary.encode(frame["user_id"]), self.item_vocabulary.encode(frame["item_id"])
+        labels, timestamps = frame["label"].to_numpy(writable=True), frame["timestamp"].to_numpy(writable=True)
+        if "history" in frame.columns:
+            lengths = frame["history"].list.len().to_numpy().astype(np.int64)
+            flat = frame["history"].filter(frame["history"].list.len() > 0).explode()
+            histories = given_histories(users, self.item_vocabulary.encode(flat), lengths)
+        else:
+            histories = rolling_histories(users, items, labels, timestamps)
+        return Rows(users, items, labels, timestamps, *histories)
+
+    @cached_property
+    def _by_user(self) -> "_ByUser":
+        order = np.lexsort((self._rows.timestamps, self._rows.users))
+        bounds = np.searchsorted(self._rows.users[order], np.arange(len(self.user_vocabulary) + 2))
+        return _ByUser(order, bounds)
+
+    def _rows_of(self, user_id: str) -> NDArray[np.int64]:
+        """The user's rows, oldest first."""
+        code = int(self.user_vocabulary.encode([user_id])[0])
+        order, bounds = self._by_user
+        return order[bounds[code] : bounds[code + 1]]
+
+
+class _ByUser(NamedTuple):
+    """Row numbers sorted by user and time; the rows of user code u are `order[bounds[u]:bounds[u + 1]]`."""
+
+    order: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+
+
+def _read_schema(path: Path) -> dict[str, Any]:
+    schema = read_json(path)
+    if not isinstance(schema, dict) or schema.get("format") != FORMAT:
+        raise CCFError(f"{path}: not a data set of format {FORMAT}; import it again with this version")
+    types = {"name": str, "like_threshold": (int, float), "duplicates_dropped": int}
+    for key, kind in types.items():
+        if not isinstance(schema.get(key), kind):  # type: ignore[arg-type]
+            raise CCFError(f"{path}: `{key}` is missing or of the wrong type; import the data again")
+    return schema
+
+
+def _read_split(folder: Path, interactions: pl.DataFrame) -> SplitManifest | None:
+    if "split" not in interactions.columns:
+        return None
+    path = folder / "splits" / "manifest.json"
+    if not path.exists():
+        return given_split(interactions)
+    try:
+        manifest = SplitManifest.model_validate(read_json(path))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise CCFError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; split the data again") from None
+    manifest.check(interactions, str(folder))
+    return manifest
+
+
+def _describe_part(rows: pl.DataFrame, trained_users: pl.Series) -> dict[str, Any]:
+    new = rows.filter(~pl.col("user_id").is_in(trained_users))
+    return {
+        "rows": len(rows),
+        "users": rows["user_id"].n_unique(),
+        "likes": int((rows["label"] == 1).sum()),
+        "users not in train": new["user_id"].n_unique(),
+        "rows of users not in train": len(new),
+    }
+
+
+def _date(seconds: Any) -> str:
+    return datetime.fromtimestamp(int(seconds), tz=UTC).isoformat()

@@ -1,0 +1,29 @@
+"""Data sets in other people's formats."""
+
+from pathlib import Path
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers.benchmark import import_benchmark, is_benchmark
+from ccf_llm.data.importers.columns import Columns, import_tables
+from ccf_llm.data.importers.movielens import import_movielens, is_movielens
+from ccf_llm.data.importers.recbole import import_recbole, is_recbole
+from ccf_llm.errors import CCFError
+
+__all__ = ["Columns", "import_benchmark", "import_movielens", "import_path", "import_recbole", "import_tables"]
+
+
+def import_path(path: str | Path, *, like_threshold: float = 4.0) -> Dataset:
+    """Read a folder or zip in whichever of the known formats it is."""
+    path = Path(path)
+    if not path.exists():
+        raise CCFError(f"{path}: no such file or folder")
+    if is_benchmark(path):
+        return import_benchmark(path)
+    if is_recbole(path):
+        return import_recbole(path, like_threshold=like_threshold)
+    if is_movielens(path):
+        return import_movielens(path, like_threshold=like_threshold)
+    raise CCFError(
+        f"{path}: no known data set (a saved one, MovieLens, RecBole .inter, or the ML-1M benchmark); "
+        "for your own tables use `ccf-llm data import INTERACTIONS --items ITEMS`"
+    )

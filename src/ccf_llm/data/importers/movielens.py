@@ -1,0 +1,104 @@
+"""MovieLens as GroupLens publishes it, unpacked or zipped: 100K, 1M, 10M and the CSV releases (20M, 25M, latest)."""
+
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers.text import genres, read_separated, split_lines, title_year
+from ccf_llm.errors import CCFError
+
+GENRES_100K = (
+    *(
+        "unknown",
+        "Action",
+        "Adventure",
+        "Animation",
+        "Children's",
+        "Comedy",
+        "Crime",
+        "Documentary",
+        "Drama",
+        "Fantasy",
+    ),
+    *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+RATING_RANGE = (0.5, 5.0)
+MARKERS = ("u.data", "ratings.dat", "ratings.csv")
+
+
+def is_movielens(path: Path) -> bool:
+    """Whether the folder or zip holds one of the files of ratings."""
+    return any(_names(path).get(marker) for marker in MARKERS)
+
+
+def import_movielens(path: str | Path, *, like_threshold: float = 4.0) -> Dataset:
+    """Read a MovieLens folder or zip. The name of the data set is that of the folder inside."""
+    path = Path(path)
+    names = _names(path)
+    marker = next((marker for marker in MARKERS if marker in names), None)
+    if marker is None:
+        raise CCFError(f"{path}: no MovieLens data (none of {', '.join(MARKERS)}); give the folder or zip of a release")
+    readers = {"u.data": _read_100k, "ratings.dat": _read_dat, "ratings.csv": _read_csv}
+    interactions, items = readers[marker](path, names)
+    inner = PurePosixPath(names[marker]).parent.name
+    return Dataset.from_frames(
+        interactions,
+        items,
+        name=inner or path.resolve().stem,
+        like_threshold=like_threshold,
+        rating_range=RATING_RANGE,
+    )
+
+
+def _read_100k(path: Path, names: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    ratings = ("user_id", "item_id", "rating", "timestamp")
+    interactions = split_lines(_content(path, names, "u.data"), "\t", ratings, path / "u.data")
+    columns = ("item_id", "title", "release", "video", "url", *GENRES_100K)
+    items = split_lines(_content(path, names, "u.item"), "|", columns, path / "u.item")
+    flagged = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES_100K[1:]]
+    named = pl.concat_list(flagged).list.drop_nulls().list.join(", ").alias("genres")
+    return interactions, items.select("item_id", "title", title_year(pl.col("title")), named)
+
+
+def _read_dat(path: Path, names: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    ratings = ("user_id", "item_id", "rating", "timestamp")
+    interactions = split_lines(_content(path, names, "ratings.dat"), "::", ratings, path / "ratings.dat")
+    items = split_lines(_content(path, names, "movies.dat"), "::", ("item_id", "title", "genres"), path / "movies.dat")
+    return interactions, _with_year_and_genres(items)
+
+
+def _read_csv(path: Path, names: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    ids = {"userId": "user_id", "movieId": "item_id"}
+    ratings, movies = (
+        read_separated(_content(path, names, name), path / name, separator=",", quote='"').rename(ids, strict=False)
+        for name in ("ratings.csv", "movies.csv")
+    )
+    return ratings, _with_year_and_genres(movies)
+
+
+def _with_year_and_genres(items: pl.DataFrame) -> pl.DataFrame:
+    return items.select("item_id", "title", title_year(pl.col("title")), genres(pl.col("genres"), "|"))
+
+
+def _names(path: Path) -> dict[str, str]:
+    """Bare file name -> where it is in the folder or zip."""
+    if path.is_dir():
+        return {file.name: str(file.relative_to(path)) for file in path.iterdir() if file.is_file()}
+    if not zipfile.is_zipfile(path):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        return {PurePosixPath(name).name: name for name in archive.namelist() if not name.endswith("/")}
+
+
+def _content(path: Path, names: dict[str, str], name: str) -> bytes:
+    if name not in names:
+        raise CCFError(f"{path}: no {name} in it; unpack or download the release again")
+    if path.is_dir():
+        return (path / names[name]).read_bytes()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(names[name])
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise CCFError(f"{path}: a damaged zip ({error}); download it again") from None

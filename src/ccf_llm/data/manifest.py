@@ -1,0 +1,71 @@
+"""What is recorded about a split, so that it can be told apart from any other."""
+
+import hashlib
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from ccf_llm.errors import CCFError
+
+PARTS = ("train", "valid", "test")
+
+
+class PartRecord(BaseModel):
+    """One part of a split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int
+    """Interactions in the part."""
+    sha256: str
+    """Hash of the part's (user_id, item_id, timestamp), whatever their order."""
+    left_out: int = 0
+    """Interactions of the part's time span that were left out; they still count for histories."""
+
+
+class SplitManifest(BaseModel):
+    """How the interactions were divided into train, valid and test."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: str
+    """`global time` or `given by the source`."""
+    parts: dict[str, PartRecord]
+    """Per part, its rows and their hash."""
+    fractions: dict[str, float] | None = None
+    """Shares asked for, per part."""
+    cut_times: dict[str, int] | None = None
+    """First second of valid and of test."""
+    max_rows_per_user: int | None = None
+    """At most so many rows of a user in valid and in test."""
+    seed: int | None = None
+    """Seed of the choice of those rows."""
+
+    def check(self, interactions: pl.DataFrame, where: str) -> None:
+        """Raise `CCFError` if the rows of a part are not those that were recorded."""
+        for part, record in self.parts.items():
+            rows = interactions.filter(pl.col("split") == part)
+            if len(rows) != record.rows or rows_hash(rows) != record.sha256:
+                raise CCFError(
+                    f"{where}: the {part} rows are not those recorded in splits/manifest.json; import or split it again"
+                )
+
+
+def given_split(interactions: pl.DataFrame) -> SplitManifest:
+    """The manifest of a split that the source brought along in its `split` column."""
+    return SplitManifest(rule="given by the source", parts=part_records(interactions, {}))
+
+
+def part_records(interactions: pl.DataFrame, left_out: dict[str, int]) -> dict[str, PartRecord]:
+    """Count and hash the rows of each part."""
+    parts = {part: interactions.filter(pl.col("split") == part) for part in PARTS}
+    return {
+        part: PartRecord(rows=len(rows), sha256=rows_hash(rows), left_out=left_out.get(part, 0))
+        for part, rows in parts.items()
+    }
+
+
+def rows_hash(rows: pl.DataFrame) -> str:
+    """SHA-256 of the sorted lines `user_id item_id timestamp`, separated by the unit separator character."""
+    lines = rows.select(pl.concat_str(["user_id", "item_id", "timestamp"], separator="\x1f")).to_series().sort()
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

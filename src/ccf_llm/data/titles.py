@@ -1,0 +1,37 @@
+"""Titles as people say them: "Matrix, The (1999)" -> "The Matrix (1999)"."""
+
+import re
+
+ARTICLES = (
+    *("The", "A", "An"),
+    *("Le", "La", "Les", "L'", "Un", "Une"),  # French
+    *("El", "Los", "Las", "Una"),  # Spanish
+    *("Il", "Lo", "I", "Gli"),  # Italian
+    *("Der", "Die", "Das", "Ein", "Eine"),  # German
+    *("O", "Os", "As", "De", "Het", "Den", "Det"),  # Portuguese, Dutch, Scandinavian
+)
+# name, article, then nothing but groups in brackets
+_MOVED = re.compile(rf"^(?P<name>.+), (?P<article>{'|'.join(ARTICLES)})(?P<rest>(?:\s*\([^()]*\))*)\s*$")
+_GROUP = re.compile(r"\(([^()]+)\)")
+
+
+def reading_order(title: str) -> str:
+    """Put an article that catalogues move to the end back to the front, in the title and in its groups in brackets.
+
+    Only an article right at the end, or right before groups in brackets, is moved; every other title stays as it is.
+
+    >>> reading_order("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
+    'The City of Lost Children (La Cité des enfants perdus) (1995)'
+    >>> reading_order("Me, Myself & Irene (2000)")
+    'Me, Myself & Irene (2000)'
+    """
+    inner = _GROUP.sub(lambda group: f"({_article_first(group[1])})", title)
+    return _article_first(inner)
+
+
+def _article_first(text: str) -> str:
+    found = _MOVED.match(text)
+    if found is None:
+        return text
+    joint = "" if found["article"].endswith("'") else " "
+    return f"{found['article']}{joint}{found['name']}{found['rest']}"

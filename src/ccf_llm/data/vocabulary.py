@@ -1,0 +1,75 @@
+"""Ids outside, integer codes inside."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from ccf_llm.data.parquet import read_parquet, write_parquet
+from ccf_llm.data.rows import Codes
+from ccf_llm.errors import CCFError
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """A two-way map between n ids (strings) and the codes 1..n. Code 0 is padding or an unknown id.
+
+    >>> films = Vocabulary.of(["tt1", "tt2"])
+    >>> films.encode(["tt2", "tt9"])
+    array([2, 0])
+    """
+
+    ids: pl.Series
+    """(n,) distinct strings; the id at position p has code p + 1."""
+
+    @classmethod
+    def of(cls, ids: pl.Series | Iterable[str]) -> Self:
+        """The vocabulary of `ids`, first occurrence first."""
+        series = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)
+        return cls(series.cast(pl.String).unique(maintain_order=True).alias("id"))
+
+    def __len__(self) -> int:
+        """Number of ids, padding not counted."""
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when the same ids have the same codes."""
+        return isinstance(other, Vocabulary) and self.ids.equals(other.ids)
+
+    def __hash__(self) -> int:
+        """Consistent with equality, cheap."""
+        return hash((len(self.ids), self.ids.first(), self.ids.last()))
+
+    def encode(self, ids: pl.Series | Iterable[str]) -> Codes:
+        """(N,) codes of N ids; an id that is not known, or null, becomes 0."""
+        series = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)
+        codes = series.cast(pl.String).to_frame("id").join(self._codes, on="id", how="left", maintain_order="left")
+        return codes["code"].fill_null(0).to_numpy().astype(np.int64)
+
+    def decode(self, codes: Codes | Iterable[int]) -> list[str]:
+        """The ids of codes 1..n; any other code is a `CCFError`."""
+        wanted = np.asarray(list(codes), dtype=np.int64)
+        wrong = wanted[(wanted < 1) | (wanted > len(self))]
+        if len(wrong):
+            raise CCFError(f"code {wrong[0]} names no id: the vocabulary has the codes 1 to {len(self)}")
+        return [str(text) for text in self.ids.gather(wanted - 1)]
+
+    @cached_property
+    def _codes(self) -> pl.DataFrame:
+        return self.ids.to_frame("id").with_columns(pl.int_range(1, len(self) + 1, dtype=pl.Int64).alias("code"))
+
+    def save(self, path: Path) -> None:
+        """Write the ids, in code order, as a Parquet file of one column."""
+        write_parquet(self.ids.to_frame("id"), path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; a damaged or foreign file is a `CCFError`."""
+        frame = read_parquet(path)
+        if frame.columns != ["id"] or frame["id"].dtype != pl.String or frame["id"].n_unique() != len(frame):
+            raise CCFError(f"{path}: not a vocabulary (one column `id` of distinct texts); save the model again")
+        return cls(frame["id"])
