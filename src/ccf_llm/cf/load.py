@@ -1,0 +1,18 @@
+"""Load a saved collaborative model of any kind."""
+
+from pathlib import Path
+
+from ccf_llm.cf.base import SETTINGS_FILE, CFModel, read_settings
+from ccf_llm.cf.mean import ItemUserMean
+from ccf_llm.cf.mf import MF
+from ccf_llm.errors import CCFError
+
+KINDS: dict[str, type[CFModel] | type[ItemUserMean]] = {"mean": ItemUserMean, "mf": MF}
+
+
+def load_cf(folder: Path) -> CFModel | ItemUserMean:
+    """The model that was saved in `folder`; raises `CCFError` where there is none or its kind is not known."""
+    kind = read_settings(folder).get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise CCFError(f"{Path(folder) / SETTINGS_FILE}: kind {kind!r} is not one of {', '.join(KINDS)}")
+    return KINDS[kind].load(folder)

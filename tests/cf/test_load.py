@@ -1,0 +1,24 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from ccf_llm.cf import MF, load_cf
+from ccf_llm.errors import CCFError
+
+
+def test_refuses_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(CCFError, match=r"cf\.json: no such file"):
+        load_cf(tmp_path)
+
+
+def test_refuses_other_kinds_and_formats(tmp_path: Path) -> None:
+    settings = tmp_path / "cf.json"
+    settings.write_text(json.dumps({"format": 1, "kind": "oracle"}))
+    with pytest.raises(CCFError, match="'oracle' is not one of mean, mf"):
+        load_cf(tmp_path)
+    with pytest.raises(CCFError, match="of kind 'oracle', not 'mf'"):
+        MF.load(tmp_path)
+    settings.write_text(json.dumps({"format": 9, "kind": "mf"}))
+    with pytest.raises(CCFError, match="format 1"):
+        load_cf(tmp_path)
