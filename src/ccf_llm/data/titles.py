@@ -8,7 +8,7 @@ ARTICLES = (
     *("El", "Los", "Las", "Una"),  # Spanish
     *("Il", "Lo", "I", "Gli"),  # Italian
     *("Der", "Die", "Das", "Ein", "Eine"),  # German
-    *("O", "Os", "As", "De", "Het", "Den", "Det"),  # Portuguese, Dutch, Scandinavian
+    *("De", "Het", "Den", "Det"),  # Dutch, Scandinavian
 )
 # name, article, then nothing but groups in brackets
 _MOVED = re.compile(rf"^(?P<name>.+), (?P<article>{'|'.join(ARTICLES)})(?P<rest>(?:\s*\([^()]*\))*)\s*$")

@@ -1,0 +1,69 @@
+"""GGUF, the one-file format of llama.cpp -> the folder of safetensors that transformers reads quickly."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ccf_llm.errors import CCFError
+from ccf_llm.fetch import announce
+from ccf_llm.files import atomic_folder, write_json
+from ccf_llm.llm.integrity import MANIFEST, manifest_of
+
+
+def convert_gguf(gguf: Path, folder: Path, *, about: dict[str, str]) -> None:
+    """Write model (fp32, unpacked from whatever quantization) and tokenizer of a GGUF file to `folder`, atomically.
+
+    A manifest with the size and SHA-256 of each file, and with `about`, is written beside them, so that a damaged
+    copy can be told. Raises `CCFError` for a file that is not GGUF or of an architecture that transformers lacks.
+    """
+    if not gguf.is_file() or gguf.open("rb").read(4) != b"GGUF":
+        raise CCFError(f"{gguf}: not a GGUF file; download it again, or give a folder with safetensors")
+    announce(f"converting {gguf.name} to safetensors, once")
+    with atomic_folder(folder) as temporary:
+        with _quiet():
+            _convert(gguf, temporary)
+        write_json(temporary / MANIFEST, manifest_of(temporary, about))
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
+
+    source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CCFError(f"{gguf}: transformers cannot read it ({reason}); give a folder with safetensors") from error
+    # The loaded model counts as quantized and refuses to be saved, so its weights move into one that is not.
+    config = loaded.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back transformers' progress bars and warnings."""
+    from transformers.utils import logging as hub_logging
+
+    level, bars = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
+    hub_logging.set_verbosity(logging.ERROR)
+    hub_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hub_logging.set_verbosity(level)
+        if bars:
+            hub_logging.enable_progress_bar()

