@@ -1,1 +1,48 @@
-"""."""
+"""The command `ccf-llm`. One file per command; heavy imports stand inside the functions, so that --help is quick."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ccf_llm.cli import data
+from ccf_llm.cli.doctor import doctor
+from ccf_llm.errors import CCFError
+
+app = typer.Typer(
+    name="ccf-llm",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+app.command()(doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ccf-llm {version('ccf-llm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Recommendation with a language model that reads both the words and the collaborative signal.
+
+    Start with [bold]ccf-llm doctor[/bold], then [bold]ccf-llm data fetch ml-100k[/bold].
+    """
+
+
+def main() -> None:
+    """Run the command line. Bad input ends it with one line on standard error and exit code 2."""
+    try:
+        app()
+    except CCFError as error:
+        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        sys.exit(2)

@@ -166,13 +166,13 @@ class Dataset:
             "interactions": len(frame),
             "users": len(self.user_vocabulary),
             "items": len(self.items),
-            "items met": frame["item_id"].n_unique(),
+            "items_met": frame["item_id"].n_unique(),
             "likes": int((frame["label"] == 1).sum()),
             "first": _date(frame["timestamp"].min()),
             "last": _date(frame["timestamp"].max()),
-            "median interactions per user": float(np.median(per_user.to_numpy())),
-            "identical rows dropped": self.duplicates_dropped,
-            "item columns": self.items.columns,
+            "median_interactions_per_user": float(np.median(per_user.to_numpy())),
+            "identical_rows_dropped": self.duplicates_dropped,
+            "item_columns": self.items.columns,
         }
         if self.split is not None:
             trained = frame.filter(pl.col("split") == "train")["user_id"].unique().implode()
@@ -246,8 +246,8 @@ def _describe_part(rows: pl.DataFrame, trained_users: pl.Series) -> dict[str, An
         "rows": len(rows),
         "users": rows["user_id"].n_unique(),
         "likes": int((rows["label"] == 1).sum()),
-        "users not in train": new["user_id"].n_unique(),
-        "rows of users not in train": len(new),
+        "users_not_in_train": new["user_id"].n_unique(),
+        "rows_of_users_not_in_train": len(new),
     }
 
 

@@ -46,6 +46,13 @@ def fetch(name: str, *, force: bool = False) -> Path:
     return folder
 
 
+def open_dataset(name_or_folder: str | Path) -> Dataset:
+    """A data set known by name (fetched on first use), or the one in a folder of any known format."""
+    if str(name_or_folder) in NAMES:
+        return Dataset.load(fetch(str(name_or_folder)))
+    return Dataset.load(name_or_folder)
+
+
 def _fetch_ml_100k(temporary: Path) -> Dataset:
     try:
         wheel_members(*RECBOLE, RECBOLE_FILES, temporary / "ml-100k")

@@ -1,9 +1,10 @@
 """GGUF, the one-file format of llama.cpp -> the folder of safetensors that transformers reads quickly."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,15 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back transformers' progress bars and warnings."""
+    """Hold back transformers' progress bars and warnings: what fails is raised all the same."""
     from transformers.utils import logging as hub_logging
 
     level, bars = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
     hub_logging.set_verbosity(logging.ERROR)
     hub_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        # The bar of the unpacking has no switch of its own; it goes to standard error.
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,0 +1,115 @@
+"""`ccf-llm data`: get, import, split and look at data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccf_llm.cli.show import JsonOption, show
+from ccf_llm.errors import CCFError
+
+app = typer.Typer(no_args_is_help=True, help="Get, import, split and describe data sets.", rich_markup_mode="rich")
+
+Source = Annotated[str, typer.Argument(help="Folder of a data set, or a name such as ml-100k.", metavar="DATA")]
+Threshold = Annotated[float, typer.Option(help="A rating of at least this is a like.")]
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="ml-100k: MovieLens-100K, with titles, years and genres.")],
+    force: Annotated[bool, typer.Option("--force", help="Fetch again even if it is in the cache.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a data set known by name into the cache, once.
+
+    Example: [bold]ccf-llm data fetch ml-100k[/bold]
+    """
+    from ccf_llm.data.dataset import Dataset
+    from ccf_llm.data.named import fetch as fetch_named
+
+    folder = fetch_named(name, force=force)
+    show({"folder": str(folder)} | Dataset.load(folder).describe(), as_json=as_json)
+
+
+@app.command("import")
+def import_data(
+    source: Annotated[Path, typer.Argument(help="Folder or zip (MovieLens, RecBole, ML-1M benchmark), or your table.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the data set to.")],
+    items: Annotated[Path | None, typer.Option(help="Your table of items: .csv, .tsv, .jsonl or .parquet.")] = None,
+    users: Annotated[Path | None, typer.Option(help="Your table of users, if there is one.")] = None,
+    user_column: Annotated[str, typer.Option(help="Its name in your tables.")] = "user_id",
+    item_column: Annotated[str, typer.Option(help="Its name in your tables.")] = "item_id",
+    timestamp_column: Annotated[str, typer.Option(help="Its name in your tables (seconds).")] = "timestamp",
+    rating_column: Annotated[str, typer.Option(help="Its name, if it is not called rating.")] = "",
+    label_column: Annotated[str, typer.Option(help="Its name (1 liked, 0 not), if it is not called label.")] = "",
+    title_column: Annotated[str, typer.Option(help="Its name in your items.")] = "title",
+    like_threshold: Threshold = 4.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn data in another format into a data set folder.
+
+    A published release: [bold]ccf-llm data import ml-1m.zip -o data/ml-1m[/bold]
+
+    Your own tables: [bold]ccf-llm data import clicks.csv --items books.csv --item-column book -o data/books[/bold]
+    """
+    from ccf_llm.data.importers import Columns, import_path, import_tables
+
+    if items is None:
+        dataset = import_path(source, like_threshold=like_threshold)
+    else:
+        columns = Columns(
+            user=user_column,
+            item=item_column,
+            timestamp=timestamp_column,
+            label=label_column,
+            rating=rating_column,
+            title=title_column,
+        )
+        dataset = import_tables(
+            source, items, columns, users=users, name=output.resolve().name, like_threshold=like_threshold
+        )
+    _check_output(output)
+    dataset.save(output)
+    show({"folder": str(output)} | dataset.describe(), as_json=as_json)
+
+
+@app.command()
+def split(
+    data: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the split data set to.")],
+    train: Annotated[float, typer.Option(help="Share of the interactions, the oldest.")] = 0.8,
+    valid: Annotated[float, typer.Option(help="Share of the interactions that follow; the rest is test.")] = 0.1,
+    max_rows_per_user: Annotated[
+        int | None, typer.Option(help="Keep at most so many rows of a user in valid and in test.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of that choice.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Split a data set by time into train, valid and test.
+
+    Example: [bold]ccf-llm data split ml-100k --max-rows-per-user 25 -o data/ml-100k-split[/bold]
+    """
+    from ccf_llm.data.named import open_dataset
+    from ccf_llm.data.split import global_time_split
+
+    dataset = global_time_split(open_dataset(data), train, valid, max_rows_per_user=max_rows_per_user, seed=seed)
+    _check_output(output)
+    dataset.save(output)
+    show({"folder": str(output)} | dataset.describe(), as_json=as_json)
+
+
+@app.command()
+def describe(data: Source, as_json: JsonOption = False) -> None:
+    """Count what a data set holds.
+
+    Example: [bold]ccf-llm data describe ml-100k[/bold]
+    """
+    from ccf_llm.data.named import open_dataset
+
+    show(open_dataset(data).describe(), as_json=as_json)
+
+
+def _check_output(folder: Path) -> None:
+    """A data set may be replaced by another one; nothing else may be."""
+    if folder.exists() and not (folder / "schema.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CCFError(f"{folder}: exists and is not a data set; give another folder with --output")
