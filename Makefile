@@ -1,0 +1,40 @@
+# `make` lists the targets. The first one that needs it makes .venv with everything in it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := $(BIN)/.ready
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# The stamp comes last: an installation that was cut short is done again.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=...") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## Make .venv with the package and the tools, once
+
+.PHONY: demo
+demo: $(READY)  ## Fetch MovieLens-100K, then train, evaluate and recommend
+	$(BIN)/ccf-llm data fetch ml-100k
+
+.PHONY: test
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(READY)  ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: clean
+clean:  ## Remove .venv, caches and build outputs; runs/ and data/ stay
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
