@@ -50,7 +50,7 @@ class CFConfig(BaseModel):
     """How many of the last liked items a user's history vector looks at."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of Adam."""
-    l2: float = Field(default=1e-2, ge=0)
+    l2: float = Field(default=3e-2, ge=0)
     """Weight of the squared vectors of a batch, per row, added to the loss."""
     batch_size: int = Field(default=1024, ge=1)
     """Rows per step."""

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ccf_llm.cf.base import CFConfig, CFModel
 from ccf_llm.cf.fit import fit_on_labels
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 
 
 class MFConfig(CFConfig):
-    """Settings of `MF`."""
+    """Settings of `MF`; the defaults are chosen on the valid rows of both MovieLens data sets."""
 
 
 class MF(CFModel):
@@ -22,8 +24,12 @@ class MF(CFModel):
     much as the rest: item [q_i, b_i], user [p_u, b_u]. What training has not seen is defined, never random:
 
     - an item without a training row (and code 0) gets the plain mean of the seen items' vectors and biases;
-    - a user without one gets the mean q of the liked items in the history, and the mean user bias;
+    - a user without one gets p = mean p + s (h - mean h), with h the mean q of the liked items in the history, means
+      over training users and s by least squares on them (their own p against their own h), and the mean user bias;
     - with an empty history too, the mean user's vector.
+
+    Measured choice (valid AUC): p = h gives .687 on MovieLens-100K split by time where least squares gives .695; adding
+    implicit item vectors (SVD++) gains as much again there but loses .02 on the published MovieLens-1M split.
     """
 
     kind: ClassVar[str] = "mf"
@@ -39,6 +45,10 @@ class MF(CFModel):
         self.users = nn.Parameter(_start(n_users + 1, config.dim, generator))
         self.items = nn.Parameter(_start(n_items + 1, config.dim, generator))
         self.offset = nn.Parameter(torch.zeros(()))
+        self.history_center: Tensor
+        self.history_scale: Tensor
+        self.register_buffer("history_center", torch.zeros(config.dim))  # mean h over training users
+        self.register_buffer("history_scale", torch.zeros(()))  # s
 
     @classmethod
     def fit(
@@ -59,9 +69,13 @@ class MF(CFModel):
         equal weights. Raises `CCFError` for codes outside the vocabulary or labels without both classes.
         """
         model = cls(n_users, n_items, config, seed=seed).to(device)
-        fit_on_labels(
-            model, train, valid, penalty=model.penalty, finish=model.fill_unseen, seed=seed, progress=progress
-        )
+        longest = train.take(_last_of_each(train.users, train.end - train.start))
+
+        def finish() -> None:
+            model.fill_unseen()
+            model.fit_history(longest)
+
+        fit_on_labels(model, train, valid, penalty=model.penalty, finish=finish, seed=seed, progress=progress)
         return model
 
     @property
@@ -79,11 +93,10 @@ class MF(CFModel):
         cold = self.user_counts[users] == 0
         if not cold.any():  # all of training: a step is several times faster without the histories
             return known
-        liked = (self.item_counts[history] > 0).float()  # (B, H); padding and unseen items say nothing about the user
-        total = torch.einsum("bh,bhd->bd", liked, self.items[history][..., :-1])
-        n = liked.sum(1, keepdim=True)
-        from_history = torch.cat([total / n.clamp(min=1), self.users[:1, -1:].expand(len(users), 1)], dim=1)
-        return torch.where(cold.unsqueeze(1) & (n > 0), from_history, known)
+        taste, found = self._history_taste(history)
+        taste = self.users[0, :-1] + self.history_scale * (taste - self.history_center)
+        from_history = torch.cat([taste, self.users[0, -1:].expand(len(users), 1)], dim=1)
+        return torch.where((cold & found).unsqueeze(1), from_history, known)
 
     def forward(self, users: Tensor, history: Tensor, items: Tensor) -> Tensor:
         """Log-odds: (B,), (B, H), (B,) -> (B,)."""
@@ -101,7 +114,34 @@ class MF(CFModel):
         for table, counts in ((self.users, self.user_counts), (self.items, self.item_counts)):
             table[counts == 0] = table[counts > 0].mean(0)
 
+    @torch.no_grad()
+    def fit_history(self, rows: Rows) -> None:
+        """Fit s and mean h on one row per training user: how a user's vector follows from what the user liked."""
+        users, history, _ = self.inputs(rows)
+        taste, found = self._history_taste(history)
+        found &= self.user_counts[users] > 0
+        if not found.any():  # no training user has a history: every cold user is the mean user
+            return
+        taste, own = taste[found], self.users[users[found], :-1]
+        self.history_center.copy_(taste.mean(0))
+        spread = taste - self.history_center
+        self.history_scale.copy_((own * spread).sum() / spread.square().sum().clamp(min=1e-12))
+
+    def _history_taste(self, history: Tensor) -> tuple[Tensor, Tensor]:
+        """h (B, d), the mean q of the liked items that training has seen, and (B,) whether there is any."""
+        liked = (self.item_counts[history] > 0).to(self.items.dtype)  # (B, H)
+        # A weighted bag never holds the (B, H, d) vectors of all histories.
+        total = F.embedding_bag(history, self.items, per_sample_weights=liked, mode="sum")[:, :-1]
+        n = liked.sum(1)
+        return total / n.clamp(min=1).unsqueeze(1), n > 0
+
 
 def _start(codes: int, dim: int, generator: torch.Generator) -> Tensor:
     """(codes, dim + 1) small random factors, and a bias of 0."""
     return torch.cat([0.05 * torch.randn(codes, dim, generator=generator), torch.zeros(codes, 1)], dim=1)
+
+
+def _last_of_each(users: Codes, lengths: Codes) -> Codes:
+    """The row of each user that has the longest history."""
+    order = np.lexsort((lengths, users))
+    return order[np.flatnonzero(np.diff(users[order], append=-1))]
