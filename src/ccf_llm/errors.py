@@ -6,3 +6,9 @@ class CCFError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def one_line(error: Exception) -> str:
+    """The first line of another library's error message that is not empty, for use in ours."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)

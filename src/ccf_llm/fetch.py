@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.files import atomic_file
 
 CHUNK = 1 << 20
@@ -58,7 +58,7 @@ def download(url: str, destination: Path) -> None:
             for chunk in response.iter_bytes(CHUNK):
                 output.write(chunk)
     except httpx.HTTPError as error:
-        raise CCFError(f"cannot download {url}: {error or type(error).__name__}; check the network") from None
+        raise CCFError(f"cannot download {url}: {one_line(error)}; check the network") from None
 
 
 def file_sha256(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.files import atomic_file
 
 
@@ -17,7 +17,7 @@ def read_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path, glob=False)
     except (PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise CCFError(
             f"{path}: not a readable Parquet file ({reason}); it is cut or damaged, write it again"
         ) from None

@@ -11,7 +11,7 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """N interactions as codes, in the order of the data set. Code 0 is padding, or a user or item not in the vocabulary.
+    """N interactions as codes, in the order of the data set. Code 0: padding, or a user or item not in the vocabulary.
 
     Histories are slices of one flat array: the history of row r is `likes[start[r]:end[r]]`, the items liked strictly
     before that row, oldest first. Rows of one user share their `start`, so their histories are prefixes of each other;
@@ -34,6 +34,7 @@ class Rows:
     """(N,) where it ends (exclusive)."""
 
     def __len__(self) -> int:
+        """Number of rows."""
         return len(self.users)
 
     def take(self, index: NDArray[np.generic] | slice) -> Self:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.fetch import announce
 from ccf_llm.files import atomic_folder, write_json
 from ccf_llm.llm.integrity import MANIFEST, manifest_of
@@ -39,7 +39,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
     except (ValueError, KeyError, RuntimeError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = one_line(error)
         raise CCFError(f"{gguf}: transformers cannot read it ({reason}); give a folder with safetensors") from error
     # The loaded model counts as quantized and refuses to be saved, so its weights move into one that is not.
     config = loaded.config

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccf_llm.cache import cache_folder
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.fetch import announce, file_sha256, wheel_members
 from ccf_llm.llm.convert import convert_gguf
 from ccf_llm.llm.integrity import find_damage, weights_checksum
@@ -142,7 +142,7 @@ def _hub(name: str, *, offline: bool) -> ModelSource:
     except HFValidationError:
         raise CCFError(f"no model is called {name!r}; {_choices()}") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = "it is not in the hub's cache" if offline else _one_line(error)
+        reason = "it is not in the hub's cache" if offline else one_line(error)
         raise CCFError(f"model {name!r} cannot be had from the model hub ({reason}); {_choices()}") from None
     folder = Path(path)
     _require_safetensors(folder, f"hub model {name!r}")
@@ -158,8 +158,3 @@ def _require_safetensors(folder: Path, what: str) -> None:
 
 def _choices() -> str:
     return f"use one of {', '.join(ALIASES)}, a folder with safetensors, a .gguf file, or a hub id that can be reached"
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -13,7 +13,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import PARTS
 from ccf_llm.data.parquet import read_parquet
 from ccf_llm.data.validate import require
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 
 COLUMNS = ["user_id", "item_id", "label", "timestamp", "history"]
 
@@ -35,5 +35,5 @@ def import_benchmark(folder: str | Path) -> Dataset:
         interactions = pl.concat(frames, how="vertical_relaxed")
         return Dataset.from_frames(interactions, read_parquet(folder / "items.parquet"), name=folder.resolve().name)
     except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise CCFError(f"{folder}: the three parts do not fit together ({reason}); fetch the folder again") from None

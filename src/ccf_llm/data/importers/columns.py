@@ -10,7 +10,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers.text import read_separated
 from ccf_llm.data.parquet import read_parquet
 from ccf_llm.data.validate import require
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
@@ -66,7 +66,7 @@ def read_table(path: Path) -> pl.DataFrame:
         try:
             return pl.read_ndjson(path, infer_schema_length=None)
         except PolarsError as error:
-            raise CCFError(f"{path}: not JSON lines ({str(error).splitlines()[0]}); correct the file") from None
+            raise CCFError(f"{path}: not JSON lines ({one_line(error)}); correct the file") from None
     raise CCFError(f"{path}: cannot tell the format from the ending; use .csv, .tsv, .jsonl or .parquet")
 
 

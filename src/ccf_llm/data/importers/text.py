@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 
 NO_GENRE = ("", "unknown", "(no genres listed)")
 
@@ -31,7 +31,7 @@ def read_separated(content: bytes | None, path: Path, *, separator: str, quote: 
         table = io.BytesIO(decode(content).encode())
         return pl.read_csv(table, separator=separator, quote_char=quote, infer_schema=False)
     except PolarsError as error:
-        raise CCFError(f"{path}: not a readable table ({str(error).splitlines()[0]}); correct the file") from None
+        raise CCFError(f"{path}: not a readable table ({one_line(error)}); correct the file") from None
 
 
 def split_lines(content: bytes, separator: str, columns: Sequence[str], path: Path) -> pl.DataFrame:

@@ -1,0 +1,116 @@
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.split import global_time_split
+from ccf_llm.errors import CCFError
+
+ITEMS = pl.DataFrame({"item_id": ["x", "y", "z", "never"], "title": ["X", "Y", "Z", "[bold]N</script>"]})
+
+
+def small() -> Dataset:
+    interactions = pl.DataFrame(
+        {
+            "user_id": ["u", "v", "u", "u", "v", "w"],
+            "item_id": ["z", "x", "y", "x", "y", "z"],
+            "label": [1, 1, 0, 1, 1, 0],
+            "timestamp": [30, 10, 10, 20, 40, 50],
+        }
+    )
+    users = pl.DataFrame({"user_id": ["u"], "age": [33]})
+    return Dataset.from_frames(interactions, ITEMS, users=users, name="small")
+
+
+def test_codes_follow_the_frames() -> None:
+    dataset = small()
+    assert dataset.item_vocabulary.ids.to_list() == ["x", "y", "z", "never"]
+    assert dataset.user_vocabulary.ids.to_list() == ["u", "v", "w"]
+    rows = dataset.rows()
+    assert rows.users.tolist() == [1, 2, 1, 1, 2, 3]
+    assert rows.items.tolist() == [3, 1, 2, 1, 2, 3]
+    assert [rows.history(row).tolist() for row in range(6)] == [[1], [], [], [], [1], []]
+
+
+def test_likes_and_seen_items() -> None:
+    dataset = small()
+    assert dataset.likes_of("u").tolist() == [1, 3]
+    assert dataset.seen_items("u").tolist() == [1, 2, 3]
+    assert dataset.likes_of("w").tolist() == []
+    assert dataset.seen_items("w").tolist() == [3]
+    assert dataset.likes_of("stranger").tolist() == dataset.seen_items("stranger").tolist() == []
+
+
+def test_parts_keep_the_histories_of_the_whole() -> None:
+    dataset = small()
+    with pytest.raises(CCFError, match="has no split"):
+        dataset.rows("train")
+    split = global_time_split(dataset, train=0.5, valid=0.2)
+    parts = [split.rows(part) for part in ("train", "valid", "test")]
+    assert [len(part) for part in parts] == [3, 1, 2]
+    assert parts[1].history(0).tolist() == [1]  # u's like of x, a training row, is known input in valid
+    assert len(split.rows("all")) == len(split.rows()) == 6
+
+
+def test_given_histories_reach_back_before_the_interactions() -> None:
+    interactions = small().interactions.with_columns(
+        history=pl.Series([["never", "x"], [], ["never"], ["never"], ["x"], []])
+    )
+    dataset = Dataset.from_frames(interactions, ITEMS)
+    assert dataset.rows().history(0).tolist() == [4, 1]
+    assert dataset.likes_of("u").tolist() == [4, 1, 3]
+    assert dataset.seen_items("u").tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_save_and_load(tmp_path: Path, split: bool) -> None:
+    dataset = global_time_split(small(), 0.5, 0.2, max_rows_per_user=1) if split else small()
+    for _ in range(2):  # the second time over the first
+        dataset.save(tmp_path / "small")
+    loaded = Dataset.load(tmp_path / "small")
+    assert_frame_equal(loaded.interactions, dataset.interactions)
+    assert_frame_equal(loaded.items, dataset.items)
+    assert loaded.users is not None
+    assert loaded.users.to_dicts() == [{"user_id": "u", "age": "33"}]
+    assert (loaded.name, loaded.split, loaded.describe()) == ("small", dataset.split, dataset.describe())
+
+
+def test_damaged_folders_are_refused_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    global_time_split(small(), 0.5, 0.2).save(folder)
+    moved = pl.read_parquet(folder / "interactions.parquet").with_columns(split=pl.lit("train"))
+    moved.write_parquet(folder / "interactions.parquet")
+    with pytest.raises(CCFError, match="rows are not those recorded"):
+        Dataset.load(folder)
+    moved.drop("item_id").write_parquet(folder / "interactions.parquet")
+    with pytest.raises(CCFError, match=f"{folder}: interactions: no column `item_id`"):
+        Dataset.load(folder)
+    (folder / "items.parquet").write_bytes(b"PAR1")
+    with pytest.raises(CCFError, match=r"items\.parquet: not a readable Parquet"):
+        Dataset.load(folder)
+    (folder / "schema.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(CCFError, match="not a data set of format 1"):
+        Dataset.load(folder)
+
+
+def test_no_folder_and_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(CCFError, match="no such folder"):
+        Dataset.load(tmp_path / "nowhere")
+    with pytest.raises(CCFError, match="no known data set"):
+        Dataset.load(tmp_path)
+
+
+def test_describe_is_json() -> None:
+    summary = global_time_split(small(), 0.5, 0.2).describe()
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary["likes"] == 4
+    assert summary["split"]["test"] == {
+        "rows": 2,
+        "users": 2,
+        "likes": 1,
+        "users_not_in_train": 1,
+        "rows_of_users_not_in_train": 1,
+    }

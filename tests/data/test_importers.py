@@ -1,0 +1,162 @@
+import os
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers import Columns, import_movielens, import_path, import_tables
+from ccf_llm.errors import CCFError
+
+
+def write(folder: Path, files: dict[str, str], encoding: str = "utf-8") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding=encoding)
+    return folder
+
+
+def items_of(dataset: Dataset) -> list[tuple[str, ...]]:
+    return dataset.items.rows()
+
+
+RECBOLE = {
+    "tiny.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\t01\t4\t100.0\n8\t2\t3\t90\n",
+    "tiny.item": 'item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n01\tUne "Vie", L\'\t1995\t'
+    "Sci-Fi Film-Noir\n2\tNothing\tunknown\tunknown\n",
+    "tiny.user": "user_id:token\tage:token\n7\t24\n",
+}
+
+
+def test_recbole(tmp_path: Path) -> None:
+    dataset = Dataset.load(write(tmp_path / "r", RECBOLE))
+    assert dataset.name == "tiny"
+    assert items_of(dataset) == [("01", 'Une "Vie", L\'', "1995", "Sci-Fi, Film-Noir"), ("2", "Nothing", "", "")]
+    assert dataset.interactions["label"].to_list() == [1, 0]
+    assert dataset.interactions["timestamp"].to_list() == [100, 90]
+    assert dataset.users is not None
+    assert dataset.users.rows() == [("7", "24")]
+
+
+def test_recbole_without_titles_or_items_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", RECBOLE | {"tiny.item": "item_id:token\tprice:float\n01\t3\n"})
+    with pytest.raises(CCFError, match=r"tiny\.item: no column with the titles"):
+        import_path(folder)
+    (folder / "tiny.item").unlink()
+    with pytest.raises(CCFError, match=r"tiny\.item: no such file"):
+        import_path(folder)
+
+
+FLAGS = "|".join("1" if flag in (3, 5) else "0" for flag in range(19))
+ML_100K = {
+    "u.data": "7\t1\t5\t100\n8\t1\t2\t90\n",
+    "u.item": f"1|Misérables, Les (1995)|01-Jan-1995||http://x|{FLAGS}\n",
+}
+ML_1M = {"ratings.dat": "7::1::5::100\r\n8::1::2::90\n", "movies.dat": "1::Misérables, Les (1995)::Animation|Comedy\n"}
+ML_CSV = {
+    "ratings.csv": "userId,movieId,rating,timestamp\n7,1,4.5,100\n8,1,0.5,90\n",
+    "movies.csv": 'movieId,title,genres\n1,"Misérables, Les (1995)",Animation|Comedy\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "encoding"), [(ML_100K, "latin-1"), (ML_1M, "latin-1"), (ML_CSV, "utf-8")], ids=["100k", "1m", "csv"]
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_movielens(tmp_path: Path, files: dict[str, str], encoding: str, zipped: bool) -> None:
+    source = write(tmp_path / "ml-tiny", files, encoding)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "download.zip", "w") as archive:
+            for name in files:
+                archive.write(source / name, f"ml-tiny/{name}")
+        source = tmp_path / "download.zip"
+    dataset = import_path(source)
+    assert dataset.name == "ml-tiny"
+    assert dataset.interactions.select("user_id", "label", "timestamp").rows() == [("7", 1, 100), ("8", 0, 90)]
+    assert items_of(dataset) == [("1", "Misérables, Les (1995)", "1995", "Animation, Comedy")]
+
+
+def test_cut_movielens_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CCFError, match=r"ratings\.dat: line 2 has too few fields"):
+        import_movielens(write(tmp_path / "a", ML_1M | {"ratings.dat": "7::1::5::100\n8::1"}))
+    with pytest.raises(CCFError, match=r"no movies\.dat"):
+        import_movielens(write(tmp_path / "b", {"ratings.dat": ML_1M["ratings.dat"]}))
+    with pytest.raises(CCFError, match="no MovieLens data"):
+        import_movielens(write(tmp_path / "c", {}))
+
+
+def benchmark(folder: Path) -> Path:
+    folder.mkdir()
+    for part, rows in {
+        "train": [(2, 1, 1, 10, []), (1, 1, 1, 10, [])],
+        "valid": [(2, 2, 0, 20, [1])],
+        "test": [(2, 3, 1, 20, [1]), (1, 3, 0, 5, [])],
+    }.items():
+        columns = ["user_id", "item_id", "label", "timestamp", "history"]
+        frame = pl.DataFrame(rows, schema=columns, orient="row").cast({"history": pl.List(pl.Int32)})
+        frame.with_columns(warm=pl.lit(1)).write_parquet(folder / f"{part}.parquet")
+    pl.DataFrame({"item_id": [1, 2, 3], "title": ["A (1999)", "B", "C"]}).write_parquet(folder / "items.parquet")
+    return folder
+
+
+def test_the_benchmark_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    dataset = Dataset.load(benchmark(tmp_path / "ml"))
+    assert dataset.interactions["user_id"].to_list() == ["2", "1", "2", "2", "1"]
+    test = dataset.rows("test")
+    assert [dataset.item_vocabulary.decode(test.history(row)) for row in range(2)] == [["1"], []]
+    dataset.save(tmp_path / "saved")
+    assert Dataset.load(tmp_path / "saved").interactions.equals(dataset.interactions)
+
+
+def test_a_benchmark_file_without_histories_is_named(tmp_path: Path) -> None:
+    folder = benchmark(tmp_path / "ml")
+    pl.read_parquet(folder / "valid.parquet").drop("history").write_parquet(folder / "valid.parquet")
+    with pytest.raises(CCFError, match=r"valid\.parquet: no column `history`"):
+        Dataset.load(folder)
+
+
+def test_the_published_split() -> None:
+    folder = os.environ.get("CCF_LLM_ML1M")
+    if folder is None:
+        pytest.skip("set CCF_LLM_ML1M to the folder of the published ML-1M split")
+    dataset = Dataset.load(folder)
+    assert [len(dataset.rows(part)) for part in ("train", "valid", "test")] == [33_891, 10_401, 7_331]
+    rows = dataset.rows()
+    given = dataset.interactions["history"].to_list()
+    for row in range(0, len(rows), 97):
+        assert dataset.item_vocabulary.decode(rows.history(row)) == given[row]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_own_tables(tmp_path: Path, ending: str) -> None:
+    clicks = pl.DataFrame({"who": ["007", "b"], "book": ["x", "y"], "when": [5, 6], "stars": [5, 1], "item_id": [0, 0]})
+    books = pl.DataFrame({"book": ["x", "y"], "name": ['Say "hi", she said', "naïve 🎬"], "pages": [10, 20]})
+    for name, frame in (("clicks", clicks), ("books", books)):
+        path = tmp_path / f"{name}.{ending}"
+        if ending == "parquet":
+            frame.write_parquet(path)
+        elif ending == "jsonl":
+            frame.write_ndjson(path)
+        else:
+            frame.write_csv(path, separator="," if ending == "csv" else "\t")
+    columns = Columns(user="who", item="book", timestamp="when", rating="stars", title="name")
+    dataset = import_tables(tmp_path / f"clicks.{ending}", tmp_path / f"books.{ending}", columns)
+    assert dataset.interactions.select("user_id", "item_id", "label", "timestamp").rows() == [
+        ("007", "x", 1, 5),
+        ("b", "y", 0, 6),
+    ]
+    assert items_of(dataset) == [("x", 'Say "hi", she said', "10"), ("y", "naïve 🎬", "20")]
+
+
+def test_faults_in_own_tables_are_named(tmp_path: Path) -> None:
+    write(
+        tmp_path, {"a.csv": "user_id,item_id,label,timestamp\nu,x,1,5\n", "i.csv": "item_id,title\nx,X\n", "i.xls": ""}
+    )
+    with pytest.raises(CCFError, match=r"a\.csv: no column `nobody`; it has user_id"):
+        import_tables(tmp_path / "a.csv", tmp_path / "i.csv", Columns(user="nobody"))
+    with pytest.raises(CCFError, match=r"i\.xls: cannot tell the format"):
+        import_tables(tmp_path / "a.csv", tmp_path / "i.xls")
+    with pytest.raises(CCFError, match=r"z\.csv: no such file"):
+        import_tables(tmp_path / "z.csv", tmp_path / "i.csv")
+    assert len(import_tables(tmp_path / "a.csv", tmp_path / "i.csv").rows()) == 1

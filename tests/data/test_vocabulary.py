@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccf_llm.data.vocabulary import Vocabulary
+from ccf_llm.errors import CCFError
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True))
+def test_encode_and_decode_are_inverse(ids: list[str]) -> None:
+    vocabulary = Vocabulary.of(ids)
+    assert len(vocabulary) == len(ids)
+    assert vocabulary.encode(ids).tolist() == list(range(1, len(ids) + 1))
+    assert vocabulary.decode(vocabulary.encode(ids)) == ids
+
+
+def test_unknown_ids_become_code_0() -> None:
+    codes = Vocabulary.of(["a", "b", "a"]).encode(pl.Series(["b", None, "x", "a"]))
+    assert codes.tolist() == [2, 0, 0, 1]
+    assert codes.dtype == np.int64
+
+
+@pytest.mark.parametrize("code", [0, 3, -1])
+def test_decoding_a_code_without_an_id_is_an_error(code: int) -> None:
+    with pytest.raises(CCFError, match="codes 1 to 2"):
+        Vocabulary.of(["a", "b"]).decode([code])
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    vocabulary = Vocabulary.of(["ä", "007", "🎬"])
+    vocabulary.save(tmp_path / "items.parquet")
+    assert Vocabulary.load(tmp_path / "items.parquet") == vocabulary
+    assert vocabulary != Vocabulary.of(["007", "ä", "🎬"])
+
+
+def test_a_foreign_or_cut_file_is_refused(tmp_path: Path) -> None:
+    pl.DataFrame({"id": ["a", "a"]}).write_parquet(tmp_path / "twice.parquet")
+    with pytest.raises(CCFError, match="not a vocabulary"):
+        Vocabulary.load(tmp_path / "twice.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "twice.parquet").read_bytes()[:50])
+    with pytest.raises(CCFError, match=r"cut\.parquet: not a readable Parquet file"):
+        Vocabulary.load(tmp_path / "cut.parquet")
