@@ -48,7 +48,7 @@ class CFConfig(BaseModel):
     """Width of the user and item vectors, without the bias."""
     history_length: int = Field(default=50, ge=1)
     """How many of the last liked items a user's history vector looks at."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     """Step size of Adam."""
     l2: float = Field(default=3e-2, ge=0)
     """Weight of the squared vectors of a batch, per row, added to the loss."""
