@@ -25,7 +25,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise CCFError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+        raise CCFError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -41,7 +43,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
-        raise CCFError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+        raise CCFError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
     old = temporary.with_suffix(".old")
     try:
         yield temporary
@@ -52,7 +56,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         if old.exists() and not path.exists():
             os.replace(old, path)
-        raise CCFError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+        raise CCFError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

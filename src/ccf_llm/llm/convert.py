@@ -22,13 +22,20 @@ def convert_gguf(gguf: Path, folder: Path, *, about: dict[str, str]) -> None:
     A manifest with the size and SHA-256 of each file, and with `about`, is written beside them, so that a damaged
     copy can be told. Raises `CCFError` for a file that is not GGUF or of an architecture that transformers lacks.
     """
-    if not gguf.is_file() or gguf.open("rb").read(4) != b"GGUF":
+    if not _is_gguf(gguf):
         raise CCFError(f"{gguf}: not a GGUF file; download it again, or give a folder with safetensors")
     announce(f"converting {gguf.name} to safetensors, once")
     with atomic_folder(folder) as temporary:
         with _quiet():
             _convert(gguf, temporary)
         write_json(temporary / MANIFEST, manifest_of(temporary, about))
+
+
+def _is_gguf(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
 
 
 def _convert(gguf: Path, folder: Path) -> None:
@@ -38,7 +45,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     try:
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
-    except (ValueError, KeyError, RuntimeError, OSError) as error:
+    except Exception as error:  # a cut or foreign file makes the reader fail in any of many ways
         reason = one_line(error)
         raise CCFError(f"{gguf}: transformers cannot read it ({reason}); give a folder with safetensors") from error
     # The loaded model counts as quantized and refuses to be saved, so its weights move into one that is not.

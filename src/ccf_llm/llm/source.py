@@ -1,7 +1,7 @@
 """Where a base language model comes from: an alias, a folder, a GGUF file, or the model hub."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccf_llm.cache import cache_folder
@@ -91,7 +91,12 @@ def _alias(name: str, *, offline: bool) -> ModelSource:
     if folder.exists():
         announce(f"{damage}; making it again")
     if offline:
-        raise CCFError(f"model {name!r} is not in the cache, or damaged ({damage}); run once without --offline")
+        try:  # an earlier run may have had it from the hub
+            return replace(_hub(alias.hub_id, offline=True), name=name)
+        except CCFError:
+            raise CCFError(
+                f"model {name!r} is not in the cache ({damage}); run once with network to fetch it"
+            ) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".model-", suffix=".tmp", dir=folder.parent) as temporary:
         try:
@@ -99,7 +104,7 @@ def _alias(name: str, *, offline: bool) -> ModelSource:
         except CCFError as first:
             announce(f"{first}; trying {alias.hub_id} on the model hub")
             try:
-                return _hub(alias.hub_id, offline=False)
+                return replace(_hub(alias.hub_id, offline=False), name=name)
             except CCFError as second:
                 raise CCFError(f"model {name!r}: {first}; and {second}") from None
         gguf = Path(temporary) / Path(alias.member).name

@@ -1,0 +1,34 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ccf_llm.cli.doctor import doctor
+
+
+def test_it_names_what_is_missing_and_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCF_LLM_CACHE", str(tmp_path / "cache"))
+    doctor(as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert report["versions"]["torch"].startswith("2.13.0")
+    assert report["cache"]["data"] == {"ml-100k": False}
+    assert report["to_do"]["ml-100k"] == "ccf-llm data fetch ml-100k"
+    assert isinstance(report["device"]["native_bf16"], bool)
+    assert list(tmp_path.iterdir()) == []  # it only looks
+
+
+def test_it_prints_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor(as_json=False)
+    assert "native bf16" in capsys.readouterr().out
+
+
+def test_help_does_not_import_the_heavy_libraries() -> None:
+    code = (
+        "import sys, ccf_llm.cli; print([name for name in ('torch', 'transformers', 'polars') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
