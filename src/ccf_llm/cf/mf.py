@@ -28,8 +28,8 @@ class MF(CFModel):
       over training users and s by least squares on them (their own p against their own h), and the mean user bias;
     - with an empty history too, the mean user's vector.
 
-    Measured choice (valid AUC): p = h gives .687 on MovieLens-100K split by time where least squares gives .695; adding
-    implicit item vectors (SVD++) gains as much again there but loses .02 on the published MovieLens-1M split.
+    Measured (valid AUC): least squares gives .704 on MovieLens-100K cut by time at 80 and 90 % where p = h gives .701;
+    adding implicit item vectors (SVD++) gives .705 there, but .706 instead of .731 on the published MovieLens-1M split.
     """
 
     kind: ClassVar[str] = "mf"
