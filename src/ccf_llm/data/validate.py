@@ -172,11 +172,13 @@ def _split(frame: pl.DataFrame) -> pl.Series:
 
 
 def _history(frame: pl.DataFrame, items: pl.DataFrame) -> pl.Series:
+    what = "interactions, column `history`"
     histories = _no_nulls(frame["history"], "interactions")
     if not isinstance(histories.dtype, pl.List):
         raise CCFError("interactions: the column `history` does not hold lists of item ids; make it so or leave it out")
     histories = histories.cast(pl.List(pl.String))
-    _known_items(histories.explode().drop_nulls().rename("item_id"), items, "interactions, column `history`")
+    items_inside = histories.filter(histories.list.len() > 0).explode().rename("item_id")
+    _known_items(_no_nulls(items_inside, what), items, what)
     return histories
 
 
