@@ -78,7 +78,7 @@ def test_identical_rows_are_dropped_and_counted() -> None:
         ({"timestamp": [5, 978_300_760_000]}, "row 1 is not in seconds.*divide by 1000"),
         ({"split": ["train", "dev"]}, "split 'dev' in row 1"),
         ({"history": ["a", "b"]}, "does not hold lists"),
-        ({"history": [[], ["a", None]]}, "`history`: no item_id in row 1"),
+        ({"history": [["a"], ["a", "b", None]]}, "`history`: the list in row 1 lacks an item id"),
         ({"history": [[], ["z"]]}, "`history`: item 'z' is not among"),
         ({"user_id": ["u", "u"], "item_id": ["a", "a"], "timestamp": [5, 5]}, "'u', item 'a', timestamp 5 occurs more"),
     ],

@@ -177,8 +177,9 @@ def _history(frame: pl.DataFrame, items: pl.DataFrame) -> pl.Series:
     if not isinstance(histories.dtype, pl.List):
         raise CCFError("interactions: the column `history` does not hold lists of item ids; make it so or leave it out")
     histories = histories.cast(pl.List(pl.String))
-    items_inside = histories.filter(histories.list.len() > 0).explode().rename("item_id")
-    _known_items(_no_nulls(items_inside, what), items, what)
+    if (holed := histories.list.eval(pl.element().is_null()).list.any()).any():
+        raise CCFError(f"{what}: the list in row {_first(holed)} lacks an item id; fill it in or remove it")
+    _known_items(histories.explode().drop_nulls().rename("item_id"), items, what)
     return histories
 
 
