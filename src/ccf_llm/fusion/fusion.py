@@ -1,0 +1,96 @@
+"""Attentive cross-modal fusion: semantic and collaborative embedding -> one embedding in the language model's space.
+
+The paper's equations are not public; this is a reconstruction with its choices as options:
+
+    e = g * e_sem + (1 - g) * ALG(e_cf),   g = sigmoid(W [e_sem ; ALG(e_cf)] + b),   fused = |token| * e / |e|
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from ccf_llm.fusion.slots import to_norm
+
+Variant = Literal["dimension", "scalar", "average", "cf_only", "semantic"]
+
+
+class FusionConfig(BaseModel):
+    """Settings of alignment and gate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: Variant = "dimension"
+    """`dimension`: one gate per dimension (the paper's). `scalar`: one per slot. `average`: fixed at 1/2. `cf_only`: no text in slots. `semantic`: no CF."""
+    hidden: int = Field(default=512, ge=1)
+    """Width of the alignment network's hidden layer."""
+    count_aware: bool = True
+    """The gate also sees log(1 + training interactions) of the user or item, so that a cold one can lean on text (ours)."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """On the standardised CF vectors in training: their values overfit, as CF has seen the labels of the training rows."""
+
+
+class Fusion(nn.Module):
+    """ALG and GATE for one kind of slot.
+
+    Args:
+        cf_mean, cf_std: (c,) statistics of the CF vectors, to standardise them.
+        token_norm: the mean norm of the base model's token embeddings; every slot is written at this norm.
+
+    The last layer of ALG starts at zero, so a fused vector starts as the semantic embedding at the norm of a token: the
+    model begins stage 2 exactly as it ended stage 1 (`cf_only`, which has no semantic part, starts from a random mapping).
+    """
+
+    cf_mean: Tensor
+    cf_std: Tensor
+
+    def __init__(self, config: FusionConfig, cf_mean: Tensor, cf_std: Tensor, width: int, token_norm: float) -> None:
+        super().__init__()
+        self.config = config
+        self.token_norm = token_norm
+        self.register_buffer("cf_mean", cf_mean)
+        self.register_buffer("cf_std", cf_std.clamp(min=1e-4))
+        self.dropout = nn.Dropout(config.dropout)
+        self.align = nn.Sequential(nn.Linear(len(cf_mean), config.hidden), nn.GELU(), nn.Linear(config.hidden, width))
+        last = self.align[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.bias)
+        if config.variant != "cf_only":
+            nn.init.zeros_(last.weight)
+        gates = {"dimension": width, "scalar": 1}.get(config.variant, 0)
+        self.gate = nn.Linear(2 * width + int(config.count_aware), gates) if gates else None
+        if self.gate is not None:
+            nn.init.zeros_(self.gate.weight)
+            nn.init.zeros_(self.gate.bias)
+
+    def forward(self, semantic: Tensor, collaborative: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse S slots.
+
+        Args:
+            semantic: (S, d) semantic embeddings at token norm.
+            collaborative: (S, c) CF vectors.
+            counts: (S,) training interactions of each user or item.
+
+        Returns:
+            (S, d) fused embeddings at token norm, and (S,) the collaborative share of each:
+            |(1 - g) ALG(e_cf)| / (|g e_sem| + |(1 - g) ALG(e_cf)|), between 0 (text only) and 1 (CF only).
+        """
+        if self.config.variant == "semantic":
+            return semantic, semantic.new_zeros(len(semantic))
+        aligned = self.align(self.dropout((collaborative - self.cf_mean) / self.cf_std))
+        if self.config.variant == "cf_only":
+            return to_norm(aligned, self.token_norm), aligned.new_ones(len(aligned))
+        g = self._gate(semantic, aligned, counts)
+        text, cf = g * semantic, (1 - g) * aligned
+        with torch.no_grad():
+            text_norm, cf_norm = text.norm(dim=-1), cf.norm(dim=-1)
+            share = cf_norm / (text_norm + cf_norm).clamp(min=1e-6)
+        return to_norm(text + cf, self.token_norm), share
+
+    def _gate(self, semantic: Tensor, aligned: Tensor, counts: Tensor) -> Tensor:
+        """(S, d) or (S, 1) how much of the semantic embedding goes in."""
+        if self.gate is None:
+            return semantic.new_full((len(semantic), 1), 0.5)
+        inputs = [semantic, aligned] + ([counts.log1p().unsqueeze(-1)] if self.config.count_aware else [])
+        return torch.sigmoid(self.gate(torch.cat(inputs, dim=-1)))

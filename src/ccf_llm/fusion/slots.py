@@ -1,0 +1,25 @@
+"""Writing slot embeddings between token embeddings, without in-place tricks."""
+
+import torch
+from torch import Tensor
+
+
+def to_norm(vectors: Tensor, norm: float) -> Tensor:
+    """(..., d) vectors scaled to `norm`. Vectors near zero (no text, no signal) stay small instead of exploding."""
+    length = vectors.norm(dim=-1, keepdim=True)
+    return vectors * (norm / length.clamp(min=0.05 * norm))
+
+
+def fill_slots(tokens: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
+    """Input embeddings with slots filled.
+
+    `index_put` out of place: autograd sees one operation, also with gradient checkpointing.
+
+    Args:
+        tokens: (B, T, d) token embeddings, anything at the slots.
+        vectors: (S, d) slot embeddings.
+        index: (S, 2) sequence and position of each slot.
+    """
+    if len(index) == 0:
+        return tokens
+    return torch.index_put(tokens, (index[:, 0], index[:, 1]), vectors.to(tokens.dtype))

@@ -1,0 +1,105 @@
+"""The base language model: frozen body, LoRA through PEFT, two-row answer head."""
+
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from ccf_llm.llm.source import ModelSource
+
+ATTENTION_PROJECTIONS = ("q_proj", "v_proj")
+
+
+class LoRAConfig(BaseModel):
+    """Settings of the low-rank adapter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(default=8, ge=1)
+    """Rank of each update."""
+    alpha: int = Field(default=16, ge=1)
+    """Scale; the update is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Dropout before the adapter."""
+    targets: tuple[str, ...] | str = "all-linear"
+    """Names of the layers that get an adapter, or `all-linear`; the field's research code uses [q_proj, v_proj]."""
+
+
+class LanguageModel(nn.Module):
+    """Embeddings in, log-odds out.
+
+    The body runs in `dtype` (bf16 where the processor has it), the adapter's weights are fp32, and the answer is
+    computed in fp32 from the difference of the output head's two rows: score = h . (W_yes - W_no).
+    """
+
+    head: Tensor
+    """(d,) fp32, the row of Yes minus the row of No."""
+
+    def __init__(self, source: ModelSource, dtype: torch.dtype, lora: LoRAConfig, seed: int) -> None:
+        """Load the base model (`from_pretrained`, safetensors only), freeze it and add a fresh adapter."""
+        super().__init__()
+        self.source = source
+        model = AutoModelForCausalLM.from_pretrained(
+            source.path, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+        model.requires_grad_(False)
+        self._output_rows = model.get_output_embeddings().weight
+        self.register_buffer("head", torch.zeros(self._output_rows.shape[1]), persistent=False)
+        self.embeddings = nn.Embedding.from_pretrained(model.get_input_embeddings().weight.clone(), freeze=True)
+        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+        torch.manual_seed(seed)
+        self.body: Any = get_peft_model(
+            model.base_model.to(dtype),
+            LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets),
+        )
+        self.body.requires_grad_(False)  # the stages say what is trained
+
+    def set_answers(self, yes: int, no: int) -> None:
+        """Choose the two rows of the output head."""
+        rows = self._output_rows.float()
+        self.head.copy_(rows[yes] - rows[no])
+
+    @property
+    def width(self) -> int:
+        """d, the width of the embeddings."""
+        return self.embeddings.embedding_dim
+
+    @property
+    def token_norm(self) -> float:
+        """Mean norm of the token embeddings."""
+        return float(self.embeddings.weight.norm(dim=1).mean())
+
+    def forward(self, embeddings: Tensor, positions: Tensor, mask: Tensor, answers: Tensor) -> Tensor:
+        """Log-odds of Yes at the answer positions.
+
+        Args:
+            embeddings: (B, T, d) input embeddings.
+            positions: (B, T).
+            mask: (B, 1, T, T) True where a token may read another.
+            answers: (N, 2) sequence and token of each answer.
+
+        Returns:
+            (N,) fp32.
+        """
+        hidden = self.body(
+            inputs_embeds=embeddings.to(self.dtype), position_ids=positions, attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        return hidden[answers[:, 0], answers[:, 1]].float() @ self.head
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the body computes in."""
+        return next(p.dtype for name, p in self.body.named_parameters() if "lora_" not in name)
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """The adapter's weights."""
+        return [p for name, p in self.body.named_parameters() if "lora_" in name]
+
+
+def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
+    """The base model's own tokenizer."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
+    return tokenizer

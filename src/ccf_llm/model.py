@@ -1,0 +1,153 @@
+"""CCFLLM: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.data.rows import Rows
+from ccf_llm.fusion import Fusion, FusionConfig, fill_slots, to_norm
+from ccf_llm.llm.base import LanguageModel
+from ccf_llm.prompts import (
+    ITEM_SLOT,
+    USER_SLOT,
+    HistoryBudget,
+    PromptBatch,
+    PromptEncoder,
+    collate,
+    plan_batches,
+    plan_sequences,
+)
+
+
+class CCFLLM(nn.Module):
+    """Hybrid prompts through a language model whose slots carry fused embeddings.
+
+    Args:
+        llm: base model with adapter and answer head.
+        encoder: prompts over the catalogue.
+        cf: a fitted collaborative model over the same codes.
+        fusion: settings of alignment and gate.
+        budget: which part of a history goes into the prompt.
+        seed: of the fusion's initial weights.
+    """
+
+    semantic: Tensor
+    """(n_items + 1, d) semantic embeddings of the items: mean of the title's token embeddings, at token norm."""
+
+    def __init__(
+        self,
+        llm: LanguageModel,
+        encoder: PromptEncoder,
+        cf: CFModel,
+        fusion: FusionConfig,
+        budget: HistoryBudget,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.llm, self.encoder, self.cf, self.budget = llm, encoder, cf, budget
+        llm.set_answers(*encoder.answer_ids())
+        self.token_norm = llm.token_norm
+        self.register_buffer("semantic", self._semantic(), persistent=False)
+        self.set_fusion(fusion, seed)
+
+    def set_fusion(self, config: FusionConfig, seed: int = 0) -> None:
+        """Put fresh alignment and gate networks in place."""
+        torch.manual_seed(seed)
+        self.fusion_config = config
+        self.fusion = nn.ModuleDict()
+        for kind, table, counts in (
+            ("user", self._trained_users(), self.cf.user_counts),
+            ("item", self.cf.item_embedding(torch.arange(self.cf.n_items + 1, device=self.cf.device)), self.cf.item_counts),
+        ):
+            seen = table.detach()[counts > 0]
+            self.fusion[kind] = Fusion(config, seen.mean(0), seen.std(0), self.llm.width, self.token_norm)
+        self.fusion.to(self.llm.head.device)
+
+    def forward(self, batch: PromptBatch, rows: Rows) -> Tensor:
+        """(N,) fp32 log-odds of the batch's targets; `rows` are the rows that were planned."""
+        return self.llm(self.embed(batch, rows), batch.positions, batch.mask, batch.answers)
+
+    def embed(self, batch: PromptBatch, rows: Rows) -> Tensor:
+        """(B, T, d) input embeddings: tokens looked up, slots filled."""
+        tokens = self.llm.embeddings(batch.ids.clamp(min=0))
+        item_index = (batch.ids == ITEM_SLOT).nonzero()
+        user_index = (batch.ids == USER_SLOT).nonzero()
+        if len(item_index) + len(user_index) == 0:
+            return tokens
+        items = batch.slot_items[item_index[:, 0], item_index[:, 1]]
+        # The same item stands in many slots of a batch: fuse it once.
+        unique, where = items.unique(return_inverse=True)
+        vectors = [self.fuse_items(unique)[0][where]]
+        if len(user_index):
+            targets = batch.slot_targets[user_index[:, 0], user_index[:, 1]]
+            vectors.append(self.fuse_users(rows.take(batch.rows))[0][targets])
+        return fill_slots(tokens, torch.cat(vectors), torch.cat([item_index, user_index]))
+
+    def fuse_items(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Fused embeddings (S, d) and collaborative shares (S,) of item codes (S,)."""
+        fused, share = self.fusion["item"](
+            self.semantic[items], self.cf.item_embedding(items), self.cf.item_counts[items]
+        )
+        return fused, share
+
+    def fuse_users(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Fused embeddings (N, d) and collaborative shares (N,) of the users of `rows`, with their histories."""
+        users, history, _ = self.cf.inputs(rows)
+        liked = (history > 0).float()
+        mean = torch.einsum("nh,nhd->nd", liked, self.semantic[history]) / liked.sum(1, keepdim=True).clamp(min=1)
+        fused, share = self.fusion["user"](
+            to_norm(mean, self.token_norm), self.cf.user_embedding(users, history), self.cf.user_counts[users]
+        )
+        return fused, share
+
+    @torch.no_grad()
+    def score(
+        self,
+        rows: Rows,
+        *,
+        packed: bool = True,
+        sequence_tokens: int = 768,
+        batch_tokens: int = 3072,
+        progress: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """(N,) log-odds that the user likes the item. `progress` is told how many rows each batch has scored."""
+        was_training = self.training
+        self.eval()
+        sequences = plan_sequences(rows, self.encoder, self.budget, max_tokens=sequence_tokens, packed=packed)
+        scores = np.zeros(len(rows), dtype=np.float32)
+        for group in plan_batches(sequences, batch_tokens=batch_tokens):
+            batch = collate(group).to(self.llm.head.device)
+            scores[batch.rows] = self(batch, rows).cpu().numpy()
+            if progress is not None:
+                progress(len(batch.rows))
+        self.train(was_training)
+        return scores
+
+    @torch.no_grad()
+    def _semantic(self) -> Tensor:
+        """Mean token embedding of every title, at token norm; row 0 (no item) is zero."""
+        table = torch.zeros(len(self.encoder.titles), self.llm.width, device=self.llm.head.device)
+        for item in range(1, len(table)):
+            ids = torch.from_numpy(self.encoder.title(item)).to(table.device)
+            table[item] = self.llm.embeddings(ids).mean(0)
+        return to_norm(table, self.token_norm)
+
+    @torch.no_grad()
+    def _trained_users(self) -> Tensor:
+        """(n_users + 1, c) CF vectors of all user codes, without history."""
+        users = torch.arange(self.cf.n_users + 1, device=self.cf.device)
+        return self.cf.user_embedding(users, users.new_zeros(len(users), 1))
+
+
+def parameters_of(model: CCFLLM, parts: Sequence[str]) -> dict[str, list[nn.Parameter]]:
+    """The parameters of `lora`, `fusion` and `cf`, by part."""
+    every = {
+        "lora": model.llm.adapter_parameters(),
+        "fusion": list(model.fusion.parameters()),
+        "cf": list(model.cf.parameters()),
+    }
+    return {part: every[part] for part in parts}

@@ -1,0 +1,92 @@
+"""Segments -> token ids. Each piece of a prompt is tokenized once, alone, so that every path sees the same seams."""
+
+from collections.abc import Sequence as SequenceOf
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from ccf_llm.data.titles import reading_order
+from ccf_llm.errors import CCFError
+from ccf_llm.prompts.template import HybridTemplate, Segment, Text, clean
+
+Ids = NDArray[np.int64]
+
+# Slots are marked by negative ids: no tokenizer produces them, so no title can name a slot.
+USER_SLOT = -1
+ITEM_SLOT = -2
+
+
+class PromptEncoder:
+    """Token ids of the pieces of every prompt over one catalogue.
+
+    Args:
+        tokenizer: a fast tokenizer of the base model.
+        template: the wording.
+        titles: titles by item code; `titles[0]` stands for items that are not in the vocabulary.
+        details: further words by item code, or None.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template: HybridTemplate,
+        titles: SequenceOf[str],
+        details: SequenceOf[str] | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.template = template
+        self.titles = list(titles)
+        self.details = list(details) if details is not None else [""] * len(self.titles)
+        self._history_items: dict[int, Ids] = {}
+        self._suffixes: dict[int, Ids] = {}
+
+    @cached_property
+    def instruction(self) -> Ids:
+        """Ids that open every prompt; with the tokenizer's own beginning-of-text token where it uses one."""
+        start = [i for i in self.tokenizer.encode("") if i == self.tokenizer.bos_token_id]
+        return np.concatenate([np.asarray(start, dtype=np.int64), self.encode(self.template.instruction())])
+
+    def history_item(self, item: int) -> Ids:
+        """Ids of one liked item in the history, slot included."""
+        if item not in self._history_items:
+            self._history_items[item] = self.encode(self.template.history_item(self.titles[item]))
+        return self._history_items[item]
+
+    def suffix(self, item: int) -> Ids:
+        """Ids of the candidate's part: user slot, title, item slot, request and answer cue."""
+        if item not in self._suffixes:
+            self._suffixes[item] = self.encode(self.template.candidate(self.titles[item], self.details[item]))
+        return self._suffixes[item]
+
+    def title(self, item: int) -> Ids:
+        """Ids of the item's title alone, whose mean embedding is its semantic embedding."""
+        return self.encode([Text(f" {clean(reading_order(self.titles[item]))}")])
+
+    def encode(self, segments: SequenceOf[Segment]) -> Ids:
+        """Ids of segments, each text tokenized alone, special tokens inside it read as plain characters."""
+        ids: list[int] = []
+        for segment in segments:
+            if isinstance(segment, Text):
+                ids.extend(self.tokenizer.encode(segment.text, add_special_tokens=False, split_special_tokens=True))
+            else:
+                ids.append(USER_SLOT if segment.kind == "user" else ITEM_SLOT)
+        return np.asarray(ids, dtype=np.int64)
+
+    def answer_ids(self) -> tuple[int, int]:
+        """The ids of Yes and No as they occur right after the answer cue.
+
+        Raises:
+            CCFError: the tokenizer merges the answer into the cue, or starts both answers with the same token.
+        """
+        cue = self.tokenizer.encode(self.template.cue, add_special_tokens=False)
+        answers = []
+        for word in (" Yes", " No"):
+            ids = self.tokenizer.encode(self.template.cue + word, add_special_tokens=False)
+            if ids[: len(cue)] != cue or len(ids) == len(cue):
+                raise CCFError(f"the tokenizer of this model merges '{word.strip()}' into the answer cue; use another model")
+            answers.append(ids[len(cue)])
+        if answers[0] == answers[1]:
+            raise CCFError("the tokenizer of this model starts Yes and No with the same token; use another model")
+        return answers[0], answers[1]

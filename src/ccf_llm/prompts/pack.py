@@ -1,0 +1,221 @@
+"""Many targets of one user in one sequence: a chain of history with each target as an isolated branch.
+
+The prefix (instruction and history) is causal, and the histories of a user's rows are prefixes of each other, so a target
+may read the chain up to its own history's end and nothing else: the result equals that of its separate prompt. A sequence
+with a single branch *is* the separate prompt; there is no second path.
+
+    chain:     instruction  like_1  like_2  like_3 ...
+    branches:                  |        |__ target B (history like_1, like_2)
+                               |__ target A (history like_1)
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.prompts.encoder import ITEM_SLOT, USER_SLOT, Ids, PromptEncoder
+
+
+@dataclass(frozen=True)
+class HistoryBudget:
+    """Which part of a history goes into the prompt: the newest likes, within both limits.
+
+    The start of the window moves only every `step` likes, so that a user's consecutive targets share their prefix;
+    `step=1` is "the last `items` likes" exactly.
+    """
+
+    items: int = 20
+    """At most so many liked items."""
+    tokens: int = 400
+    """At most so many tokens of history."""
+    step: int = 10
+    """The window starts at a multiple of this many likes."""
+
+    def window_start(self, length: int, tokens: NDArray[np.int64]) -> int:
+        """Index of the first like that is kept, of `length` likes whose token counts are `tokens` (oldest first)."""
+        start = max(0, length - self.items)
+        spent = np.cumsum(tokens[start:length][::-1])
+        start = max(start, length - int(np.searchsorted(spent, self.tokens, side="right")))
+        anchored = -(-start // self.step) * self.step
+        # Where anchoring would drop the whole history the exact start serves better.
+        return anchored if anchored < length else start
+
+
+@dataclass
+class Sequence:
+    """One packed sequence: the chain, and the targets that branch off it."""
+
+    chain: Ids
+    """(C,) ids of instruction and history."""
+    chain_items: NDArray[np.int64]
+    """(C,) the item code at the item slots of the chain, 0 elsewhere."""
+    rows: list[int] = field(default_factory=list)
+    """The row of each target, an index into the Rows that were planned."""
+    limits: list[int] = field(default_factory=list)
+    """How many chain tokens each target reads."""
+    suffixes: list[Ids] = field(default_factory=list)
+    """Ids of each target's suffix."""
+    candidates: list[int] = field(default_factory=list)
+    """Item code of each target."""
+
+    def __len__(self) -> int:
+        return len(self.chain) + sum(len(s) for s in self.suffixes)
+
+
+@dataclass
+class PromptBatch:
+    """Tensors of B sequences padded to T tokens, holding N targets. Slots have negative ids in `ids`."""
+
+    ids: Tensor
+    """(B, T) token ids; `USER_SLOT` / `ITEM_SLOT` at slots; 0 at padding."""
+    positions: Tensor
+    """(B, T) positions as they would be in separate prompts."""
+    mask: Tensor
+    """(B, 1, T, T) True where a token (third dimension) may read another (fourth)."""
+    slot_items: Tensor
+    """(B, T) item code at item slots, 0 elsewhere."""
+    slot_targets: Tensor
+    """(B, T) target (0..N-1) at user slots, -1 elsewhere."""
+    answers: Tensor
+    """(N, 2) sequence and token of each target's last token."""
+    rows: NDArray[np.int64]
+    """(N,) row of each target."""
+
+    def to(self, device: torch.device) -> "PromptBatch":
+        """The same batch with its tensors on `device`."""
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        return PromptBatch(**moved)
+
+
+def plan_sequences(
+    rows: Rows, encoder: PromptEncoder, budget: HistoryBudget, *, max_tokens: int, packed: bool = True
+) -> list[Sequence]:
+    """Lay out every row in sequences of at most `max_tokens` tokens; with `packed=False` one row each.
+
+    Raises:
+        CCFError: a prompt without any history is longer than `max_tokens`.
+    """
+    sequences: list[Sequence] = []
+    open_key: tuple[int, int] | None = None
+    windows = _windows(rows, encoder, budget)
+    # Stable: rows of one window by the length of their history, ties in the order of the data.
+    for row in np.lexsort((rows.end, windows, rows.start)):
+        key = (int(rows.start[row]), int(windows[row]))
+        suffix = encoder.suffix(int(rows.items[row]))
+        chain, items = _chain(rows.likes[rows.start[row] + windows[row] : rows.end[row]], encoder)
+        if len(chain) + len(suffix) > max_tokens:
+            raise CCFError(
+                f"a prompt of {len(chain) + len(suffix)} tokens exceeds the limit of {max_tokens}; "
+                "lower history.tokens or raise batch.sequence_tokens"
+            )
+        last = sequences[-1] if packed and key == open_key else None
+        grown = len(chain) + sum(map(len, last.suffixes)) + len(suffix) if last else 0
+        if last is None or grown > max_tokens:
+            last = Sequence(chain, items)
+            sequences.append(last)
+            open_key = key
+        last.chain, last.chain_items = chain, items  # the newest row's history is the longest so far
+        last.rows.append(int(row))
+        last.limits.append(len(chain))
+        last.suffixes.append(suffix)
+        last.candidates.append(int(rows.items[row]))
+    return sequences
+
+
+def plan_batches(
+    sequences: list[Sequence], *, batch_tokens: int, generator: np.random.Generator | None = None
+) -> list[list[Sequence]]:
+    """Group sequences of similar length so that no batch exceeds `batch_tokens` tokens, padding included.
+
+    With a generator, sequences are shuffled among those of similar length and the batches among themselves.
+    """
+    lengths = np.array([len(s) for s in sequences])
+    noise = generator.uniform(0.8, 1.25, len(sequences)) if generator is not None else 1.0
+    order = np.argsort(-lengths * noise, kind="stable")
+    batches: list[list[Sequence]] = []
+    longest = 0
+    for index in order:
+        longest = max(longest, int(lengths[index]))
+        if not batches or longest * (len(batches[-1]) + 1) > batch_tokens:
+            batches.append([])
+            longest = int(lengths[index])
+        batches[-1].append(sequences[index])
+    if generator is not None:
+        generator.shuffle(batches)  # type: ignore[arg-type]  # a list is a MutableSequence
+    return batches
+
+
+def collate(sequences: list[Sequence]) -> PromptBatch:
+    """Tensors of a batch of sequences."""
+    B, T = len(sequences), max(len(s) for s in sequences)
+    ids, positions, slot_items = (np.zeros((B, T), dtype=np.int64) for _ in range(3))
+    slot_targets = np.full((B, T), -1, dtype=np.int64)
+    segment = np.full((B, T), -1, dtype=np.int64)  # 0 chain, 1.. branches, -1 padding
+    limit = np.zeros((B, T), dtype=np.int64)  # how many chain tokens a token reads
+    answers: list[tuple[int, int]] = []
+    rows: list[int] = []
+    for b, sequence in enumerate(sequences):
+        C = len(sequence.chain)
+        ids[b, :C], slot_items[b, :C] = sequence.chain, sequence.chain_items
+        positions[b, :C], limit[b, :C], segment[b, :C] = np.arange(C), np.arange(1, C + 1), 0
+        at = C
+        for k, (row, reads, suffix) in enumerate(zip(sequence.rows, sequence.limits, sequence.suffixes, strict=True)):
+            here = slice(at, at + len(suffix))
+            ids[b, here], segment[b, here], limit[b, here] = suffix, k + 1, reads
+            positions[b, here] = reads + np.arange(len(suffix))
+            slot_targets[b, here] = np.where(suffix == USER_SLOT, len(rows), -1)
+            slot_items[b, here] = np.where(suffix == ITEM_SLOT, sequence.candidates[k], 0)
+            at += len(suffix)
+            rows.append(row)
+            answers.append((b, at - 1))
+    return PromptBatch(
+        ids=torch.from_numpy(ids),
+        positions=torch.from_numpy(positions),
+        mask=_mask(torch.from_numpy(segment), torch.from_numpy(limit)),
+        slot_items=torch.from_numpy(slot_items),
+        slot_targets=torch.from_numpy(slot_targets),
+        answers=torch.tensor(answers),
+        rows=np.asarray(rows),
+    )
+
+
+def _mask(segment: Tensor, limit: Tensor) -> Tensor:
+    """(B, 1, T, T): the chain up to a token's limit, and its own branch up to itself. Padding reads only itself."""
+    token = torch.arange(segment.shape[1])
+    chain = (segment == 0)[:, None, :] & (token[None, None, :] < limit[:, :, None])
+    branch = (segment[:, :, None] == segment[:, None, :]) & (segment > 0)[:, :, None] & (token[:, None] >= token[None, :])
+    alone = torch.eye(segment.shape[1], dtype=torch.bool) & (segment < 0)[:, :, None]
+    return (chain | branch | alone)[:, None]
+
+
+def _windows(rows: Rows, encoder: PromptEncoder, budget: HistoryBudget) -> NDArray[np.int64]:
+    """(N,) window start of each row, counted from the start of the row's history."""
+    lengths = rows.end - rows.start
+    tokens = np.zeros(len(rows.likes), dtype=np.int64)
+    used = np.unique(rows.likes)
+    size = {int(item): len(encoder.history_item(int(item))) for item in used}
+    if len(used):
+        tokens = np.array([size[int(i)] for i in rows.likes], dtype=np.int64)
+    cache: dict[tuple[int, int], int] = {}
+    result = np.zeros(len(rows), dtype=np.int64)
+    for r in range(len(rows)):
+        key = (int(rows.start[r]), int(lengths[r]))
+        if key not in cache:
+            cache[key] = budget.window_start(key[1], tokens[key[0] : key[0] + key[1]])
+        result[r] = cache[key]
+    return result
+
+
+def _chain(history: NDArray[np.int64], encoder: PromptEncoder) -> tuple[Ids, NDArray[np.int64]]:
+    """Ids of instruction and history, and the item code at each of its item slots."""
+    pieces = [encoder.instruction] + [encoder.history_item(int(i)) for i in history]
+    codes = [np.zeros(len(encoder.instruction), dtype=np.int64)] + [
+        np.where(piece == ITEM_SLOT, item, 0) for piece, item in zip(pieces[1:], history, strict=True)
+    ]
+    return np.concatenate(pieces), np.concatenate(codes)
+
