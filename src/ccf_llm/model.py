@@ -1,6 +1,7 @@
-"""CCFLLM: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
+"""CCFNetwork: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.data.rows import Rows
-from ccf_llm.fusion import Fusion, FusionConfig, fill_slots, to_norm
+from ccf_llm.fusion import FusionConfig, FusionPair, fill_slots, to_norm
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.prompts import (
     ITEM_SLOT,
@@ -23,7 +24,7 @@ from ccf_llm.prompts import (
 )
 
 
-class CCFLLM(nn.Module):
+class CCFNetwork(nn.Module):
     """Hybrid prompts through a language model whose slots carry fused embeddings.
 
     Args:
@@ -57,21 +58,42 @@ class CCFLLM(nn.Module):
     def set_fusion(self, config: FusionConfig, seed: int = 0) -> None:
         """Put fresh alignment and gate networks in place."""
         torch.manual_seed(seed)
+        items = torch.arange(self.cf.n_items + 1, device=self.cf.device)
         self.fusion_config = config
-        self.fusion = nn.ModuleDict()
-        for kind, table, counts in (
-            ("user", self._trained_users(), self.cf.user_counts),
-            ("item", self.cf.item_embedding(torch.arange(self.cf.n_items + 1, device=self.cf.device)), self.cf.item_counts),
-        ):
-            seen = table.detach()[counts > 0]
-            self.fusion[kind] = Fusion(config, seen.mean(0), seen.std(0), self.llm.width, self.token_norm)
-        self.fusion.to(self.llm.head.device)
+        self.fusion = FusionPair(
+            config,
+            users=self._trained_users()[self.cf.user_counts > 0],
+            items=self.cf.item_embedding(items).detach()[self.cf.item_counts > 0],
+            width=self.llm.width,
+            token_norm=self.token_norm,
+        ).to(self.device)
 
-    def forward(self, batch: PromptBatch, rows: Rows) -> Tensor:
-        """(N,) fp32 log-odds of the batch's targets; `rows` are the rows that were planned."""
-        return self.llm(self.embed(batch, rows), batch.positions, batch.mask, batch.answers)
+    def part(self, name: Literal["lora", "fusion", "cf"]) -> dict[str, nn.Parameter]:
+        """The weights of one trainable part, by name."""
+        if name == "lora":
+            return self.llm.adapter()
+        return dict((self.fusion if name == "fusion" else self.cf).named_parameters())
 
-    def embed(self, batch: PromptBatch, rows: Rows) -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.llm.head.device
+
+    def forward(self, batch: PromptBatch, rows: Rows, cf: CFModel | None = None) -> Tensor:
+        """(N,) fp32 log-odds of the batch's targets.
+
+        Args:
+            batch: what goes through the language model.
+            rows: the rows that were planned.
+            cf: read this CF model instead of the own one (in training: one that has not seen these rows).
+        """
+        cf = cf or self.cf
+        score: Tensor = self.llm(self.embed(batch, rows, cf), batch.positions, batch.mask, batch.answers)
+        if self.fusion_config.reads_residual:
+            score = score + self.fusion.residual * cf(*cf.inputs(rows.take(batch.rows)))
+        return score
+
+    def embed(self, batch: PromptBatch, rows: Rows, cf: CFModel) -> Tensor:
         """(B, T, d) input embeddings: tokens looked up, slots filled."""
         tokens = self.llm.embeddings(batch.ids.clamp(min=0))
         item_index = (batch.ids == ITEM_SLOT).nonzero()
@@ -81,26 +103,24 @@ class CCFLLM(nn.Module):
         items = batch.slot_items[item_index[:, 0], item_index[:, 1]]
         # The same item stands in many slots of a batch: fuse it once.
         unique, where = items.unique(return_inverse=True)
-        vectors = [self.fuse_items(unique)[0][where]]
+        vectors = [self.fuse_items(unique, cf)[0][where]]
         if len(user_index):
             targets = batch.slot_targets[user_index[:, 0], user_index[:, 1]]
-            vectors.append(self.fuse_users(rows.take(batch.rows))[0][targets])
+            vectors.append(self.fuse_users(rows.take(batch.rows), cf)[0][targets])
         return fill_slots(tokens, torch.cat(vectors), torch.cat([item_index, user_index]))
 
-    def fuse_items(self, items: Tensor) -> tuple[Tensor, Tensor]:
+    def fuse_items(self, items: Tensor, cf: CFModel) -> tuple[Tensor, Tensor]:
         """Fused embeddings (S, d) and collaborative shares (S,) of item codes (S,)."""
-        fused, share = self.fusion["item"](
-            self.semantic[items], self.cf.item_embedding(items), self.cf.item_counts[items]
-        )
+        fused, share = self.fusion.item(self.semantic[items], cf.item_embedding(items), cf.item_counts[items])
         return fused, share
 
-    def fuse_users(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def fuse_users(self, rows: Rows, cf: CFModel) -> tuple[Tensor, Tensor]:
         """Fused embeddings (N, d) and collaborative shares (N,) of the users of `rows`, with their histories."""
-        users, history, _ = self.cf.inputs(rows)
+        users, history, _ = cf.inputs(rows)
         liked = (history > 0).float()
         mean = torch.einsum("nh,nhd->nd", liked, self.semantic[history]) / liked.sum(1, keepdim=True).clamp(min=1)
-        fused, share = self.fusion["user"](
-            to_norm(mean, self.token_norm), self.cf.user_embedding(users, history), self.cf.user_counts[users]
+        fused, share = self.fusion.user(
+            to_norm(mean, self.token_norm), cf.user_embedding(users, history), cf.user_counts[users]
         )
         return fused, share
 
@@ -120,7 +140,7 @@ class CCFLLM(nn.Module):
         sequences = plan_sequences(rows, self.encoder, self.budget, max_tokens=sequence_tokens, packed=packed)
         scores = np.zeros(len(rows), dtype=np.float32)
         for group in plan_batches(sequences, batch_tokens=batch_tokens):
-            batch = collate(group).to(self.llm.head.device)
+            batch = collate(group).to(self.device)
             scores[batch.rows] = self(batch, rows).cpu().numpy()
             if progress is not None:
                 progress(len(batch.rows))
@@ -130,7 +150,7 @@ class CCFLLM(nn.Module):
     @torch.no_grad()
     def _semantic(self) -> Tensor:
         """Mean token embedding of every title, at token norm; row 0 (no item) is zero."""
-        table = torch.zeros(len(self.encoder.titles), self.llm.width, device=self.llm.head.device)
+        table = torch.zeros(len(self.encoder.titles), self.llm.width, device=self.device)
         for item in range(1, len(table)):
             ids = torch.from_numpy(self.encoder.title(item)).to(table.device)
             table[item] = self.llm.embeddings(ids).mean(0)
@@ -141,13 +161,3 @@ class CCFLLM(nn.Module):
         """(n_users + 1, c) CF vectors of all user codes, without history."""
         users = torch.arange(self.cf.n_users + 1, device=self.cf.device)
         return self.cf.user_embedding(users, users.new_zeros(len(users), 1))
-
-
-def parameters_of(model: CCFLLM, parts: Sequence[str]) -> dict[str, list[nn.Parameter]]:
-    """The parameters of `lora`, `fusion` and `cf`, by part."""
-    every = {
-        "lora": model.llm.adapter_parameters(),
-        "fusion": list(model.fusion.parameters()),
-        "cf": list(model.cf.parameters()),
-    }
-    return {part: every[part] for part in parts}

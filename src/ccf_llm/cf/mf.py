@@ -109,6 +109,13 @@ class MF(CFModel):
         return self.users[users][:, :-1].square().sum() + self.items[items][:, :-1].square().sum()
 
     @torch.no_grad()
+    def rotate(self, rotation: Tensor) -> None:
+        """Turn all factors by an orthogonal (d, d) matrix, in place; no score changes."""
+        for factors in (self.users[:, :-1], self.items[:, :-1]):
+            factors.copy_(factors @ rotation)
+        self.history_center.copy_(self.history_center @ rotation)
+
+    @torch.no_grad()
     def fill_unseen(self) -> None:
         """Give codes without a training row, and code 0, the mean vector of those with one."""
         for table, counts in ((self.users, self.user_counts), (self.items, self.item_counts)):

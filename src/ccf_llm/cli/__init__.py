@@ -8,6 +8,10 @@ import typer
 
 from ccf_llm.cli import data
 from ccf_llm.cli.doctor import doctor
+from ccf_llm.cli.evaluate import evaluate
+from ccf_llm.cli.recommend import recommend
+from ccf_llm.cli.report import report
+from ccf_llm.cli.train import train
 from ccf_llm.errors import CCFError
 
 app = typer.Typer(
@@ -18,7 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
-app.command()(doctor)
+for command in (train, evaluate, recommend, report, doctor):
+    app.command()(command)
 
 
 def _show_version(wanted: bool) -> None:

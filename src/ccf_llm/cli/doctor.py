@@ -35,16 +35,15 @@ def _version(package: str) -> str | None:
 def _device() -> dict[str, Any]:
     import torch
 
+    from ccf_llm.llm.runtime import has_native_bf16
+
     cuda = torch.cuda.is_available()
-    features = torch.cpu.get_capabilities()
     return {
         "device": torch.cuda.get_device_name() if cuda else "mps" if torch.backends.mps.is_available() else "cpu",
         "cpu_cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "native_bf16": torch.cuda.is_bf16_supported(including_emulation=False)
-        if cuda
-        else bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16")),
+        "native_bf16": has_native_bf16(torch.device("cuda" if cuda else "cpu")),
     }
 
 

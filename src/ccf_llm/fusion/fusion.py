@@ -28,7 +28,15 @@ class FusionConfig(BaseModel):
     count_aware: bool = True
     """The gate also sees log(1 + training interactions) of the user or item, so that a cold one can lean on text (ours)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """On the standardised CF vectors in training: their values overfit, as CF has seen the labels of the training rows."""
+    """On the standardised CF vectors in training."""
+    residual: bool = True
+    """Add the CF model's own log-odds to the language model's, with a learned weight that starts at 1 (ours): the language
+    model then learns what CF does not know, instead of learning CF again."""
+
+    @property
+    def reads_residual(self) -> bool:
+        """Whether the CF log-odds take part in the score."""
+        return self.residual and self.variant != "semantic"
 
 
 class Fusion(nn.Module):
@@ -94,3 +102,14 @@ class Fusion(nn.Module):
             return semantic.new_full((len(semantic), 1), 0.5)
         inputs = [semantic, aligned] + ([counts.log1p().unsqueeze(-1)] if self.config.count_aware else [])
         return torch.sigmoid(self.gate(torch.cat(inputs, dim=-1)))
+
+
+class FusionPair(nn.Module):
+    """Fusion of user slots and of item slots, whose CF vectors live in different spaces, and the residual's weight."""
+
+    def __init__(self, config: FusionConfig, users: Tensor, items: Tensor, width: int, token_norm: float) -> None:
+        """`users` (U, c) and `items` (I, c) are the trained CF vectors, for their statistics."""
+        super().__init__()
+        self.user = Fusion(config, users.mean(0), users.std(0), width, token_norm)
+        self.item = Fusion(config, items.mean(0), items.std(0), width, token_norm)
+        self.residual = nn.Parameter(torch.ones(()))

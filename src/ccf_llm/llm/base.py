@@ -3,29 +3,12 @@
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
-from pydantic import BaseModel, ConfigDict, Field
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from ccf_llm.llm.lora import LoRAConfig
 from ccf_llm.llm.source import ModelSource
-
-ATTENTION_PROJECTIONS = ("q_proj", "v_proj")
-
-
-class LoRAConfig(BaseModel):
-    """Settings of the low-rank adapter."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: int = Field(default=8, ge=1)
-    """Rank of each update."""
-    alpha: int = Field(default=16, ge=1)
-    """Scale; the update is multiplied by alpha / rank."""
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Dropout before the adapter."""
-    targets: tuple[str, ...] | str = "all-linear"
-    """Names of the layers that get an adapter, or `all-linear`; the field's research code uses [q_proj, v_proj]."""
 
 
 class LanguageModel(nn.Module):
@@ -63,6 +46,11 @@ class LanguageModel(nn.Module):
         self.head.copy_(rows[yes] - rows[no])
 
     @property
+    def context(self) -> int | None:
+        """How many tokens the base model was made for, where it says so."""
+        return getattr(self.body.config, "max_position_embeddings", None)
+
+    @property
     def width(self) -> int:
         """d, the width of the embeddings."""
         return self.embeddings.embedding_dim
@@ -94,9 +82,14 @@ class LanguageModel(nn.Module):
         """What the body computes in."""
         return next(p.dtype for name, p in self.body.named_parameters() if "lora_" not in name)
 
-    def adapter_parameters(self) -> list[nn.Parameter]:
-        """The adapter's weights."""
-        return [p for name, p in self.body.named_parameters() if "lora_" in name]
+    def adapter_for_saving(self) -> dict[str, Tensor]:
+        """The adapter's weights by the names that PEFT's own files use; the tensors share their memory with the model."""
+        weights: dict[str, Tensor] = get_peft_model_state_dict(self.body)
+        return weights
+
+    def adapter(self) -> dict[str, nn.Parameter]:
+        """The adapter's weights, by name."""
+        return {name: p for name, p in self.body.named_parameters() if "lora_" in name}
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:

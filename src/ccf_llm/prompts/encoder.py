@@ -85,7 +85,9 @@ class PromptEncoder:
         for word in (" Yes", " No"):
             ids = self.tokenizer.encode(self.template.cue + word, add_special_tokens=False)
             if ids[: len(cue)] != cue or len(ids) == len(cue):
-                raise CCFError(f"the tokenizer of this model merges '{word.strip()}' into the answer cue; use another model")
+                raise CCFError(
+                    f"the tokenizer of this model merges '{word.strip()}' into the answer cue; use another model"
+                )
             answers.append(ids[len(cue)])
         if answers[0] == answers[1]:
             raise CCFError("the tokenizer of this model starts Yes and No with the same token; use another model")

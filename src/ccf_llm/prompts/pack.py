@@ -18,32 +18,8 @@ from torch import Tensor
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.prompts.budget import HistoryBudget
 from ccf_llm.prompts.encoder import ITEM_SLOT, USER_SLOT, Ids, PromptEncoder
-
-
-@dataclass(frozen=True)
-class HistoryBudget:
-    """Which part of a history goes into the prompt: the newest likes, within both limits.
-
-    The start of the window moves only every `step` likes, so that a user's consecutive targets share their prefix;
-    `step=1` is "the last `items` likes" exactly.
-    """
-
-    items: int = 20
-    """At most so many liked items."""
-    tokens: int = 400
-    """At most so many tokens of history."""
-    step: int = 10
-    """The window starts at a multiple of this many likes."""
-
-    def window_start(self, length: int, tokens: NDArray[np.int64]) -> int:
-        """Index of the first like that is kept, of `length` likes whose token counts are `tokens` (oldest first)."""
-        start = max(0, length - self.items)
-        spent = np.cumsum(tokens[start:length][::-1])
-        start = max(start, length - int(np.searchsorted(spent, self.tokens, side="right")))
-        anchored = -(-start // self.step) * self.step
-        # Where anchoring would drop the whole history the exact start serves better.
-        return anchored if anchored < length else start
 
 
 @dataclass
@@ -188,7 +164,9 @@ def _mask(segment: Tensor, limit: Tensor) -> Tensor:
     """(B, 1, T, T): the chain up to a token's limit, and its own branch up to itself. Padding reads only itself."""
     token = torch.arange(segment.shape[1])
     chain = (segment == 0)[:, None, :] & (token[None, None, :] < limit[:, :, None])
-    branch = (segment[:, :, None] == segment[:, None, :]) & (segment > 0)[:, :, None] & (token[:, None] >= token[None, :])
+    branch = (
+        (segment[:, :, None] == segment[:, None, :]) & (segment > 0)[:, :, None] & (token[:, None] >= token[None, :])
+    )
     alone = torch.eye(segment.shape[1], dtype=torch.bool) & (segment < 0)[:, :, None]
     return (chain | branch | alone)[:, None]
 
@@ -218,4 +196,3 @@ def _chain(history: NDArray[np.int64], encoder: PromptEncoder) -> tuple[Ids, NDA
         np.where(piece == ITEM_SLOT, item, 0) for piece, item in zip(pieces[1:], history, strict=True)
     ]
     return np.concatenate(pieces), np.concatenate(codes)
-

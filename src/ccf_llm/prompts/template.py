@@ -1,7 +1,9 @@
 """The hybrid prompt: an interaction as text and slots (hybrid prompt translation, CCF-LLM section 3; own wording)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from ccf_llm.data.titles import reading_order
 
@@ -23,28 +25,31 @@ class Slot:
 Segment = Text | Slot
 
 
-@dataclass(frozen=True)
-class HybridTemplate:
-    """Fields in the paper's order: history, user preference, target item, request for Yes or No, answer cue.
+class HybridTemplate(BaseModel):
+    """The request for Yes or No, history, user preference, target item, answer cue.
 
-    The instruction and the history (the *prefix*) come first, so that all candidates of a user share them; what differs
-    by candidate (the *suffix*) is short. `slots=False` gives the text-only twin: the same words without any slot.
+    The fields are the paper's, but for the request, which the paper puts after the target item. Here it comes first: what all
+    candidates of a user share (the *prefix*: request and history) leads, what differs (the *suffix*) is short. `slots=False` gives the text-only twin: the same words without any slot.
 
     Example:
         >>> template = HybridTemplate()
         >>> "".join(s.text if isinstance(s, Text) else "[User]" if s.kind == "user" else "[Item]"
         ...         for s in template.candidate("Matrix, The (1999)", "Action, Sci-Fi"))
-        '\\nUser: [User]\\nItem: The Matrix (1999), Action, Sci-Fi [Item]\\nYes or No? Answer:'
+        '\\n[User] The Matrix (1999), Action, Sci-Fi[Item]\\nAnswer:'
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     slots: bool = True
     """Whether slots are part of the prompt; without them it is the text-only twin."""
     history_titles: bool = True
     """Whether history items are written out; without titles each is a single slot, which is shorter."""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _history_is_written(self) -> Self:
         if not self.slots and not self.history_titles:
-            raise ValueError("a prompt without slots needs history_titles=True, else its history would be empty")
+            raise ValueError("a prompt without slots needs history_titles: true, else its history would be empty")
+        return self
 
     def instruction(self) -> list[Segment]:
         """What opens every prompt."""
@@ -63,9 +68,9 @@ class HybridTemplate:
         `details` are further words on the item (genres, category), given for the candidate only.
         """
         words = ", ".join(part for part in (clean(reading_order(title)), clean(details)) if part)
-        user: list[Segment] = [Text("\nUser:"), Slot("user")] if self.slots else []
-        item: list[Segment] = [Text(f"\nItem: {words}")] + ([Slot("item")] if self.slots else [])
-        return [*user, *item, Text(f"\nYes or No? {self.cue}")]
+        user: list[Segment] = [Slot("user")] if self.slots else []
+        item: list[Segment] = [Text(f" {words}")] + ([Slot("item")] if self.slots else [])
+        return [Text("\n"), *user, *item, Text(f"\n{self.cue}")]
 
     @property
     def cue(self) -> str:

@@ -1,1 +1,1 @@
-"""."""
+"""Stages, the loop, packing into steps, checkpoints."""

@@ -1,0 +1,106 @@
+"""`CCFLLM`: a trained model with its users and items, as the public API offers it."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ccf_llm.config import RunConfig, check_config
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.vocabulary import Vocabulary
+from ccf_llm.errors import CCFError
+from ccf_llm.model import CCFNetwork
+from ccf_llm.runs.folder import RunFolder
+from ccf_llm.runs.train import train_run
+from ccf_llm.saving import load_model, save_model
+
+
+class CCFLLM:
+    """A trained recommender model: ids in, log-odds out.
+
+    Example:
+        >>> model = CCFLLM.load("runs/demo/models/ccf_llm")                      # doctest: +SKIP
+        >>> model.score(pl.DataFrame({"user_id": ["42"], "item_id": ["50"]}))    # doctest: +SKIP
+    """
+
+    def __init__(self, network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, run: dict[str, Any]) -> None:
+        self.network = network
+        self.users = users
+        self.items = items
+        self.item_vocabulary = Vocabulary.of(items["item_id"].to_list())
+        self.run = run
+        """The resolved configuration that the model was trained with."""
+
+    @classmethod
+    def fit(cls, dataset: Dataset, config: RunConfig | None = None, *, say: Callable[[str], None] = print) -> Self:
+        """Train the configuration's main method on a data set that has a split.
+
+        Everything is kept in `config.output`, so that a killed call goes on; without a config, in a temporary folder.
+        """
+        if "split" not in dataset.interactions.columns:
+            raise CCFError("dataset: has no split; make one with global_time_split(dataset)")
+        if config is not None:
+            train_run(config, only=config.main, dataset=dataset, say=say)
+            return cls.load(RunFolder(config.output).model(config.main))
+        with tempfile.TemporaryDirectory(prefix="ccf-llm-") as folder:
+            return cls.fit(dataset, RunConfig(output=Path(folder)), say=say)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "auto") -> Self:
+        """Read a saved model; a `CCFError` says what is missing or damaged."""
+        return cls(*load_model(Path(folder), device=device))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to `folder`, atomically."""
+        save_model(self.network, self.users, self.items, self.run, Path(folder))
+
+    def score(self, pairs: pl.DataFrame, dataset: Dataset | None = None) -> pl.DataFrame:
+        """Score pairs of user and item.
+
+        Args:
+            pairs: columns user_id and item_id.
+            dataset: where the users' likes are read from; without it their history is empty.
+
+        Returns:
+            The pairs with `score` (log-odds) and `probability`.
+        """
+        for column in ("user_id", "item_id"):
+            if column not in pairs.columns:
+                raise CCFError(f"pairs: no column '{column}'; give user_id and item_id")
+        likes = {u: dataset.likes_of(u) for u in pairs["user_id"].unique()} if dataset is not None else {}
+        scores = self.score_rows(self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes))
+        return pairs.with_columns(score=pl.Series(scores), probability=pl.Series(probability(scores)))
+
+    def rows(self, user_ids: list[str], item_ids: list[str], likes: dict[str, Codes]) -> Rows:
+        """Rows that ask for a score of each pair, with each user's likes (item codes, oldest first) as history."""
+        users = list(likes)
+        ends = np.cumsum([len(likes[u]) for u in users], dtype=np.int64)
+        span = {u: (int(end) - len(likes[u]), int(end)) for u, end in zip(users, ends, strict=True)}
+        spans = np.array([span.get(u, (0, 0)) for u in user_ids], dtype=np.int64).reshape(-1, 2)
+        n = len(user_ids)
+        return Rows(
+            users=self.users.encode(user_ids),
+            items=self.item_vocabulary.encode(item_ids),
+            labels=np.full(n, -1, dtype=np.int8),
+            timestamps=np.zeros(n, dtype=np.int64),
+            likes=np.concatenate([np.zeros(0, dtype=np.int64), *(likes[u] for u in users)]),
+            start=spans[:, 0],
+            end=spans[:, 1],
+        )
+
+    def score_rows(self, rows: Rows, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """(N,) log-odds of encoded rows."""
+        batch = check_config(self.run, "run").batch
+        return self.network.score(
+            rows, sequence_tokens=batch.sequence_tokens, batch_tokens=batch.batch_tokens, progress=progress
+        )
+
+
+def probability(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """The sigmoid of log-odds."""
+    return 1 / (1 + np.exp(-scores.astype(np.float64)))

@@ -1,0 +1,65 @@
+"""`ccf-llm evaluate`: measure a run, or one CF method on any data set."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ccf_llm.errors import CCFError
+
+
+def evaluate(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a trained run.")] = None,
+    method: Annotated[str | None, typer.Option(help="Instead of a run: item_user_mean or mf.")] = None,
+    data: Annotated[str | None, typer.Option(help="With --method: a data set with a split (folder or name).")] = None,
+    part: Annotated[str, typer.Option(help="valid or test. Choose on valid; test is for the final figure.")] = "test",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
+    ] = None,
+) -> None:
+    """Measure AUC, UAUC and more, with intervals from a bootstrap over users.
+
+    A trained run: [bold]ccf-llm evaluate runs/demo[/bold]
+
+    A baseline on any data set: [bold]ccf-llm evaluate --method item_user_mean --data FOLDER --json out.json[/bold]
+    """
+    from ccf_llm.cli.progress import Bars
+    from ccf_llm.data.named import open_dataset
+    from ccf_llm.files import write_json
+    from ccf_llm.runs.evaluate import evaluate_cf, evaluate_run
+    from ccf_llm.runs.folder import RunFolder
+
+    if part not in ("valid", "test"):
+        raise CCFError(f"--part {part}: choose valid or test")
+    if (run is None) == (method is None):
+        raise CCFError("give the folder of a run, or --method and --data")
+    if run is not None:
+        with Bars() as bars:
+            metrics = evaluate_run(RunFolder(run), part=part, report=bars.scoring)  # type: ignore[arg-type]
+    else:
+        if data is None:
+            raise CCFError("--data is missing: name the data set that --method is measured on")
+        metrics = evaluate_cf(str(method), open_dataset(data), part=part)  # type: ignore[arg-type]
+    if json_file is not None:
+        write_json(json_file, metrics)
+    _print_table(metrics)
+
+
+def _print_table(metrics: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{metrics['dataset']}, {metrics['rows']['rows']:,} rows, 95 % intervals over users")
+    for column in ("method", "AUC", "interval", "UAUC", "users", "log loss"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for name, row in sorted(metrics["models"].items(), key=lambda pair: -pair[1]["auc"]):
+        low, high = row["auc_ci"]
+        table.add_row(
+            name,
+            f"{row['auc']:.4f}",
+            f"{low:.3f} - {high:.3f}",
+            f"{row['uauc']:.4f}",
+            str(row["uauc_users"]),
+            f"{row['log_loss']:.4f}",
+        )
+    Console().print(table)

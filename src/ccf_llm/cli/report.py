@@ -1,0 +1,17 @@
+"""`ccf-llm report`: the page of a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(run: Annotated[Path, typer.Argument(help="Folder of an evaluated run.")]) -> None:
+    """Write the run's report.html: table, training curves, AUC by history length, the gate, recommendations.
+
+    Example: [bold]ccf-llm report runs/demo[/bold]
+    """
+    from ccf_llm.runs.folder import RunFolder
+    from ccf_llm.runs.report import report_run
+
+    typer.echo(f"report: {report_run(RunFolder(run)).resolve()}")

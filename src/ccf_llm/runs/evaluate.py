@@ -1,0 +1,151 @@
+"""Measure every method of a run on the same rows."""
+
+import platform
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccf_llm.api import CCFLLM
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.load import load_cf
+from ccf_llm.cf.mean import ItemUserMean
+from ccf_llm.cf.mf import MF
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.evaluate import evaluate
+from ccf_llm.files import write_json
+from ccf_llm.runs.folder import RunFolder, open_split
+
+CF_METHODS = ("item_user_mean", "mf")
+Part = Literal["valid", "test"]
+Advance = Callable[[str, int, int], None]
+"""Told of the method, how many rows it has scored, and of how many."""
+
+
+def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | None = None) -> dict[str, Any]:
+    """Score the rows of `part` with the run's CF models and every trained method, and write `metrics.json`.
+
+    Raises:
+        CCFError: the folder is no run, or its training is not finished.
+    """
+    config = folder.load_config()
+    dataset = open_split(config)
+    rows = dataset.rows(part)
+    scores: dict[str, NDArray[np.float32]] = {name: load_cf(folder.cf(name)).score(rows) for name in CF_METHODS}
+    for method in config.methods:
+        if not (folder.model(method) / "config.json").is_file():
+            raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
+        scores[method] = _score(CCFLLM.load(folder.model(method), device=config.llm.device), method, rows, report)
+    metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
+    metrics["config"] = config.model_dump(mode="json")
+    write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)
+    return metrics
+
+
+def evaluate_cf(method: str, dataset: Dataset, *, part: Part = "test", seed: int = 0) -> dict[str, Any]:
+    """Fit one CF method on the data set's train rows and measure it; needs no run.
+
+    Raises:
+        CCFError: another method, or a data set without a split.
+    """
+    if method not in CF_METHODS:
+        raise CCFError(
+            f"--method {method}: not one of {', '.join(CF_METHODS)}; language-model methods need a trained run"
+        )
+    train, valid, rows = dataset.rows("train"), dataset.rows("valid"), dataset.rows(part)
+    n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
+    model: ItemUserMean | MF
+    if method == "mf":
+        model = MF.fit(train, valid, n_users=n_users, n_items=n_items, seed=seed)
+    else:
+        model = ItemUserMean.fit(train, n_users=n_users, n_items=n_items)
+    return measure(dataset, rows, {method: model.score(rows)}, part=part, seed=seed)
+
+
+def measure(
+    dataset: Dataset, rows: Rows, scores: dict[str, NDArray[np.float32]], *, part: Part, seed: int
+) -> dict[str, Any]:
+    """All figures, with what is needed to know how they came about: data, split, seed, commit, machine."""
+    train = dataset.rows("train")
+    counts = {
+        "user_counts": np.bincount(train.users, minlength=len(dataset.user_vocabulary) + 1),
+        "item_counts": np.bincount(train.items, minlength=len(dataset.item_vocabulary) + 1),
+    }
+    for count in counts.values():
+        count[0] = 0
+    cf_rows = {
+        name: evaluate(rows, {name: scores[name]}, **counts, draws=2).models[name]["auc"]
+        for name in CF_METHODS
+        if name in scores
+    }
+    baseline = max(cf_rows, key=lambda name: cf_rows[name]) if cf_rows else None
+    found = evaluate(rows, dict(scores), **counts, baseline=baseline, seed=0).to_json()
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split.model_dump(mode="json") if dataset.split else None,
+        "seed": seed,
+        "rows": {part: len(rows), **found["rows"]},
+        "models": found["models"],
+        "made": {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()},
+    }
+
+
+def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
+    """Mean collaborative share of the items' slots, by how often the item was seen in training."""
+    network = model.network
+    cf: CFModel = network.cf
+    with torch.no_grad():
+        _, share = network.fuse_items(torch.arange(1, cf.n_items + 1, device=network.device), cf)
+    counts = cf.item_counts[1:].cpu().numpy()
+    edges = [0, 1, 5, 20, 50, 100, 200]
+    result = []
+    for low, high in zip(edges, [*edges[1:], None], strict=True):
+        inside = (counts >= low) & (counts < (high or np.inf))
+        label = f"{low}+" if high is None else str(low) if high == low + 1 else f"{low}-{high - 1}"
+        if inside.any():
+            mean = float(share.cpu().numpy()[inside].mean())
+            result.append({"popularity": label, "share": round(mean, 4), "items": int(inside.sum())})
+    return result
+
+
+def _score(model: CCFLLM, method: str, rows: Rows, report: Advance | None) -> NDArray[np.float32]:
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        done += n
+        if report is not None:
+            report(method, done, len(rows))
+
+    return model.score_rows(rows, progress=advance)
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, with a + where it was changed; None outside one."""
+    here = Path(__file__).parent
+    try:
+        run = ["git", "-C", str(here)]
+        commit = subprocess.run([*run, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run([*run, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def _machine() -> dict[str, Any]:
+    """What the figures were computed on, without its name."""
+    return {
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }

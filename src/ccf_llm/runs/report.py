@@ -1,0 +1,93 @@
+"""The run's page: figures, curves, what the gate does, recommendations."""
+
+from pathlib import Path
+from typing import Any
+
+from ccf_llm.api import CCFLLM
+from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.plots import plot_overview
+from ccf_llm.evaluation.report import write_report
+from ccf_llm.files import read_json, write_json
+from ccf_llm.runs.evaluate import gate_by_popularity
+from ccf_llm.runs.folder import RunFolder
+
+
+def report_run(folder: RunFolder) -> Path:
+    """Write `report.html` and `overview.png` from the run's files; returns the page's path.
+
+    Raises:
+        CCFError: the run has not been evaluated.
+    """
+    if not folder.metrics.is_file():
+        raise CCFError(f"{folder.metrics}: no figures yet; run ccf-llm evaluate {folder.path}")
+    metrics = read_json(folder.metrics)
+    config = folder.load_config()
+    training = [
+        {
+            "run": curve["method"],
+            "stage": curve["stage"],
+            "steps": [step for step, _ in curve["loss"]],
+            "loss": [loss for _, loss in curve["loss"]],
+            "valid": curve["valid"],
+        }
+        for curve in read_json(folder.training)
+    ]
+    page = {
+        "models": metrics["models"],
+        "rows": metrics["rows"],
+        "training": training,
+        "gate": gate_by_popularity(CCFLLM.load(folder.model(config.main), device="cpu")),
+        "recommendations": read_json(folder.recommendations) if folder.recommendations.is_file() else [],
+        "about": _about(metrics, read_json(folder.training)),
+        "notes": _notes(metrics),
+    }
+    write_report(page, folder.report)
+    plot_overview(metrics, folder.path / "overview.png")
+    return folder.report
+
+
+def keep_recommendations(folder: RunFolder, title: str, history: list[str], items: list[dict[str, Any]]) -> None:
+    """Add recommendations to those that the report shows; the same person's older ones are replaced."""
+    kept = read_json(folder.recommendations) if folder.recommendations.is_file() else []
+    others = [entry for entry in kept if entry["for"] != title]
+    write_json(folder.recommendations, [*others, {"for": title, "history": history, "items": items}])
+
+
+def _about(metrics: dict[str, Any], training: list[dict[str, Any]]) -> dict[str, Any]:
+    """Settings and circumstances, for the foot of the page."""
+    config, made = metrics["config"], metrics["made"]
+    times = ", ".join(f"{c['method']}/{c['stage']} {c['rows']:,} rows in {c['seconds']:.0f} s" for c in training)
+    return {
+        "data set": metrics["dataset"],
+        "split": metrics["split"]["rule"] if metrics["split"] else "given",
+        "base model": config["llm"]["model"],
+        "seed": metrics["seed"],
+        "language-model training": times,
+        "gate": config["fusion"]["variant"],
+        "cross-fitted CF folds": config["cf"]["folds"],
+        "commit": made["commit"] or "not a checkout",
+        "machine": ", ".join(f"{k} {v}" for k, v in made["machine"].items() if v),
+        "measured at": made["at"],
+    }
+
+
+def _notes(metrics: dict[str, Any]) -> list[str]:
+    """What a reader must know to read the table right."""
+    config = metrics["config"]
+    rows = {name: stage["rows"] for name, stage in config["stages"].items()}
+    notes = [
+        "CCF-LLM's equations and code are not public: this is a reconstruction, its choices are options of the configuration.",
+        "Everything was chosen on valid; test was scored once, at the end.",
+    ]
+    for name, count in rows.items():
+        if count is not None:
+            notes.append(
+                f"Stage '{name}' trains the language model on a random {count:,} of the training rows per pass "
+                "(whole packs, drawn with the seed); the CF models are fitted on all of them."
+            )
+    most = config["data"]["split"]["max_rows_per_user"]
+    if most is not None:
+        notes.append(
+            f"Valid and test hold at most {most} rows of a user, drawn at random, so that many users are measured."
+        )
+    return notes

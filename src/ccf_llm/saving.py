@@ -1,0 +1,167 @@
+"""A trained model on disk: a folder of safetensors, JSON and Parquet. The base model is named, never copied."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.load import load_cf
+from ccf_llm.config import LLMConfig, PromptConfig, check_config
+from ccf_llm.data.parquet import read_parquet, write_parquet
+from ccf_llm.data.vocabulary import Vocabulary
+from ccf_llm.errors import CCFError, one_line
+from ccf_llm.files import atomic_folder, read_json, write_json
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.llm.base import LanguageModel, load_tokenizer
+from ccf_llm.llm.runtime import choose_device, choose_dtype
+from ccf_llm.llm.source import resolve_model
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import PromptEncoder
+
+FORMAT = 1
+"""Of the folder; raised when an older reader could not read a new one."""
+
+
+def build_network(
+    items: pl.DataFrame,
+    cf: CFModel,
+    *,
+    llm: LLMConfig,
+    prompt: PromptConfig,
+    fusion: FusionConfig,
+    details: tuple[str, ...],
+    seed: int,
+) -> CCFNetwork:
+    """A model with a fresh adapter and fresh fusion over a catalogue.
+
+    `items` has the columns item_id, title and those named in `details`; its row c - 1 is item code c.
+    """
+    missing = [column for column in details if column not in items.columns]
+    if missing:
+        raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
+    source = resolve_model(llm.model)
+    device = choose_device(llm.device)
+    language_model = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed)
+    words = items.select(pl.concat_str([pl.col(c).fill_null("") for c in details] or [pl.lit("")], separator=", "))
+    encoder = PromptEncoder(
+        load_tokenizer(source), prompt.template, ["", *items["title"].to_list()], ["", *words.to_series().to_list()]
+    )
+    _check_context(language_model, prompt)
+    network = CCFNetwork(language_model, encoder, cf, fusion, prompt.history, seed)
+    return network.to(device)
+
+
+def save_model(
+    network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, about: dict[str, Any], folder: Path
+) -> None:
+    """Write a trained model, atomically. `about` is the resolved configuration of its run."""
+    source = network.llm.source
+    with atomic_folder(folder) as temporary:
+        write_json(
+            temporary / "config.json",
+            {
+                "format": FORMAT,
+                "version": version("ccf-llm"),
+                "base_model": {"name": source.name, "checksum": source.checksum, "origin": source.origin},
+                "fusion": network.fusion_config.model_dump(mode="json"),
+                "run": about,
+            },
+        )
+        network.llm.body.save_pretrained(temporary / "adapter", safe_serialization=True)
+        (temporary / "adapter" / "README.md").unlink(missing_ok=True)  # PEFT's template; the model card stands above
+        save_file(_plain(network.fusion), temporary / "fusion.safetensors")
+        network.cf.save(temporary / "cf")
+        users.save(temporary / "users.parquet")
+        write_parquet(items, temporary / "items.parquet")
+        (temporary / "README.md").write_text(_card(network, about, len(items)), encoding="utf-8")
+
+
+def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocabulary, pl.DataFrame, dict[str, Any]]:
+    """Read what `save_model` wrote: the network, the users' vocabulary, the items and the run's configuration.
+
+    Raises:
+        CCFError: no model there, a file cut in half, another format, or another base model than the one it was trained on.
+    """
+    settings = read_json(folder / "config.json")
+    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
+        raise CCFError(f"{folder / 'config.json'}: not a model of format {FORMAT}; train it again with this version")
+    run = check_config(settings["run"], str(folder / "config.json"))
+    items = read_parquet(folder / "items.parquet")
+    cf = load_cf(folder / "cf")
+    if not isinstance(cf, CFModel):
+        raise CCFError(f"{folder / 'cf'}: holds a model without embeddings; train the model again")
+    network = build_network(
+        items,
+        cf,
+        llm=run.llm.model_copy(update={"device": device}),
+        prompt=run.prompt,
+        fusion=FusionConfig.model_validate(settings["fusion"]),
+        details=run.data.details,
+        seed=run.seed,
+    )
+    expected = settings["base_model"]["checksum"]
+    if network.llm.source.checksum != expected:
+        raise CCFError(
+            f"{folder}: was trained on {run.llm.model} with checksum {expected[:12]}, but this machine's has "
+            f"{network.llm.source.checksum[:12]}; use the same base model or train again"
+        )
+    adapter = _read(folder / "adapter" / "adapter_model.safetensors")
+    _fill(network.llm.adapter_for_saving(), adapter, folder / "adapter" / "adapter_model.safetensors")
+    _fill(_plain(network.fusion), _read(folder / "fusion.safetensors"), folder / "fusion.safetensors")
+    return network.eval(), Vocabulary.load(folder / "users.parquet"), items, settings["run"]
+
+
+def _plain(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in module.state_dict().items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise CCFError(f"{path}: no such file; save the model again") from None
+    except (SafetensorError, OSError) as error:
+        raise CCFError(f"{path}: cut or damaged ({one_line(error)}); save the model again") from None
+
+
+@torch.no_grad()
+def _fill(targets: dict[str, Tensor], values: dict[str, Tensor], path: Path) -> None:
+    """Copy values into tensors of the same names and shapes."""
+    if targets.keys() != values.keys():
+        raise CCFError(f"{path}: does not fit this model ({sorted(targets.keys() ^ values.keys())[0]}); train it again")
+    for name, target in targets.items():
+        if target.shape != values[name].shape:
+            raise CCFError(
+                f"{path}: '{name}' has shape {tuple(values[name].shape)}, not {tuple(target.shape)}; train it again"
+            )
+        target.copy_(values[name])
+
+
+def _check_context(llm: LanguageModel, prompt: PromptConfig) -> None:
+    context = llm.context
+    if context is not None and prompt.history.tokens >= context:
+        raise CCFError(
+            f"prompt.history.tokens: {prompt.history.tokens} does not fit the model's context of {context} tokens; lower it"
+        )
+
+
+def _card(network: CCFNetwork, about: dict[str, Any], items: int) -> str:
+    """The model card."""
+    source = network.llm.source
+    return f"""# {about.get("name", "ccf-llm")}: a CCF-LLM recommender
+
+Scores whether a user will like an item: log-odds of Yes after a hybrid prompt of words and slots. The slots hold fused
+embeddings of the words and of a collaborative model. Trained with ccf-llm {version("ccf-llm")}.
+
+- Base model (not in this folder): {source.name}, SHA-256 or commit {source.checksum}
+- Catalogue: {items} items; known users: {network.cf.n_users}
+- Fusion: {network.fusion_config.variant} gate; collaborative model: {network.cf.name}
+
+Read it with `CCFLLM.load(folder)` or `ccf-llm recommend`. Only safetensors, JSON and Parquet are in here.
+"""

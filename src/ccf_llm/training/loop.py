@@ -1,0 +1,183 @@
+"""The training loop: setup, steps, validation, in one readable file."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.data.rows import Rows
+from ccf_llm.evaluation.metrics import auc, uauc
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import Sequence, collate, plan_batches, plan_sequences
+from ccf_llm.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
+from ccf_llm.training.data import epoch_steps, sample_users
+from ccf_llm.training.stage import BatchConfig, StageConfig
+
+
+def train_stage(
+    model: CCFNetwork,
+    train: Rows,
+    valid: Rows,
+    stage: StageConfig,
+    *,
+    batch: BatchConfig,
+    seed: int,
+    checkpoint: Path,
+    key: str,
+    cf_of_row: Callable[[int], CFModel] | None = None,
+    report: Callable[[str, Progress, int], None] | None = None,
+) -> Progress:
+    """Train the parts that `stage` names and leave the model in its state of best valid AUC.
+
+    The state before the first step counts as a candidate, so a stage never ends worse on valid than it began. A checkpoint
+    is written after every validation; called again with the same `key`, a stage that was killed goes on from there to
+    the same result, and a finished one is only loaded.
+
+    Args:
+        train, valid: rows of the two parts.
+        checkpoint: folder of this stage's checkpoint.
+        key: fingerprint of config, data and what came before.
+        cf_of_row: the CF model to read a training row with; None for the model's own.
+        report: called after each step and validation with a word, the progress and the number of steps.
+    """
+    weights = trainable(model, stage)
+    progress = read_progress(checkpoint, key)
+    if progress is not None and progress.done:
+        _restore(weights, load_checkpoint(checkpoint, weights, None))
+        return progress
+
+    accelerator = Accelerator(cpu=model.device.type == "cpu")
+    optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(_groups(model, stage), weight_decay=stage.weight_decay))
+    sequences = plan_sequences(train, model.encoder, model.budget, max_tokens=batch.sequence_tokens)
+    steps = [
+        step
+        for epoch in range(stage.epochs)
+        for step in epoch_steps(sequences, rows=stage.rows, batch_rows=stage.batch_rows, seed=seed, epoch=epoch)
+    ]
+    measured = sample_users(valid, stage.valid_rows, seed)
+    every = max(1, math.ceil(len(steps) / stage.evaluations))
+    tell = report or (lambda word, progress, steps: None)
+
+    if progress is None:
+        progress, best = Progress(key), {}
+        best = _validate(model, measured, weights, best, progress, batch)
+        save_checkpoint(checkpoint, progress, weights, best, optimizer)
+        tell("valid", progress, len(steps))
+    else:
+        best = load_checkpoint(checkpoint, weights, optimizer)
+
+    losses: list[float] = []
+    while progress.step < len(steps) and progress.bad < stage.patience:
+        started = time.perf_counter()
+        torch.manual_seed(
+            seed * 1_000_003 + progress.step
+        )  # dropout depends on the step alone, so a resumed run repeats it
+        _set_rates(optimizer, stage, progress.step, len(steps))
+        losses.append(
+            _step(model, train, steps[progress.step], optimizer, accelerator, weights, stage, batch, cf_of_row)
+        )
+        progress.step += 1
+        progress.rows += sum(len(s.rows) for s in steps[progress.step - 1])
+        if progress.step % every == 0 or progress.step == len(steps):
+            progress.loss.append((progress.step, sum(losses) / len(losses)))
+            losses = []
+            best = _validate(model, measured, weights, best, progress, batch)
+            progress.seconds += time.perf_counter() - started
+            save_checkpoint(checkpoint, progress, weights, best, optimizer)
+            tell("valid", progress, len(steps))
+        else:
+            progress.seconds += time.perf_counter() - started
+            tell("step", progress, len(steps))
+    progress.done = True
+    _restore(weights, best)
+    save_checkpoint(checkpoint, progress, weights, best, optimizer)
+    return progress
+
+
+def trainable(model: CCFNetwork, stage: StageConfig) -> dict[str, Tensor]:
+    """The weights that the stage trains, by name; all others are frozen."""
+    model.requires_grad_(False)
+    weights = {}
+    for part in stage.train:
+        for name, parameter in model.part(part).items():
+            parameter.requires_grad_(True)
+            weights[f"{part}.{name}"] = parameter
+    return dict(weights)
+
+
+def _step(
+    model: CCFNetwork,
+    train: Rows,
+    sequences: list[Sequence],
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    weights: dict[str, Tensor],
+    stage: StageConfig,
+    batch: BatchConfig,
+    cf_of_row: Callable[[int], CFModel] | None,
+) -> float:
+    """One optimizer step: mean cross-entropy over the step's targets, in micro-batches that fit the memory."""
+    model.train()
+    targets = sum(len(s.rows) for s in sequences)
+    total = 0.0
+    by_cf: dict[CFModel, list[Sequence]] = {}
+    for sequence in sequences:
+        by_cf.setdefault(cf_of_row(sequence.rows[0]) if cf_of_row else model.cf, []).append(sequence)
+    for cf, part in by_cf.items():
+        for group in plan_batches(part, batch_tokens=batch.batch_tokens):
+            tensors = collate(group).to(model.device)
+            labels = torch.from_numpy(train.labels[tensors.rows]).float().to(model.device)
+            loss = F.binary_cross_entropy_with_logits(model(tensors, train, cf), labels, reduction="sum") / targets
+            accelerator.backward(loss)
+            total += float(loss.detach())
+    nn.utils.clip_grad_norm_(list(weights.values()), stage.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+def _validate(
+    model: CCFNetwork,
+    rows: Rows,
+    weights: dict[str, Tensor],
+    best: dict[str, Tensor],
+    progress: Progress,
+    batch: BatchConfig,
+) -> dict[str, Tensor]:
+    """Measure the valid AUC; returns the best weights so far."""
+    scores = model.score(rows, sequence_tokens=batch.sequence_tokens, batch_tokens=batch.batch_tokens)
+    value = auc(rows.labels, scores)
+    within, _ = uauc(rows.users, rows.labels, scores)
+    progress.valid.append({"step": progress.step, "auc": round(float(value), 5), "uauc": round(float(within), 5)})
+    if value > progress.best_auc:
+        progress.best_auc, progress.best_step, progress.bad = float(value), progress.step, 0
+        return {name: weight.detach().clone() for name, weight in weights.items()}
+    progress.bad += 1
+    return best
+
+
+def _groups(model: CCFNetwork, stage: StageConfig) -> list[dict[str, object]]:
+    """Optimizer groups, each with the peak learning rate of its part."""
+    rates = {"lora": stage.lora_rate, "fusion": stage.fusion_rate, "cf": stage.cf_rate}
+    return [{"params": list(model.part(part).values()), "lr": rates[part], "peak": rates[part]} for part in stage.train]
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, stage: StageConfig, step: int, steps: int) -> None:
+    """Linear warm-up, then a cosine down to a tenth: a function of the step alone, so nothing of it needs saving."""
+    warm = max(1, round(stage.warmup * steps))
+    after = (step - warm) / max(1, steps - warm)
+    factor = (step + 1) / warm if step < warm else 0.1 + 0.45 * (1 + math.cos(math.pi * after))
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+@torch.no_grad()
+def _restore(weights: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        weight.copy_(values[name])

@@ -1,0 +1,51 @@
+"""One training stage: which parts move, how fast, for how long."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Part = Literal["lora", "fusion", "cf"]
+
+
+class StageConfig(BaseModel):
+    """Settings of one stage. The paper's two are `train: [lora]` on text, then `train: [fusion]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: tuple[Part, ...] = ("lora", "fusion")
+    """The parts that are trained; all others stay as they are."""
+    rows: int | None = Field(default=None, ge=1)
+    """Training rows per epoch, drawn as whole packs with the seed; null takes all. CF always sees all."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over those rows; each draws its packs anew."""
+    batch_rows: int = Field(default=64, ge=1)
+    """Targets per optimizer step, about: packs are gathered until there are so many."""
+    lora_rate: float = Field(default=3e-4, gt=0)
+    """Peak learning rate of the adapter."""
+    fusion_rate: float = Field(default=2e-3, gt=0)
+    """Peak learning rate of alignment and gate."""
+    cf_rate: float = Field(default=1e-4, gt=0)
+    """Peak learning rate of the CF model."""
+    weight_decay: float = Field(default=1e-3, ge=0)
+    """Decoupled weight decay (AdamW)."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises; afterwards it falls along a cosine to a tenth."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    evaluations: int = Field(default=4, ge=1)
+    """How often the valid AUC is measured, evenly spaced; the best state is kept."""
+    valid_rows: int | None = Field(default=1000, ge=1)
+    """Validation rows of such a measurement, whole users drawn with the seed; null takes all."""
+    patience: int = Field(default=2, ge=1)
+    """Measurements without a better valid AUC after which the stage ends."""
+
+
+class BatchConfig(BaseModel):
+    """Sizes that bound memory; they do not change a score but for rounding."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sequence_tokens: int = Field(default=640, ge=32)
+    """Longest packed sequence."""
+    batch_tokens: int = Field(default=2560, ge=32)
+    """Tokens that go through the model at once, padding included."""
