@@ -29,6 +29,7 @@ class CCFLLM:
     """
 
     def __init__(self, network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, run: dict[str, Any]) -> None:
+        """Put the parts together; `load` and `fit` do so from a folder and from data."""
         self.network = network
         self.users = users
         self.items = items

@@ -48,6 +48,7 @@ class CCFNetwork(nn.Module):
         budget: HistoryBudget,
         seed: int = 0,
     ) -> None:
+        """Look up the answers and the titles' semantic embeddings, and put fresh fusion networks in place."""
         super().__init__()
         self.llm, self.encoder, self.cf, self.budget = llm, encoder, cf, budget
         llm.set_answers(*encoder.answer_ids())

@@ -22,6 +22,7 @@ class Recommender:
     """
 
     def __init__(self, model: CCFLLM, dataset: Dataset, retrieve: int = 100) -> None:
+        """Raises `CCFError` where the data set holds other items than the model."""
         if dataset.items["item_id"].to_list() != model.items["item_id"].to_list():
             raise CCFError(f"dataset {dataset.name}: its items are not those that the model was trained on")
         self.model, self.dataset, self.retrieve = model, dataset, retrieve

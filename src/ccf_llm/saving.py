@@ -86,7 +86,7 @@ def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocab
     """Read what `save_model` wrote: the network, the users' vocabulary, the items and the run's configuration.
 
     Raises:
-        CCFError: no model there, a file cut in half, another format, or another base model than the one it was trained on.
+        CCFError: no model there, a file cut in half, another format, or another base model than it was trained on.
     """
     settings = read_json(folder / "config.json")
     if not isinstance(settings, dict) or settings.get("format") != FORMAT:
@@ -147,7 +147,8 @@ def _check_context(llm: LanguageModel, prompt: PromptConfig) -> None:
     context = llm.context
     if context is not None and prompt.history.tokens >= context:
         raise CCFError(
-            f"prompt.history.tokens: {prompt.history.tokens} does not fit the model's context of {context} tokens; lower it"
+            f"prompt.history.tokens: {prompt.history.tokens} does not fit the model's context of {context} tokens; "
+            "lower it"
         )
 
 

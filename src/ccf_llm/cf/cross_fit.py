@@ -1,8 +1,8 @@
 """CF models that have not seen the labels of the rows that the language model is trained on.
 
-A CF model fitted on all training rows knows their labels: on MovieLens-100K its AUC is .89 on them and .71 on later rows. A
-language model trained on such vectors learns to trust them far too much. Cross-fitting (out-of-fold prediction, as in
-stacking) cures it: each training row is read through a model fitted without it.
+A CF model fitted on all training rows knows their labels: on MovieLens-100K its AUC is .89 on them and .71 on later
+rows. A language model trained on such vectors learns to trust them far too much. Cross-fitting (out-of-fold prediction,
+as in stacking) cures it: each training row is read through a model fitted without it.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from ccf_llm.data.rows import Rows
 def cross_fit(reference: MF, train: Rows, folds: NDArray[np.int64], fit: Callable[[Rows], MF]) -> list[MF]:
     """One model per fold, fitted without the rows of that fold, in the space of `reference`.
 
-    Factors are only determined up to a rotation, so each model is rotated onto the reference (orthogonal Procrustes on the
-    items, weighted by their training rows); its scores do not change.
+    Factors are only determined up to a rotation, so each model is rotated onto the reference (orthogonal Procrustes on
+    the items, weighted by their training rows); its scores do not change.
 
     Args:
         reference: the model fitted on all of `train`.

@@ -12,6 +12,7 @@ class Bars:
     """Bars for stages of training and for scoring; used as a context manager."""
 
     def __init__(self) -> None:
+        """Nothing is drawn yet; where standard error is no terminal, no bar ever is."""
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -7,7 +7,8 @@ from torch import Tensor
 def to_norm(vectors: Tensor, norm: float) -> Tensor:
     """(..., d) vectors scaled to `norm`. Vectors near zero (no text, no signal) stay small instead of exploding."""
     length = vectors.norm(dim=-1, keepdim=True)
-    return vectors * (norm / length.clamp(min=0.05 * norm))
+    scaled: Tensor = vectors * (norm / length.clamp(min=0.05 * norm))
+    return scaled
 
 
 def fill_slots(tokens: Tensor, vectors: Tensor, index: Tensor) -> Tensor:

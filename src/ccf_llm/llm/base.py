@@ -31,7 +31,9 @@ class LanguageModel(nn.Module):
         model.requires_grad_(False)
         self._output_rows = model.get_output_embeddings().weight
         self.register_buffer("head", torch.zeros(self._output_rows.shape[1]), persistent=False)
-        self.embeddings = nn.Embedding.from_pretrained(model.get_input_embeddings().weight.clone(), freeze=True)
+        self.embeddings = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
+            model.get_input_embeddings().weight.clone(), freeze=True
+        )
         targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
         torch.manual_seed(seed)
         self.body: Any = get_peft_model(
@@ -53,7 +55,7 @@ class LanguageModel(nn.Module):
     @property
     def width(self) -> int:
         """d, the width of the embeddings."""
-        return self.embeddings.embedding_dim
+        return int(self.embeddings.embedding_dim)
 
     @property
     def token_norm(self) -> float:
@@ -75,15 +77,17 @@ class LanguageModel(nn.Module):
         hidden = self.body(
             inputs_embeds=embeddings.to(self.dtype), position_ids=positions, attention_mask=mask, use_cache=False
         ).last_hidden_state
-        return hidden[answers[:, 0], answers[:, 1]].float() @ self.head
+        score: Tensor = hidden[answers[:, 0], answers[:, 1]].float() @ self.head
+        return score
 
     @property
     def dtype(self) -> torch.dtype:
         """What the body computes in."""
-        return next(p.dtype for name, p in self.body.named_parameters() if "lora_" not in name)
+        found: torch.dtype = next(p.dtype for name, p in self.body.named_parameters() if "lora_" not in name)
+        return found
 
     def adapter_for_saving(self) -> dict[str, Tensor]:
-        """The adapter's weights by the names that PEFT's own files use; the tensors share their memory with the model."""
+        """The adapter's weights by the names that PEFT's own files use; the tensors share memory with the model."""
         weights: dict[str, Tensor] = get_peft_model_state_dict(self.body)
         return weights
 

@@ -31,6 +31,6 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def has_native_bf16(device: torch.device) -> bool:
     """Whether bf16 matrix products are native there (AVX512-BF16 or AMX on x86 CPUs, Ampere and later GPUs)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     features = torch.cpu.get_capabilities()
-    return any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return any(bool(features.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -35,6 +35,7 @@ class PromptEncoder:
         titles: SequenceOf[str],
         details: SequenceOf[str] | None = None,
     ) -> None:
+        """Nothing is tokenized until it is asked for."""
         self.tokenizer = tokenizer
         self.template = template
         self.titles = list(titles)

@@ -1,15 +1,15 @@
 """Many targets of one user in one sequence: a chain of history with each target as an isolated branch.
 
-The prefix (instruction and history) is causal, and the histories of a user's rows are prefixes of each other, so a target
-may read the chain up to its own history's end and nothing else: the result equals that of its separate prompt. A sequence
-with a single branch *is* the separate prompt; there is no second path.
+The prefix (instruction and history) is causal, and the histories of a user's rows are prefixes of each other, so a
+target may read the chain up to its own history's end and nothing else: the result equals that of its separate prompt. A
+sequence with a single branch *is* the separate prompt; there is no second path.
 
     chain:     instruction  like_1  like_2  like_3 ...
     branches:                  |        |__ target B (history like_1, like_2)
                                |__ target A (history like_1)
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ class Sequence:
     """Item code of each target."""
 
     def __len__(self) -> int:
+        """Tokens of the chain and all branches."""
         return len(self.chain) + sum(len(s) for s in self.suffixes)
 
 
@@ -64,8 +65,7 @@ class PromptBatch:
 
     def to(self, device: torch.device) -> "PromptBatch":
         """The same batch with its tensors on `device`."""
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return PromptBatch(**moved)
+        return replace(self, **{k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)})
 
 
 def plan_sequences(
@@ -103,26 +103,16 @@ def plan_sequences(
     return sequences
 
 
-def plan_batches(
-    sequences: list[Sequence], *, batch_tokens: int, generator: np.random.Generator | None = None
-) -> list[list[Sequence]]:
+def plan_batches(sequences: list[Sequence], *, batch_tokens: int) -> list[list[Sequence]]:
     """Group sequences of similar length so that no batch exceeds `batch_tokens` tokens, padding included.
 
-    With a generator, sequences are shuffled among those of similar length and the batches among themselves.
+    A sequence that is longer than that alone is a batch of its own.
     """
-    lengths = np.array([len(s) for s in sequences])
-    noise = generator.uniform(0.8, 1.25, len(sequences)) if generator is not None else 1.0
-    order = np.argsort(-lengths * noise, kind="stable")
     batches: list[list[Sequence]] = []
-    longest = 0
-    for index in order:
-        longest = max(longest, int(lengths[index]))
-        if not batches or longest * (len(batches[-1]) + 1) > batch_tokens:
+    for sequence in sorted(sequences, key=len, reverse=True):  # stable; the first of a batch is its longest
+        if not batches or len(batches[-1][0]) * (len(batches[-1]) + 1) > batch_tokens:
             batches.append([])
-            longest = int(lengths[index])
-        batches[-1].append(sequences[index])
-    if generator is not None:
-        generator.shuffle(batches)  # type: ignore[arg-type]  # a list is a MutableSequence
+        batches[-1].append(sequence)
     return batches
 
 

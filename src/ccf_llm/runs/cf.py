@@ -32,18 +32,18 @@ class CrossFitted:
 
     def of_row(self, row: int) -> CFModel:
         """The model that has not seen the row."""
-        return self.models[self.folds[row]]
+        return self.models[int(self.folds[row])]
 
 
 def fit_cf(folder: RunFolder, dataset: Dataset, settings: CFSettings, seed: int, say: Say) -> tuple[ItemUserMean, MF]:
     """Item + user mean and MF over all training rows; read from the run's folder where they were fitted before."""
     train = dataset.rows("train")
-    sizes = _sizes(dataset)
+    n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
     mean = _once(
         folder.cf("item_user_mean"),
         cf_key(dataset, settings, seed),
         ItemUserMean,
-        lambda: ItemUserMean.fit(train, **sizes),
+        lambda: ItemUserMean.fit(train, n_users=n_users, n_items=n_items),
     )
     mf = _once(
         folder.cf("mf"), cf_key(dataset, settings, seed), MF, lambda: _fit_mf(dataset, train, settings, seed, say)
@@ -78,11 +78,8 @@ def cf_key(dataset: Dataset, settings: CFSettings, seed: int) -> str:
 
 def _fit_mf(dataset: Dataset, rows: Rows, settings: CFSettings, seed: int, say: Say) -> MF:
     say(f"matrix factorisation on {len(rows):,} rows")
-    return MF.fit(rows, dataset.rows("valid"), **_sizes(dataset), config=settings.mf, seed=seed)
-
-
-def _sizes(dataset: Dataset) -> dict[str, int]:
-    return {"n_users": len(dataset.user_vocabulary), "n_items": len(dataset.item_vocabulary)}
+    n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
+    return MF.fit(rows, dataset.rows("valid"), n_users=n_users, n_items=n_items, config=settings.mf, seed=seed)
 
 
 def _once(path: Path, key: str, kind: Any, fit: Callable[[], Any]) -> Any:

@@ -20,6 +20,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.evaluate import evaluate
+from ccf_llm.evaluation.metrics import auc
 from ccf_llm.files import write_json
 from ccf_llm.runs.folder import RunFolder, open_split
 
@@ -43,6 +44,9 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
         if not (folder.model(method) / "config.json").is_file():
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
         scores[method] = _score(CCFLLM.load(folder.model(method), device=config.llm.device), method, rows, report)
+    if "llm_text" in scores:
+        # The honest simple rival: both log-odds added, nothing learned.
+        scores["late_fusion"] = scores["mf"] + scores["llm_text"]
     metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
     metrics["config"] = config.model_dump(mode="json")
     write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)
@@ -74,19 +78,14 @@ def measure(
 ) -> dict[str, Any]:
     """All figures, with what is needed to know how they came about: data, split, seed, commit, machine."""
     train = dataset.rows("train")
-    counts = {
-        "user_counts": np.bincount(train.users, minlength=len(dataset.user_vocabulary) + 1),
-        "item_counts": np.bincount(train.items, minlength=len(dataset.item_vocabulary) + 1),
-    }
-    for count in counts.values():
-        count[0] = 0
-    cf_rows = {
-        name: evaluate(rows, {name: scores[name]}, **counts, draws=2).models[name]["auc"]
-        for name in CF_METHODS
-        if name in scores
-    }
-    baseline = max(cf_rows, key=lambda name: cf_rows[name]) if cf_rows else None
-    found = evaluate(rows, dict(scores), **counts, baseline=baseline, seed=0).to_json()
+    user_counts = np.bincount(train.users, minlength=len(dataset.user_vocabulary) + 1)
+    item_counts = np.bincount(train.items, minlength=len(dataset.item_vocabulary) + 1)
+    user_counts[0] = item_counts[0] = 0
+    cf_auc = {name: auc(rows.labels, scores[name]) for name in CF_METHODS if name in scores}
+    baseline = max(cf_auc, key=lambda name: cf_auc[name]) if cf_auc else None
+    found = evaluate(
+        rows, dict(scores), user_counts=user_counts, item_counts=item_counts, baseline=baseline, seed=0
+    ).to_json()
     return {
         "dataset": dataset.name,
         "split": dataset.split.model_dump(mode="json") if dataset.split else None,

@@ -76,7 +76,8 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
     config = metrics["config"]
     rows = {name: stage["rows"] for name, stage in config["stages"].items()}
     notes = [
-        "CCF-LLM's equations and code are not public: this is a reconstruction, its choices are options of the configuration.",
+        "CCF-LLM's equations and code are not public: this is a reconstruction, its choices are options of the "
+        "configuration.",
         "Everything was chosen on valid; test was scored once, at the end.",
     ]
     for name, count in rows.items():

@@ -31,6 +31,8 @@ class Progress:
     done: bool = False
     loss: list[tuple[int, float]] = field(default_factory=list)
     """(step, mean loss since the one before)."""
+    pending: list[float] = field(default_factory=list)
+    """Losses of the steps since the last point of the curve."""
     valid: list[dict[str, float]] = field(default_factory=list)
     """`{"step", "auc", "uauc"}` of each measurement."""
 

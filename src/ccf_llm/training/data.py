@@ -41,8 +41,8 @@ def sample_users(rows: Rows, most: int | None, seed: int) -> Rows:
 def assign_folds(sequences: list[Sequence], rows: Rows, *, folds: int, whole_users: float, seed: int) -> Codes:
     """(N,) fold of each training row; rows of one pack share theirs, so that each pack is read through one CF model.
 
-    For the share `whole_users` of users all rows lie in one fold: to that fold's CF model they are cold. For the others it
-    knows the rest of their rows. So the language model meets cold and warm users, as it will later.
+    For the share `whole_users` of users all rows lie in one fold: to that fold's CF model they are cold. For the others
+    it knows the rest of their rows. So the language model meets cold and warm users, as it will later.
     """
     generator = np.random.default_rng(seed)
     fold_of_user = generator.integers(0, folds, int(rows.users.max()) + 1)

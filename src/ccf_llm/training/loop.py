@@ -19,6 +19,11 @@ from ccf_llm.training.checkpoint import Progress, load_checkpoint, read_progress
 from ccf_llm.training.data import epoch_steps, sample_users
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
+LOSS_POINTS = 24
+"""Points of a stage's loss curve."""
+SAVE_SECONDS = 60.0
+"""A checkpoint is written at least so often, so that a killed run loses little."""
+
 
 def train_stage(
     model: CCFNetwork,
@@ -35,9 +40,9 @@ def train_stage(
 ) -> Progress:
     """Train the parts that `stage` names and leave the model in its state of best valid AUC.
 
-    The state before the first step counts as a candidate, so a stage never ends worse on valid than it began. A checkpoint
-    is written after every validation; called again with the same `key`, a stage that was killed goes on from there to
-    the same result, and a finished one is only loaded.
+    The state before the first step counts as a candidate, so a stage never ends worse on valid than it began. A
+    checkpoint is written after every validation; called again with the same `key`, a stage that was killed goes on from
+    there to the same result, and a finished one is only loaded.
 
     Args:
         train, valid: rows of the two parts.
@@ -65,35 +70,36 @@ def train_stage(
     tell = report or (lambda word, progress, steps: None)
 
     if progress is None:
-        progress, best = Progress(key), {}
-        best = _validate(model, measured, weights, best, progress, batch)
+        progress = Progress(key)
+        best = _validate(model, measured, weights, {}, progress, batch)
         save_checkpoint(checkpoint, progress, weights, best, optimizer)
         tell("valid", progress, len(steps))
     else:
         best = load_checkpoint(checkpoint, weights, optimizer)
 
-    losses: list[float] = []
+    log_every = max(1, len(steps) // LOSS_POINTS)
+    saved = time.monotonic()
     while progress.step < len(steps) and progress.bad < stage.patience:
         started = time.perf_counter()
-        torch.manual_seed(
-            seed * 1_000_003 + progress.step
-        )  # dropout depends on the step alone, so a resumed run repeats it
+        # Dropout depends on the step alone, so a resumed run repeats it.
+        torch.manual_seed(seed * 1_000_003 + progress.step)
         _set_rates(optimizer, stage, progress.step, len(steps))
-        losses.append(
-            _step(model, train, steps[progress.step], optimizer, accelerator, weights, stage, batch, cf_of_row)
-        )
+        sequences = steps[progress.step]
+        progress.pending.append(_step(model, train, sequences, optimizer, accelerator, weights, stage, batch, cf_of_row))
         progress.step += 1
-        progress.rows += sum(len(s.rows) for s in steps[progress.step - 1])
-        if progress.step % every == 0 or progress.step == len(steps):
-            progress.loss.append((progress.step, sum(losses) / len(losses)))
-            losses = []
+        progress.rows += sum(len(s.rows) for s in sequences)
+        last = progress.step == len(steps)
+        if progress.step % log_every == 0 or last:
+            progress.loss.append((progress.step, sum(progress.pending) / len(progress.pending)))
+            progress.pending = []
+        measure = progress.step % every == 0 or last
+        if measure:
             best = _validate(model, measured, weights, best, progress, batch)
-            progress.seconds += time.perf_counter() - started
+        progress.seconds += time.perf_counter() - started
+        if measure or time.monotonic() - saved > SAVE_SECONDS:
             save_checkpoint(checkpoint, progress, weights, best, optimizer)
-            tell("valid", progress, len(steps))
-        else:
-            progress.seconds += time.perf_counter() - started
-            tell("step", progress, len(steps))
+            saved = time.monotonic()
+        tell("valid" if measure else "step", progress, len(steps))
     progress.done = True
     _restore(weights, best)
     save_checkpoint(checkpoint, progress, weights, best, optimizer)

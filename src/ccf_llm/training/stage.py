@@ -36,7 +36,7 @@ class StageConfig(BaseModel):
     """How often the valid AUC is measured, evenly spaced; the best state is kept."""
     valid_rows: int | None = Field(default=1000, ge=1)
     """Validation rows of such a measurement, whole users drawn with the seed; null takes all."""
-    patience: int = Field(default=2, ge=1)
+    patience: int = Field(default=3, ge=1)
     """Measurements without a better valid AUC after which the stage ends."""
 
 
