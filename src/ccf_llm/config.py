@@ -49,8 +49,8 @@ class CFSettings(_Settings):
     mf: MFConfig = MFConfig()
     """Matrix factorisation."""
     folds: int = Field(default=4, ge=0)
-    """Train the language model on CF vectors of so many cross-fitted models, each row on those of one that has not seen it;
-    0: on the final model's."""
+    """Train the language model on CF vectors of so many cross-fitted models, each row on those of one that has not seen
+    it; 0: on the final model's."""
     whole_users: float = Field(default=0.5, ge=0, le=1)
     """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
 

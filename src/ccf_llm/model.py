@@ -96,14 +96,14 @@ class CCFNetwork(nn.Module):
 
     def embed(self, batch: PromptBatch, rows: Rows, cf: CFModel) -> Tensor:
         """(B, T, d) input embeddings: tokens looked up, slots filled."""
-        tokens = self.llm.embeddings(batch.ids.clamp(min=0))
+        tokens: Tensor = self.llm.embeddings(batch.ids.clamp(min=0))
         item_index = (batch.ids == ITEM_SLOT).nonzero()
         user_index = (batch.ids == USER_SLOT).nonzero()
         if len(item_index) + len(user_index) == 0:
             return tokens
         items = batch.slot_items[item_index[:, 0], item_index[:, 1]]
         # The same item stands in many slots of a batch: fuse it once.
-        unique, where = items.unique(return_inverse=True)
+        unique, where = torch.unique(items, return_inverse=True)
         vectors = [self.fuse_items(unique, cf)[0][where]]
         if len(user_index):
             targets = batch.slot_targets[user_index[:, 0], user_index[:, 1]]

@@ -22,12 +22,12 @@ class FusionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     variant: Variant = "dimension"
-    """`dimension`: one gate per dimension (the paper's). `scalar`: one per slot. `average`: fixed at 1/2. `cf_only`: no text
-    in slots. `semantic`: no CF."""
+    """`dimension`: one gate per dimension (the paper's). `scalar`: one per slot. `average`: fixed at 1/2. `cf_only`: no
+    text in slots. `semantic`: no CF."""
     hidden: int = Field(default=512, ge=1)
     """Width of the alignment network's hidden layer."""
     count_aware: bool = True
-    """The gate also sees log(1 + training interactions) of the user or item, so that a cold one can lean on text; ours."""
+    """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """On the standardised CF vectors in training."""
     residual: bool = True
@@ -48,7 +48,7 @@ class Fusion(nn.Module):
         token_norm: the mean norm of the base model's token embeddings; every slot is written at this norm.
 
     The last layer of ALG starts at zero, so a fused vector starts as the semantic embedding at the norm of a token: the
-    model begins stage 2 exactly as it ended stage 1. `cf_only`, which has no semantic part, starts from a random mapping.
+    model begins stage 2 exactly as it ended stage 1. `cf_only`, which has no semantic part, starts from a random map.
     """
 
     cf_mean: Tensor

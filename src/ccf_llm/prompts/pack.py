@@ -10,6 +10,7 @@ sequence with a single branch *is* the separate prompt; there is no second path.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,8 @@ class PromptBatch:
 
     def to(self, device: torch.device) -> "PromptBatch":
         """The same batch with its tensors on `device`."""
-        return replace(self, **{k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)})
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
 
 def plan_sequences(

@@ -28,8 +28,8 @@ Segment = Text | Slot
 class HybridTemplate(BaseModel):
     """The request for Yes or No, history, user preference, target item, answer cue.
 
-    The fields are the paper's, but for the request, which the paper puts after the target item. Here it comes first: what
-    all candidates of a user share (the *prefix*: request and history) leads, what differs (the *suffix*) is short.
+    The fields are the paper's, but for the request, which the paper puts after the target item. Here it comes first:
+    what all candidates of a user share (the *prefix*: request and history) leads, what differs (the *suffix*) is short.
     `slots=False` gives the text-only twin: the same words without any slot.
 
     Example:
