@@ -1,1 +1,33 @@
-"""."""
+"""Recommendation with a language model that reads both the words and the collaborative signal (CCF-LLM)."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ccf_llm.api import CCFLLM
+    from ccf_llm.config import RunConfig
+    from ccf_llm.data.dataset import Dataset
+    from ccf_llm.data.named import open_dataset
+    from ccf_llm.data.split import global_time_split
+    from ccf_llm.errors import CCFError
+    from ccf_llm.recommend import Recommender
+
+__all__ = ["CCFLLM", "CCFError", "Dataset", "Recommender", "RunConfig", "global_time_split", "open_dataset"]
+
+_HOMES = {
+    "CCFLLM": "api",
+    "CCFError": "errors",
+    "Dataset": "data.dataset",
+    "Recommender": "recommend",
+    "RunConfig": "config",
+    "global_time_split": "data.split",
+    "open_dataset": "data.named",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `ccf-llm --help` and the data side do not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ccf_llm' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"ccf_llm.{_HOMES[name]}"), name)

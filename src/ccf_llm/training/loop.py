@@ -85,7 +85,9 @@ def train_stage(
         torch.manual_seed(seed * 1_000_003 + progress.step)
         _set_rates(optimizer, stage, progress.step, len(steps))
         sequences = steps[progress.step]
-        progress.pending.append(_step(model, train, sequences, optimizer, accelerator, weights, stage, batch, cf_of_row))
+        progress.pending.append(
+            _step(model, train, sequences, optimizer, accelerator, weights, stage, batch, cf_of_row)
+        )
         progress.step += 1
         progress.rows += sum(len(s.rows) for s in sequences)
         last = progress.step == len(steps)

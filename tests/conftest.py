@@ -1,0 +1,52 @@
+"""Fixtures over the builders of `tiny`."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from ccf_llm.cf.mf import MF
+from ccf_llm.config import RunConfig, check_config
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.split import global_time_split
+from ccf_llm.model import CCFNetwork
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """On a busy machine, threads that wait for each other make tiny steps ten times slower."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random Llama with a real tokenizer."""
+    return tiny.write_llm(tmp_path_factory.mktemp("tiny-llm"))
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> Dataset:
+    """900 interactions of 30 users of two tastes, split by time."""
+    return global_time_split(tiny.make_dataset(), 0.7, 0.15)
+
+
+@pytest.fixture(scope="session")
+def tiny_mf(tiny_data: Dataset) -> MF:
+    """Fitted on `tiny_data`."""
+    return tiny.fit_mf(tiny_data)
+
+
+@pytest.fixture(scope="session")
+def make_network(tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF) -> Callable[..., CCFNetwork]:
+    """`tiny.make_network` over the fixtures."""
+    return partial(tiny.make_network, tiny_llm, tiny_data, tiny_mf)
+
+
+@pytest.fixture
+def tiny_run(tiny_llm: Path, tiny_data: Dataset, tmp_path: Path) -> RunConfig:
+    """A whole run's settings; its data is saved in `tmp_path`."""
+    tiny_data.save(tmp_path / "data")
+    return check_config(tiny.run_values(tiny_llm, tmp_path), "tiny")

@@ -1,0 +1,132 @@
+"""Builders of what the tests share: a tiny language model, a learnable data set, a short run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.config import LLMConfig, PromptConfig
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import HistoryBudget
+from ccf_llm.saving import build_network
+
+N_USERS, N_ITEMS = 30, 24
+WORDS = ("red", "green", "Night", "The Dawn", "a ship", "Ömer", "of 1984", "iron", "rain", "Sun")
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def write_llm(folder: Path) -> Path:
+    """A random Llama of 2 layers with a real byte-level tokenizer that has special tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    texts = [f"{a} {b}" for a in WORDS for b in WORDS]
+    texts += ["Will the user like the item? Answer Yes or No.\nThe user liked:\nAnswer: Yes\nAnswer: No"] * 4
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=SPECIAL[0], eos_token=SPECIAL[0], extra_special_tokens=list(SPECIAL[1:])
+    )
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        initializer_range=0.2,  # large enough that scores differ clearly
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def make_dataset(rows: int = 900, seed: int = 0) -> Dataset:
+    """Users of two tastes: an item is liked, 19 times out of 20, by the users of its own parity."""
+    rng = np.random.default_rng(seed)
+    users, items = rng.integers(1, N_USERS + 1, rows), rng.integers(1, N_ITEMS + 1, rows)
+    interactions = pl.DataFrame(
+        {
+            "user_id": [f"u{u}" for u in users],
+            "item_id": [f"i{i}" for i in items],
+            "timestamp": np.arange(rows) * 10,
+            "label": ((users % 2 == items % 2) ^ (rng.random(rows) < 0.05)).astype(np.int8),
+        }
+    )
+    catalogue = pl.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(1, N_ITEMS + 1)],
+            "title": [f"{WORDS[i % 10]} {WORDS[i // 3]} ({1970 + i})" for i in range(1, N_ITEMS + 1)],
+            "genres": ["drama" if i % 2 else None for i in range(1, N_ITEMS + 1)],
+        }
+    )
+    return Dataset.from_frames(interactions, catalogue, name="tiny")
+
+
+def fit_mf(dataset: Dataset) -> MF:
+    """A quick factorisation that has learned the two tastes."""
+    config = MFConfig(dim=8, max_epochs=25, learning_rate=0.02, l2=1e-3, batch_size=128)
+    sizes = {"n_users": len(dataset.user_vocabulary), "n_items": len(dataset.item_vocabulary)}
+    return MF.fit(dataset.rows("train"), dataset.rows("valid"), **sizes, config=config)
+
+
+def make_network(
+    llm: Path,
+    dataset: Dataset,
+    mf: MF,
+    fusion: FusionConfig | None = None,
+    *,
+    prompt: PromptConfig | None = None,
+    dropout: float = 0.0,
+) -> CCFNetwork:
+    """A network in fp32; its CF model is a copy, so that tests may train it."""
+    cf = MF(mf.n_users, mf.n_items, mf.config)
+    cf.load_state_dict(mf.state_dict())
+    return build_network(
+        dataset.items,
+        cf.eval(),
+        llm=LLMConfig(model=str(llm), dtype="float32", device="cpu", lora=LoRAConfig(rank=4, dropout=dropout)),
+        prompt=prompt or PromptConfig(history=HistoryBudget(items=6, tokens=200, step=3)),
+        fusion=fusion or FusionConfig(hidden=16, dropout=dropout),
+        details=("genres",),
+        seed=0,
+    )
+
+
+def stir(network: CCFNetwork, seed: int = 0) -> CCFNetwork:
+    """Move adapter and fusion away from their neutral start, so that equalities are not equalities of zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in [*network.part("lora").values(), *network.part("fusion").values()]:
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+    return network
+
+
+def run_values(llm: Path, folder: Path) -> dict[str, Any]:
+    """The settings of a whole run that takes a few seconds: two methods, one of them on top of the other."""
+    stage = {"rows": 160, "batch_rows": 40, "evaluations": 2, "valid_rows": None}
+    return {
+        "name": "tiny",
+        "output": str(folder / "run"),
+        "data": {"source": str(folder / "data"), "details": ["genres"]},
+        "cf": {"mf": {"dim": 8, "max_epochs": 6, "learning_rate": 0.02, "batch_size": 128}, "folds": 2},
+        "llm": {"model": str(llm), "dtype": "float32", "device": "cpu", "lora": {"rank": 4}},
+        "prompt": {"history": {"items": 6, "tokens": 120, "step": 3}},
+        "fusion": {"hidden": 16},
+        "stages": {"text": {"train": ["lora"], **stage}, "fusion": {"train": ["fusion"], **stage}},
+    }
