@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from ccf_llm.cf.mf import MF
 from ccf_llm.config import RunConfig, check_config
 from ccf_llm.data.dataset import Dataset

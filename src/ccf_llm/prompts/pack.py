@@ -73,17 +73,18 @@ class PromptBatch:
 def plan_sequences(
     rows: Rows, encoder: PromptEncoder, budget: HistoryBudget, *, max_tokens: int, packed: bool = True
 ) -> list[Sequence]:
-    """Lay out every row in sequences of at most `max_tokens` tokens; with `packed=False` one row each.
+    """Lay out every row in sequences of one user and at most `max_tokens` tokens; with `packed=False` one row each.
 
     Raises:
         CCFError: a prompt without any history is longer than `max_tokens`.
     """
     sequences: list[Sequence] = []
-    open_key: tuple[int, int] | None = None
+    open_key: tuple[int, int, int] | None = None
     windows = _windows(rows, encoder, budget)
-    # Stable: rows of one window by the length of their history, ties in the order of the data.
-    for row in np.lexsort((rows.end, windows, rows.start)):
-        key = (int(rows.start[row]), int(windows[row]))
+    # Stable: rows of one window by the length of their history, ties in the order of the data. The start alone does not
+    # tell users apart: one without likes shares it with the next one.
+    for row in np.lexsort((rows.end, windows, rows.users, rows.start)):
+        key = (int(rows.start[row]), int(rows.users[row]), int(windows[row]))
         suffix = encoder.suffix(int(rows.items[row]))
         chain, items = _chain(rows.likes[rows.start[row] + windows[row] : rows.end[row]], encoder)
         if len(chain) + len(suffix) > max_tokens:

@@ -1,0 +1,140 @@
+"""A packed sequence is the same as one prompt per target: scores and gradients."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+import tiny
+from ccf_llm.config import PromptConfig
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import HistoryBudget, HybridTemplate, collate, plan_batches, plan_sequences
+
+quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+TEMPLATES = {
+    "titles": HybridTemplate(),
+    "slots alone": HybridTemplate(history_titles=False),
+    "words alone": HybridTemplate(slots=False),
+}
+
+
+@pytest.fixture(scope="module", params=TEMPLATES)
+def network(request: pytest.FixtureRequest, make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
+    prompt = PromptConfig(template=TEMPLATES[request.param], history=HistoryBudget(items=6, tokens=60, step=3))
+    return tiny.stir(make_network(FusionConfig(hidden=16, dropout=0), prompt=prompt)).eval()
+
+
+@st.composite
+def rows_of_users(draw: st.DrawFn) -> Rows:
+    """Rows of up to 4 users in any order, with repeated, empty and equal histories, and unknown users and items."""
+    users, items, start, end, likes = [], [], [], [], []
+    for user in range(draw(st.integers(1, 4))):
+        liked = draw(st.lists(st.integers(0, tiny.N_ITEMS), max_size=9))
+        for _ in range(draw(st.integers(1, 5))):
+            users.append(draw(st.sampled_from([0, user + 1])))
+            items.append(draw(st.integers(0, tiny.N_ITEMS)))
+            start.append(len(likes))
+            end.append(len(likes) + draw(st.integers(0, len(liked))))
+        likes += liked
+    n = len(users)
+    order = np.array(draw(st.permutations(range(n))))
+    numbers = [np.array(column, dtype=np.int64) for column in (users, items, start, end)]
+    users_, items_, start_, end_ = (column[order] for column in numbers)
+    labels = np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)), dtype=np.int8)
+    return Rows(users_, items_, labels, np.arange(n), np.array(likes, dtype=np.int64), start_, end_)
+
+
+@quick
+@given(rows=rows_of_users(), limit=st.integers(160, 900), batch=st.integers(32, 2000))
+def test_packed_scores_equal_separate_ones(network: CCFNetwork, rows: Rows, limit: int, batch: int) -> None:
+    packed = network.score(rows, sequence_tokens=limit, batch_tokens=batch)
+    separate = network.score(rows, packed=False, sequence_tokens=limit, batch_tokens=1)
+    np.testing.assert_allclose(packed, separate, rtol=0, atol=1e-5)
+
+
+@settings(quick, max_examples=6)
+@given(rows=rows_of_users())
+def test_packed_gradients_equal_separate_ones(network: CCFNetwork, rows: Rows) -> None:
+    separate, packed = gradients(network, rows, packed=False), gradients(network, rows, packed=True)
+    assert separate.keys() == packed.keys()
+    for name, expected in separate.items():
+        difference = float((packed[name] - expected).norm())
+        assert difference <= 1e-5 * float(expected.norm()) + 1e-7, name
+
+
+def gradients(network: CCFNetwork, rows: Rows, *, packed: bool) -> dict[str, torch.Tensor]:
+    """Of the summed cross-entropy, by weight."""
+    weights = {**network.part("lora"), **network.part("fusion"), **network.part("cf")}
+    network.requires_grad_(False)
+    for weight in weights.values():
+        weight.requires_grad_(True)
+        weight.grad = None
+    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=900, packed=packed)
+    for group in plan_batches(sequences, batch_tokens=1800 if packed else 1):
+        batch = collate(group)
+        labels = torch.from_numpy(rows.labels[batch.rows]).float()
+        F.binary_cross_entropy_with_logits(network(batch, rows), labels, reduction="sum").backward()
+    return {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
+
+
+def candidates_of(history: list[int], candidates: list[int]) -> Rows:
+    return Rows.for_candidates(np.array(history, dtype=np.int64), np.array(candidates), user=3)
+
+
+@quick
+@given(
+    history=st.lists(st.integers(1, tiny.N_ITEMS), max_size=8),
+    candidates=st.lists(st.integers(1, tiny.N_ITEMS), min_size=2, max_size=12, unique=True),
+    data=st.data(),
+)
+def test_other_candidates_do_not_change_a_score(
+    network: CCFNetwork, history: list[int], candidates: list[int], data: st.DataObject
+) -> None:
+    scores = dict(zip(candidates, network.score(candidates_of(history, candidates)), strict=True))
+    some = data.draw(st.permutations(candidates))[: data.draw(st.integers(1, len(candidates)))]
+    again = network.score(candidates_of(history, some))
+    np.testing.assert_allclose(again, [scores[item] for item in some], rtol=0, atol=1e-5)
+
+
+@quick
+@given(rows=rows_of_users(), limit=st.integers(160, 900), batch=st.integers(32, 2000))
+def test_every_row_is_planned_once_within_the_limits(network: CCFNetwork, rows: Rows, limit: int, batch: int) -> None:
+    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=limit)
+    assert sorted(row for s in sequences for row in s.rows) == list(range(len(rows)))
+    assert all(len(s) <= limit for s in sequences)
+    assert all(len({(rows.users[row], rows.start[row]) for row in s.rows}) == 1 for s in sequences)
+    batches = plan_batches(sequences, batch_tokens=batch)
+    assert sorted(id(s) for group in batches for s in group) == sorted(map(id, sequences))
+    assert all(len(group) == 1 or max(map(len, group)) * len(group) <= batch for group in batches)
+
+
+def test_a_users_rows_share_one_sequence(network: CCFNetwork) -> None:
+    rows = candidates_of([1, 2, 3], [4, 5, 6, 7])
+    packed, separate = (
+        plan_sequences(rows, network.encoder, network.budget, max_tokens=900, packed=packed) for packed in (True, False)
+    )
+    assert (len(packed), len(separate)) == (1, 4)
+    assert len(packed[0]) < sum(map(len, separate))
+
+
+def test_what_does_not_fit_names_the_remedy(network: CCFNetwork) -> None:
+    with pytest.raises(CCFError, match=r"exceeds the limit of 32; lower history\.tokens or raise batch"):
+        plan_sequences(candidates_of([], [1]), network.encoder, network.budget, max_tokens=32)
+
+
+def test_nothing_to_score(network: CCFNetwork) -> None:
+    assert network.score(candidates_of([1], []).take(slice(0, 0))).shape == (0,)
+
+
+def test_progress_counts_every_row(network: CCFNetwork) -> None:
+    seen: list[int] = []
+    network.score(candidates_of([1, 2], list(range(1, 20))), batch_tokens=64, progress=seen.append)
+    assert sum(seen) == 19
