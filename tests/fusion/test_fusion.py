@@ -1,0 +1,139 @@
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+import torch
+
+import tiny
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.fusion import Fusion, FusionConfig, FusionPair, Variant
+from ccf_llm.model import CCFNetwork
+
+S, C, D, NORM = 7, 5, 12, 3.0
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+MIXED: tuple[Variant, ...] = ("dimension", "scalar", "average")
+
+
+def inputs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Semantic embeddings at token norm, CF vectors, counts."""
+    generator = torch.Generator().manual_seed(seed)
+    semantic = torch.randn(S, D, generator=generator)
+    counts = torch.tensor([0.0, 1, 2, 5, 20, 100, 1000])
+    return NORM * semantic / semantic.norm(dim=1, keepdim=True), torch.randn(S, C, generator=generator), counts
+
+
+def fusion_of(variant: Variant, *, trained: bool = True, count_aware: bool = True) -> Fusion:
+    torch.manual_seed(0)
+    config = FusionConfig(variant=variant, hidden=8, count_aware=count_aware, dropout=0.5)
+    fusion = Fusion(config, torch.zeros(C), torch.ones(C), D, NORM).eval()
+    if trained:
+        with torch.no_grad():
+            for weight in fusion.parameters():
+                weight.add_(0.3 * torch.randn(weight.shape))
+    return fusion
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_slots_have_the_norm_of_a_token(variant: Variant) -> None:
+    fused, share = fusion_of(variant)(*inputs())
+    assert fused.shape == (S, D)
+    torch.testing.assert_close(fused.norm(dim=1), torch.full((S,), NORM))
+    assert share.shape == (S,)
+    assert bool(((share >= 0) & (share <= 1)).all())
+
+
+def test_shares_at_the_ends() -> None:
+    assert not fusion_of("semantic")(*inputs())[1].any()
+    assert bool((fusion_of("cf_only")(*inputs())[1] == 1).all())
+    mixed = fusion_of("average")(*inputs())[1]
+    assert bool(((mixed > 0) & (mixed < 1)).all())
+
+
+@pytest.mark.parametrize("variant", MIXED)
+def test_before_training_a_slot_is_its_text(variant: Variant) -> None:
+    semantic, collaborative, counts = inputs()
+    fused, share = fusion_of(variant, trained=False)(semantic, collaborative, counts)
+    torch.testing.assert_close(fused, semantic)
+    assert not share.any()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_a_variant_reads(variant: Variant) -> None:
+    fusion = fusion_of(variant)
+    semantic, collaborative, counts = inputs()
+    fused = fusion(semantic, collaborative, counts)[0]
+    reads_text = not torch.equal(fused, fusion(semantic.flip(0), collaborative, counts)[0])
+    reads_cf = not torch.equal(fused, fusion(semantic, collaborative.flip(0), counts)[0])
+    reads_counts = not torch.equal(fused, fusion(semantic, collaborative, counts.flip(0))[0])
+    assert (reads_text, reads_cf) == (variant != "cf_only", variant != "semantic")
+    assert reads_counts == (variant in ("dimension", "scalar"))
+
+
+def test_the_gates_width_and_its_equation() -> None:
+    assert {v: getattr(fusion_of(v).gate, "out_features", 0) for v in VARIANTS} == {
+        "dimension": D,
+        "scalar": 1,
+        "average": 0,
+        "cf_only": 0,
+        "semantic": 0,
+    }
+    semantic, collaborative, counts = inputs()
+    for variant in ("dimension", "scalar"):
+        fusion = fusion_of(variant)
+        aligned = fusion.align(collaborative)
+        assert fusion.gate is not None
+        g = torch.sigmoid(fusion.gate(torch.cat([semantic, aligned, (1 + counts).log()[:, None]], dim=1)))
+        mixed = g * semantic + (1 - g) * aligned
+        torch.testing.assert_close(
+            fusion(semantic, collaborative, counts)[0], NORM * mixed / mixed.norm(dim=1)[:, None]
+        )
+
+
+def test_a_gate_that_does_not_count_reads_no_counts() -> None:
+    fusion = fusion_of("dimension", count_aware=False)
+    semantic, collaborative, counts = inputs()
+    torch.testing.assert_close(
+        fusion(semantic, collaborative, counts)[0], fusion(semantic, collaborative, 0 * counts)[0], rtol=0, atol=0
+    )
+
+
+def test_cf_vectors_are_standardised() -> None:
+    users, items = 5 + 3 * torch.randn(200, C), torch.randn(100, C)
+    users[:, 0] = 1.0  # a constant dimension is no division by zero
+    pair = FusionPair(FusionConfig(variant="cf_only", hidden=8), users, items, D, NORM).eval()
+    shifted = (users[:S] - users.mean(0)) / users.std(0).clamp(min=1e-4)
+    aligned = pair.user.align(shifted)
+    fused = pair.user(*inputs()[:1], users[:S], torch.zeros(S))[0]
+    torch.testing.assert_close(fused, NORM * aligned / aligned.norm(dim=1, keepdim=True))
+    assert pair.residual.item() == 1.0
+
+
+def test_stage_2_begins_where_stage_1_ended(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> None:
+    """Alignment starts at zero: with the adapter of stage 1, every mixing variant scores as the text alone."""
+    rows = tiny_data.rows("test").take(slice(0, 40))
+    network = tiny.stir(make_network(FusionConfig(variant="semantic", residual=False)))
+    after_stage_1 = network.score(rows)
+    assert after_stage_1.std() > 0.1
+    for variant in MIXED:
+        network.set_fusion(FusionConfig(variant=variant, residual=False, hidden=16))
+        torch.testing.assert_close(network.score(rows), after_stage_1, rtol=0, atol=1e-5)
+
+
+def test_the_residual_adds_the_cf_score(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> None:
+    rows = tiny_data.rows("test").take(slice(0, 40))
+    network = make_network(FusionConfig(residual=False, hidden=16))
+    plain = network.score(rows)
+    network.set_fusion(FusionConfig(residual=True, hidden=16))
+    torch.testing.assert_close(network.score(rows), plain + network.cf.score(rows), rtol=0, atol=1e-5)
+    with torch.no_grad():
+        network.fusion.residual.fill_(0.5)
+    torch.testing.assert_close(network.score(rows), plain + 0.5 * network.cf.score(rows), rtol=0, atol=1e-5)
+
+
+def test_equal_seeds_give_equal_networks(make_network: Callable[..., CCFNetwork]) -> None:
+    first, second = make_network(), make_network()
+    for part in ("lora", "fusion"):
+        weights = second.part(part)
+        assert all(torch.equal(w, weights[name]) for name, w in first.part(part).items())
+    second.set_fusion(second.fusion_config, seed=1)
+    assert not torch.equal(first.fusion.user.align[0].weight, second.fusion.user.align[0].weight)
