@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ccf_llm.errors import CCFError
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
+
+from ccf_llm.errors import CCFError, one_line
+
+# Safetensors and Polars report a full disk by errors of their own.
+WRITE_ERRORS = (OSError, SafetensorError, PolarsError)
 
 
 @contextmanager
@@ -24,10 +30,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
-    except OSError as error:
-        raise CCFError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
-        ) from error
+    except WRITE_ERRORS as error:
+        raise _refused(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -43,9 +47,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
-        raise CCFError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
-        ) from error
+        raise _refused(path, error) from error
     old = temporary.with_suffix(".old")
     try:
         yield temporary
@@ -53,15 +55,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
-    except OSError as error:
+    except WRITE_ERRORS as error:
         if old.exists() and not path.exists():
             os.replace(old, path)
-        raise CCFError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
-        ) from error
+        raise _refused(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _refused(path: Path, error: Exception) -> CCFError:
+    reason = getattr(error, "strerror", None) or one_line(error)
+    return CCFError(f"cannot write {path}: {reason}; free space or choose another folder")
 
 
 def write_json(path: Path, value: Any) -> None:

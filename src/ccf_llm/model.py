@@ -1,7 +1,7 @@
 """CCFNetwork: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -81,17 +81,14 @@ class CCFNetwork(nn.Module):
         return self.llm.head.device
 
     def forward(self, batch: PromptBatch, rows: Rows, cf: CFModel | None = None) -> Tensor:
-        """(N,) fp32 log-odds of the batch's targets.
+        """(N,) fp32 log-odds of the batch's targets, as the language model gives them.
 
         Args:
             batch: what goes through the language model.
             rows: the rows that were planned.
             cf: read this CF model instead of the own one (in training: one that has not seen these rows).
         """
-        cf = cf or self.cf
-        score: Tensor = self.llm(self.embed(batch, rows, cf), batch.positions, batch.mask, batch.answers)
-        if self.fusion_config.reads_residual:
-            score = score + self.fusion.residual * cf(*cf.inputs(rows.take(batch.rows)))
+        score: Tensor = self.llm(self.embed(batch, rows, cf or self.cf), batch.positions, batch.mask, batch.answers)
         return score
 
     def embed(self, batch: PromptBatch, rows: Rows, cf: CFModel) -> Tensor:
@@ -125,8 +122,16 @@ class CCFNetwork(nn.Module):
         )
         return fused, share
 
+    def score(self, rows: Rows, **sizes: Any) -> NDArray[np.float32]:
+        """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured.
+
+        Takes the arguments of `language_scores`.
+        """
+        llm = self.language_scores(rows, **sizes)
+        return self.fusion.blend(llm, self.cf.score(rows)) if self.fusion_config.blends else llm
+
     @torch.no_grad()
-    def score(
+    def language_scores(
         self,
         rows: Rows,
         *,
@@ -135,7 +140,7 @@ class CCFNetwork(nn.Module):
         batch_tokens: int = 3072,
         progress: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
-        """(N,) log-odds that the user likes the item. `progress` is told how many rows each batch has scored."""
+        """(N,) log-odds of the language model alone. `progress` is told how many rows each batch has scored."""
         was_training = self.training
         self.eval()
         sequences = plan_sequences(rows, self.encoder, self.budget, max_tokens=sequence_tokens, packed=packed)

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import get_args
 
 import pytest
+import numpy as np
 import torch
 
 import tiny
@@ -105,29 +106,29 @@ def test_cf_vectors_are_standardised() -> None:
     aligned = pair.user.align(shifted)
     fused = pair.user(*inputs()[:1], users[:S], torch.zeros(S))[0]
     torch.testing.assert_close(fused, NORM * aligned / aligned.norm(dim=1, keepdim=True))
-    assert pair.residual.item() == 1.0
 
 
 def test_stage_2_begins_where_stage_1_ended(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> None:
     """Alignment starts at zero: with the adapter of stage 1, every mixing variant scores as the text alone."""
     rows = tiny_data.rows("test").take(slice(0, 40))
-    network = tiny.stir(make_network(FusionConfig(variant="semantic", residual=False)))
+    network = tiny.stir(make_network(FusionConfig(variant="semantic")))
     after_stage_1 = network.score(rows)
     assert after_stage_1.std() > 0.1
     for variant in MIXED:
-        network.set_fusion(FusionConfig(variant=variant, residual=False, hidden=16))
+        network.set_fusion(FusionConfig(variant=variant, blend=False, hidden=16))
         torch.testing.assert_close(network.score(rows), after_stage_1, rtol=0, atol=1e-5)
 
 
-def test_the_residual_adds_the_cf_score(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> None:
+def test_the_blend_weighs_both_scores(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> None:
     rows = tiny_data.rows("test").take(slice(0, 40))
-    network = make_network(FusionConfig(residual=False, hidden=16))
-    plain = network.score(rows)
-    network.set_fusion(FusionConfig(residual=True, hidden=16))
-    torch.testing.assert_close(network.score(rows), plain + network.cf.score(rows), rtol=0, atol=1e-5)
-    with torch.no_grad():
-        network.fusion.residual.fill_(0.5)
-    torch.testing.assert_close(network.score(rows), plain + 0.5 * network.cf.score(rows), rtol=0, atol=1e-5)
+    network = make_network(FusionConfig(hidden=16))
+    llm, cf = network.language_scores(rows), network.cf.score(rows)
+    np.testing.assert_allclose(network.score(rows), llm)
+    network.fusion.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    np.testing.assert_allclose(network.score(rows), 0.5 * llm + 2 * cf - 1, rtol=0, atol=1e-5)
+    network.set_fusion(FusionConfig(variant="semantic"))
+    network.fusion.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    np.testing.assert_allclose(network.score(rows), network.language_scores(rows))  # text only never reads CF
 
 
 def test_equal_seeds_give_equal_networks(make_network: Callable[..., CCFNetwork]) -> None:

@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from ccf_llm.fusion.blend import Blend
 from ccf_llm.fusion.slots import to_norm
 
 Variant = Literal["dimension", "scalar", "average", "cf_only", "semantic"]
@@ -30,14 +31,13 @@ class FusionConfig(BaseModel):
     """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """On the standardised CF vectors in training."""
-    residual: bool = True
-    """Add the CF model's own log-odds to the language model's, with a learned weight that starts at 1 (ours): the
-    language model then learns what CF does not know, instead of learning CF again."""
+    blend: bool = True
+    """Blend the CF model's own log-odds into the score, with weights fitted on valid (ours)."""
 
     @property
-    def reads_residual(self) -> bool:
-        """Whether the CF log-odds take part in the score."""
-        return self.residual and self.variant != "semantic"
+    def blends(self) -> bool:
+        """Whether the CF log-odds take part in the score; never in a text-only model."""
+        return self.blend and self.variant != "semantic"
 
 
 class Fusion(nn.Module):
@@ -107,11 +107,11 @@ class Fusion(nn.Module):
 
 
 class FusionPair(nn.Module):
-    """Fusion of user slots and of item slots, whose CF vectors live in different spaces, and the residual's weight."""
+    """Fusion of user slots and of item slots, whose CF vectors live in different spaces, and the final blend."""
 
     def __init__(self, config: FusionConfig, users: Tensor, items: Tensor, width: int, token_norm: float) -> None:
         """`users` (U, c) and `items` (I, c) are the trained CF vectors, for their statistics."""
         super().__init__()
         self.user = Fusion(config, users.mean(0), users.std(0), width, token_norm)
         self.item = Fusion(config, items.mean(0), items.std(0), width, token_norm)
-        self.residual = nn.Parameter(torch.ones(()))
+        self.blend = Blend()

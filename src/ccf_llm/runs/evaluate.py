@@ -22,7 +22,9 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.evaluate import evaluate
 from ccf_llm.evaluation.metrics import auc
 from ccf_llm.files import write_json
+from ccf_llm.fusion.blend import Blend
 from ccf_llm.runs.folder import RunFolder, open_split
+from ccf_llm.training.data import sample_users
 
 CF_METHODS = ("item_user_mean", "mf")
 Part = Literal["valid", "test"]
@@ -40,13 +42,18 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
     dataset = open_split(config)
     rows = dataset.rows(part)
     scores: dict[str, NDArray[np.float32]] = {name: load_cf(folder.cf(name)).score(rows) for name in CF_METHODS}
+    mf = load_cf(folder.cf("mf"))
     for method in config.methods:
         if not (folder.model(method) / "config.json").is_file():
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
-        scores[method] = _score(CCFLLM.load(folder.model(method), device=config.llm.device), method, rows, report)
-    if "llm_text" in scores:
-        # The honest simple rival: both log-odds added, nothing learned.
-        scores["late_fusion"] = scores["mf"] + scores["llm_text"]
+        model = CCFLLM.load(folder.model(method), device=config.llm.device)
+        scores[method] = _score(model, method, rows, report)
+        if method == "llm_text":
+            # The honest simple rival: both models' log-odds, weighted on as many valid rows as training saw.
+            chosen = sample_users(dataset.rows("valid"), config.stages[config.methods[method].stages[-1]].valid_rows, config.seed)
+            blend = Blend()
+            blend.fit(_score(model, "llm_text on valid", chosen, report), mf.score(chosen), chosen.labels)
+            scores["late_fusion"] = blend(scores["llm_text"], scores["mf"])
     metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
     metrics["config"] = config.model_dump(mode="json")
     write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)

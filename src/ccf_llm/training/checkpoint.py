@@ -34,7 +34,7 @@ class Progress:
     pending: list[float] = field(default_factory=list)
     """Losses of the steps since the last point of the curve."""
     valid: list[dict[str, float]] = field(default_factory=list)
-    """`{"step", "auc", "uauc"}` of each measurement."""
+    """`{"step", "auc", "uauc", "llm_auc"}` of each measurement; `llm_auc` is before the blend."""
 
 
 def save_checkpoint(

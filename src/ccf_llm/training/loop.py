@@ -51,7 +51,7 @@ def train_stage(
         cf_of_row: the CF model to read a training row with; None for the model's own.
         report: called after each step and validation with a word, the progress and the number of steps.
     """
-    weights = trainable(model, stage)
+    weights = trainable(model, stage) | {"blend": model.fusion.blend.weights}
     progress = read_progress(checkpoint, key)
     if progress is not None and progress.done:
         _restore(weights, load_checkpoint(checkpoint, weights, None))
@@ -144,7 +144,7 @@ def _step(
             loss = F.binary_cross_entropy_with_logits(model(tensors, train, cf), labels, reduction="sum") / targets
             accelerator.backward(loss)
             total += float(loss.detach())
-    nn.utils.clip_grad_norm_(list(weights.values()), stage.clip)
+    nn.utils.clip_grad_norm_([weight for weight in weights.values() if weight.requires_grad], stage.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total
@@ -159,10 +159,16 @@ def _validate(
     batch: BatchConfig,
 ) -> dict[str, Tensor]:
     """Measure the valid AUC; returns the best weights so far."""
-    scores = model.score(rows, sequence_tokens=batch.sequence_tokens, batch_tokens=batch.batch_tokens)
-    value = auc(rows.labels, scores)
-    within, _ = uauc(rows.users, rows.labels, scores)
-    progress.valid.append({"step": progress.step, "auc": round(float(value), 5), "uauc": round(float(within), 5)})
+    llm = model.language_scores(rows, sequence_tokens=batch.sequence_tokens, batch_tokens=batch.batch_tokens)
+    blend = model.fusion.blend
+    scores = llm
+    if model.fusion_config.blends:
+        cf = model.cf.score(rows)
+        blend.fit(llm, cf, rows.labels)
+        scores = blend(llm, cf)
+    value, within = auc(rows.labels, scores), uauc(rows.users, rows.labels, scores)[0]
+    measured = {"step": progress.step, "auc": value, "uauc": within, "llm_auc": auc(rows.labels, llm)}
+    progress.valid.append({name: round(float(figure), 5) for name, figure in measured.items()})
     if value > progress.best_auc:
         progress.best_auc, progress.best_step, progress.bad = float(value), progress.step, 0
         return {name: weight.detach().clone() for name, weight in weights.items()}

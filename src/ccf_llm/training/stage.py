@@ -12,7 +12,7 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: tuple[Part, ...] = ("lora", "fusion")
+    train: tuple[Part, ...] = Field(default=("lora", "fusion"), min_length=1)
     """The parts that are trained; all others stay as they are."""
     rows: int | None = Field(default=None, ge=1)
     """Training rows per epoch, drawn as whole packs with the seed; null takes all. CF always sees all."""

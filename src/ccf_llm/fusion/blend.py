@@ -1,0 +1,46 @@
+"""The last step of a score: the language model's log-odds and the CF model's own, weighted."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+Floats = NDArray[np.float32]
+
+
+class Blend(nn.Module):
+    """score = a * language model + b * CF + c.
+
+    The three numbers come from a logistic regression on valid (stacking, Wolpert 1992). Both models read the same CF
+    vectors, but err in different places: one reads them with words and history, the other multiplies them.
+    It starts as the language model alone (1, 0, 0).
+    """
+
+    weights: Tensor
+    """(3,) a, b, c."""
+
+    def __init__(self) -> None:
+        """The language model alone."""
+        super().__init__()
+        self.register_buffer("weights", torch.tensor([1.0, 0.0, 0.0]))
+
+    def forward(self, llm: Floats, cf: Floats) -> Floats:
+        """(N,) blended log-odds of (N,) log-odds of both."""
+        a, b, c = self.weights.tolist()
+        return (a * llm + b * cf + c).astype(np.float32)
+
+    def fit(self, llm: Floats, cf: Floats, labels: NDArray[Any]) -> None:
+        """Choose the weights by the labels. A model whose weight would be negative is left out of the blend."""
+        columns = np.stack([llm, cf], axis=1).astype(np.float64)
+        used = [0, 1]
+        while True:
+            regression = LogisticRegression(C=1e4).fit(columns[:, used], labels)
+            found = dict(zip(used, regression.coef_[0], strict=True))
+            if len(used) == 1 or min(found.values()) >= 0:
+                break
+            used = [max(found, key=lambda k: found[k])]
+        values = [found.get(0, 0.0), found.get(1, 0.0), float(regression.intercept_[0])]
+        self.weights.copy_(torch.tensor(values))
