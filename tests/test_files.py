@@ -45,18 +45,24 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path, write
     (tmp_path / "file").write_text("kept")
     with small_disk():
         with (
-            pytest.raises(CCFError, match="cannot write .*file: .*; free space") as fault,
+            pytest.raises(CCFError, match=r"cannot write .*file: .*; free space") as fault,
             atomic_file(tmp_path / "file") as temporary,
         ):
             write(temporary)
         with (
-            pytest.raises(CCFError, match="cannot write .*folder: .*; free space"),
+            pytest.raises(CCFError, match=r"cannot write .*folder: .*; free space"),
             atomic_folder(tmp_path / "folder") as temporary,
         ):
             write(temporary / "large")
     assert "\n" not in str(fault.value)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "kept.json"]
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def write_folder(folder: Path, then: Callable[[], object]) -> None:
+    with atomic_folder(folder) as temporary:
+        (temporary / "new").write_text("half")
+        then()
 
 
 def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,19 +75,19 @@ def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatc
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         rename(source, target)
 
-    with pytest.raises(CCFError, match="No space left"), atomic_folder(tmp_path / "folder") as temporary:
-        (temporary / "new").write_text("")
-        monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(CCFError, match="No space left"):
+        write_folder(tmp_path / "folder", lambda: monkeypatch.setattr(os, "replace", replace))
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "kept.json"]
 
 
-def test_an_error_of_the_writer_itself_passes_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), atomic_folder(tmp_path / "folder") as temporary:
-        (temporary / "half").write_text("")
-        raise KeyError
-    with pytest.raises(CCFError, match="mine"), atomic_file(tmp_path / "file") as temporary:
-        temporary.write_text("half")
-        raise CCFError("mine")
+@pytest.mark.parametrize("error", [KeyError("x"), CCFError("mine"), KeyboardInterrupt()])
+def test_an_error_of_the_writer_itself_passes_and_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as fault:
+        write_folder(tmp_path / "folder", fail)
+    assert fault.value is error
     assert list(tmp_path.iterdir()) == []
 
 
