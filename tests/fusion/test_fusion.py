@@ -1,8 +1,8 @@
 from collections.abc import Callable
 from typing import get_args
 
-import pytest
 import numpy as np
+import pytest
 import torch
 
 import tiny

@@ -30,7 +30,8 @@ class Blend(nn.Module):
     def forward(self, llm: Floats, cf: Floats) -> Floats:
         """(N,) blended log-odds of (N,) log-odds of both."""
         a, b, c = self.weights.tolist()
-        return (a * llm + b * cf + c).astype(np.float32)
+        blended: Floats = (a * llm + b * cf + c).astype(np.float32)
+        return blended
 
     def fit(self, llm: Floats, cf: Floats, labels: NDArray[Any]) -> None:
         """Choose the weights by the labels. A model whose weight would be negative is left out of the blend."""

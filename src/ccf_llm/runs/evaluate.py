@@ -50,7 +50,9 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
         scores[method] = _score(model, method, rows, report)
         if method == "llm_text":
             # The honest simple rival: both models' log-odds, weighted on as many valid rows as training saw.
-            chosen = sample_users(dataset.rows("valid"), config.stages[config.methods[method].stages[-1]].valid_rows, config.seed)
+            chosen = sample_users(
+                dataset.rows("valid"), config.stages[config.methods[method].stages[-1]].valid_rows, config.seed
+            )
             blend = Blend()
             blend.fit(_score(model, "llm_text on valid", chosen, report), mf.score(chosen), chosen.labels)
             scores["late_fusion"] = blend(scores["llm_text"], scores["mf"])

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -33,8 +32,9 @@ class Progress:
     """(step, mean loss since the one before)."""
     pending: list[float] = field(default_factory=list)
     """Losses of the steps since the last point of the curve."""
-    valid: list[dict[str, float]] = field(default_factory=list)
-    """`{"step", "auc", "uauc", "llm_auc"}` of each measurement; `llm_auc` is before the blend."""
+    valid: list[dict[str, float | None]] = field(default_factory=list)
+    """`{"step", "auc", "uauc", "llm_auc"}` of each measurement; `llm_auc` is before the blend; the UAUC is None
+    where no user has both classes."""
 
 
 def save_checkpoint(
@@ -58,8 +58,8 @@ def read_progress(folder: Path, key: str) -> Progress | None:
     """How far the stage in `folder` is; None where there is no checkpoint of this key."""
     if not (folder / PROGRESS).exists():
         return None
-    stored: dict[str, Any] = read_json(folder / PROGRESS)
-    if stored.get("key") != key:
+    stored = read_json(folder / PROGRESS)
+    if not isinstance(stored, dict) or stored.get("key") != key:
         return None
     try:
         return Progress(**stored)

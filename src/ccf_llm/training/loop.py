@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.model import CCFNetwork
 from ccf_llm.prompts import Sequence, collate, plan_batches, plan_sequences
@@ -159,6 +161,10 @@ def _validate(
     batch: BatchConfig,
 ) -> dict[str, Tensor]:
     """Measure the valid AUC; returns the best weights so far."""
+    if len(np.unique(rows.labels)) < 2:
+        raise CCFError(
+            f"valid: the {len(rows)} rows measured are all of one class; raise valid_rows or split otherwise"
+        )
     llm = model.language_scores(rows, sequence_tokens=batch.sequence_tokens, batch_tokens=batch.batch_tokens)
     blend = model.fusion.blend
     scores = llm
@@ -166,11 +172,17 @@ def _validate(
         cf = model.cf.score(rows)
         blend.fit(llm, cf, rows.labels)
         scores = blend(llm, cf)
-    value, within = auc(rows.labels, scores), uauc(rows.users, rows.labels, scores)[0]
-    measured = {"step": progress.step, "auc": value, "uauc": within, "llm_auc": auc(rows.labels, llm)}
-    progress.valid.append({name: round(float(figure), 5) for name, figure in measured.items()})
+    value, (within, users) = auc(rows.labels, scores), uauc(rows.users, rows.labels, scores)
+    progress.valid.append(
+        {
+            "step": progress.step,
+            "auc": round(value, 5),
+            "uauc": round(within, 5) if users else None,
+            "llm_auc": round(auc(rows.labels, llm), 5),
+        }
+    )
     if value > progress.best_auc:
-        progress.best_auc, progress.best_step, progress.bad = float(value), progress.step, 0
+        progress.best_auc, progress.best_step, progress.bad = value, progress.step, 0
         return {name: weight.detach().clone() for name, weight in weights.items()}
     progress.bad += 1
     return best

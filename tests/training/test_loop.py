@@ -1,0 +1,278 @@
+"""A stage: what it trains, what it keeps, and that a killed one ends as an unbroken one."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+
+import tiny
+from ccf_llm.cf.mf import MF
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.metrics import auc
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.model import CCFNetwork
+from ccf_llm.training import checkpoint as checkpoint_module
+from ccf_llm.training.checkpoint import Progress
+from ccf_llm.training.loop import train_stage, trainable
+from ccf_llm.training.stage import BatchConfig, StageConfig
+
+CF_ONLY = FusionConfig(variant="cf_only", hidden=16, blend=False, dropout=0)
+
+
+@pytest.fixture
+def fit(tiny_data: Dataset, tmp_path: Path) -> Callable[..., Progress]:
+    """Trains a stage of a network; checkpoints in `tmp_path / "stage"`."""
+
+    def run(network: CCFNetwork, stage: StageConfig, *, key: str = "key", **options: object) -> Progress:
+        return train_stage(
+            network,
+            tiny_data.rows("train"),
+            tiny_data.rows("valid"),
+            stage,
+            batch=BatchConfig(),
+            seed=0,
+            key=key,
+            **{"checkpoint": tmp_path / "stage", **options},  # type: ignore[arg-type]
+        )
+
+    return run
+
+
+def weights_of(network: CCFNetwork) -> dict[str, torch.Tensor]:
+    parts = {part: network.part(part) for part in ("lora", "fusion", "cf")}
+    return {f"{part}.{name}": w.detach().clone() for part, weights in parts.items() for name, w in weights.items()}
+
+
+def test_a_stage_learns(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tiny_data: Dataset
+) -> None:
+    network = make_network(CF_ONLY)
+    valid = tiny_data.rows("valid")
+    before = auc(valid.labels, network.score(valid))
+    stage = StageConfig(epochs=3, batch_rows=16, fusion_rate=1e-2, lora_rate=3e-3, evaluations=3, valid_rows=None)
+    progress = fit(network, stage)
+    after = auc(valid.labels, network.score(valid))
+    losses = [loss for _, loss in progress.loss]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.05
+    assert after > max(0.75, before + 0.1)
+    assert after == pytest.approx(progress.best_auc, abs=1e-4)
+    assert progress.done
+    assert progress.valid[0]["step"] == 0
+    assert progress.rows == 3 * len(tiny_data.rows("train"))
+
+
+def test_a_stage_never_ends_worse_than_it_began(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress]
+) -> None:
+    """With a rate that destroys the model, the state from before the first step is what stays."""
+    network = tiny.stir(make_network(FusionConfig(variant="semantic", blend=False, dropout=0)))
+    before = weights_of(network)
+    progress = fit(network, StageConfig(train=("lora",), rows=60, lora_rate=50.0, evaluations=3, patience=1, clip=1e6))
+    worse = [point["auc"] for point in progress.valid[1:]]
+    assert progress.best_auc >= max(worse)
+    if progress.best_step == 0:
+        assert all(torch.equal(weight, before[name]) for name, weight in weights_of(network).items())
+        assert len(worse) == 1  # patience
+
+
+@pytest.mark.parametrize("parts", [("lora",), ("fusion",), ("cf",), ("lora", "fusion")])
+def test_only_the_named_parts_move(
+    parts: tuple[str, ...], make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tmp_path: Path
+) -> None:
+    network = tiny.stir(make_network())
+    before = weights_of(network)
+    body = {name: w.clone() for name, w in network.llm.state_dict().items() if "lora_" not in name}
+    progress = fit(network, StageConfig(train=parts, rows=60, batch_rows=30, evaluations=1, valid_rows=None))
+    last = checkpoint_module.load_file(tmp_path / "stage" / "state.safetensors")
+    moved = {name.split(".")[0] for name, w in before.items() if not torch.equal(w, last.get(f"weights/{name}", w))}
+    assert moved == set(parts) or progress.best_step == 0
+    named = trainable(network, StageConfig(train=parts))
+    assert {name.split(".")[0] for name in named} == set(parts)
+    assert {id(w) for w in named.values()} == {id(w) for w in network.parameters() if w.requires_grad}
+    for name, weight in weights_of(network).items():
+        assert name.split(".")[0] in parts or torch.equal(weight, before[name])
+    assert all(torch.equal(w, body[name]) for name, w in network.llm.state_dict().items() if name in body)
+
+
+def test_training_reads_rows_through_the_cf_model_given(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tiny_data: Dataset, tiny_mf: MF
+) -> None:
+    asked: list[int] = []
+
+    def of_row(row: int) -> MF:
+        asked.append(row)
+        return tiny_mf
+
+    fit(make_network(), StageConfig(train=("fusion",), rows=60, evaluations=1), cf_of_row=of_row)
+    assert asked
+    assert len(asked) == len(set(asked))
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+import tiny
+from ccf_llm.cf.mf import MF
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.training.loop import train_stage
+from ccf_llm.training.stage import BatchConfig, StageConfig
+
+folder = Path(sys.argv[2])
+data, mf = Dataset.load(folder / "data"), MF.load(folder / "mf")
+network = tiny.make_network(Path(sys.argv[3]), data, mf, dropout=0.1)
+
+def report(word, progress, steps):
+    if progress.step == 5:
+        print("step 5", flush=True)
+        time.sleep(600)
+
+train_stage(
+    network, data.rows("train"), data.rows("valid"), StageConfig.model_validate_json(sys.argv[4]),
+    batch=BatchConfig(), seed=7, checkpoint=folder / "stage", key="key", report=report,
+)
+"""
+
+
+def test_a_killed_stage_ends_as_an_unbroken_one(
+    tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF, tmp_path: Path
+) -> None:
+    """SIGKILL after step 5, one step past a checkpoint; what is trained from there is the same to the last bit."""
+    stage = StageConfig(rows=160, batch_rows=16, evaluations=5, patience=9, lora_rate=1e-3, valid_rows=None)
+    tiny_data.save(tmp_path / "data")
+    tiny_mf.save(tmp_path / "mf")
+    driver = subprocess.Popen(
+        [
+            *(sys.executable, "-W", "ignore", "-c", DRIVER),
+            *(str(Path(tiny.__file__).parent), str(tmp_path), str(tiny_llm), stage.model_dump_json()),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "step 5\n"
+    driver.kill()
+    driver.communicate()
+    assert json.loads((tmp_path / "stage" / "progress.json").read_text())["step"] == 4
+
+    def finish(folder: Path) -> tuple[CCFNetwork, Progress]:
+        data, mf = Dataset.load(tmp_path / "data"), MF.load(tmp_path / "mf")
+        network = tiny.make_network(tiny_llm, data, mf, dropout=0.1)
+        rows = data.rows("train"), data.rows("valid")
+        return network, train_stage(network, *rows, stage, batch=BatchConfig(), seed=7, checkpoint=folder, key="key")
+
+    (resumed, its), (unbroken, other) = finish(tmp_path / "stage"), finish(tmp_path / "unbroken")
+    expected = weights_of(unbroken)
+    assert all(torch.equal(weight, expected[name]) for name, weight in weights_of(resumed).items())
+    states = [checkpoint_module.load_file(tmp_path / name / "state.safetensors") for name in ("stage", "unbroken")]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    curves = [json.loads(json.dumps(asdict(progress) | {"seconds": 0})) for progress in (its, other)]
+    assert curves[0] == curves[1]
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture
+def short() -> StageConfig:
+    return StageConfig(train=("fusion",), rows=60, batch_rows=30, evaluations=2, valid_rows=None)
+
+
+def test_a_finished_stage_is_only_loaded(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], short: StageConfig
+) -> None:
+    first = make_network()
+    done = fit(first, short)
+    steps: list[str] = []
+    again = make_network()
+    loaded = fit(again, short, report=lambda word, *_: steps.append(word))
+    assert steps == []
+    assert loaded.best_auc == done.best_auc
+    expected = weights_of(first)
+    assert all(torch.equal(weight, expected[name]) for name, weight in weights_of(again).items())
+
+
+def test_a_changed_key_starts_anew(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], short: StageConfig
+) -> None:
+    fit(make_network(), short)
+    steps: list[int] = []
+    fit(make_network(), short, key="other", report=lambda _, progress, __: steps.append(progress.step))
+    assert steps[0] == 0
+    assert len(steps) > 1
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "progress.json"])
+def test_a_cut_checkpoint_is_named(
+    name: str, make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], short: StageConfig, tmp_path: Path
+) -> None:
+    fit(make_network(), short)
+    path = tmp_path / "stage" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CCFError, match=name) as fault:
+        fit(make_network(), short)
+    assert "\n" not in str(fault.value)
+    assert str(path) in str(fault.value)
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], short: StageConfig
+) -> None:
+    fit(make_network(), short)
+    with pytest.raises(CCFError, match=r"delete .* to start the stage anew"):
+        fit(make_network(FusionConfig(hidden=4)), short)
+
+
+@pytest.mark.parametrize("failing", ["save_file", "os.replace"])
+def test_a_full_disk_stops_with_one_line_and_keeps_the_last_checkpoint(
+    failing: str,
+    make_network: Callable[..., CCFNetwork],
+    fit: Callable[..., Progress],
+    short: StageConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device") if failing == "save_file" else OSError(28, "full")
+
+    def fill_the_disk(word: str, progress: Progress, steps: int) -> None:
+        if progress.step == 1:
+            target = checkpoint_module if failing == "save_file" else checkpoint_module.atomic_folder.__globals__["os"]
+            monkeypatch.setattr(target, failing.split(".")[-1], full)
+
+    with pytest.raises(CCFError, match=r"cannot write .*(No space left|full)"):
+        fit(make_network(), short, report=fill_the_disk)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["stage"]
+    assert json.loads((tmp_path / "stage" / "progress.json").read_text())["step"] < 2
+    assert fit(make_network(), short).done  # once there is room, it goes on
+
+
+def test_valid_rows_of_one_class_are_named(
+    make_network: Callable[..., CCFNetwork], tiny_data: Dataset, short: StageConfig, tmp_path: Path
+) -> None:
+    valid = tiny_data.rows("valid")
+    liked: Rows = valid.take(valid.labels == 1)
+    options = {"batch": BatchConfig(), "seed": 0, "checkpoint": tmp_path / "stage", "key": "key"}
+    with pytest.raises(CCFError, match=r"valid: .* one class"):
+        train_stage(make_network(), tiny_data.rows("train"), liked, short, **options)  # type: ignore[arg-type]
+
+
+def test_users_of_one_class_each_give_no_uauc(
+    make_network: Callable[..., CCFNetwork], tiny_data: Dataset, short: StageConfig, tmp_path: Path
+) -> None:
+    valid = tiny_data.rows("valid")
+    by_user = valid.take(valid.labels == valid.users % 2)
+    options = {"batch": BatchConfig(), "seed": 0, "checkpoint": tmp_path / "stage", "key": "key"}
+    progress = train_stage(make_network(), tiny_data.rows("train"), by_user, short, **options)  # type: ignore[arg-type]
+    assert {point["uauc"] for point in progress.valid} == {None}

@@ -1,0 +1,81 @@
+"""Which rows go into which step and fold."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Rows
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import Sequence, plan_sequences
+from ccf_llm.training.data import assign_folds, epoch_steps, sample_users
+
+
+@pytest.fixture(scope="module")
+def train(tiny_data: Dataset) -> Rows:
+    return tiny_data.rows("train")
+
+
+@pytest.fixture(scope="module")
+def packs(train: Rows, make_network: Callable[..., CCFNetwork]) -> list[Sequence]:
+    network = make_network()
+    return plan_sequences(train, network.encoder, network.budget, max_tokens=400)
+
+
+def test_an_epoch_uses_every_pack_once(packs: list[Sequence], train: Rows) -> None:
+    steps = epoch_steps(packs, rows=None, batch_rows=20, seed=0, epoch=0)
+    rows = [row for step in steps for pack in step for row in pack.rows]
+    assert sorted(rows) == list(range(len(train)))
+    largest = max(len(pack.rows) for pack in packs)
+    sizes = [sum(len(pack.rows) for pack in step) for step in steps]
+    assert all(20 <= size < 20 + largest for size in sizes[:-1])
+    assert 0 < sizes[-1] < 20 + largest
+
+
+def test_steps_follow_from_seed_and_epoch(packs: list[Sequence]) -> None:
+    def rows(seed: int, epoch: int) -> list[int]:
+        return [
+            pack.rows[0] for step in epoch_steps(packs, rows=50, batch_rows=20, seed=seed, epoch=epoch) for pack in step
+        ]
+
+    assert rows(0, 0) == rows(0, 0)
+    assert len({tuple(rows(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+
+
+@pytest.mark.parametrize("wanted", [1, 50, 200])
+def test_no_more_packs_than_needed(packs: list[Sequence], wanted: int) -> None:
+    taken = [p for step in epoch_steps(packs, rows=wanted, batch_rows=16, seed=3, epoch=0) for p in step]
+    total = sum(len(pack.rows) for pack in taken)
+    assert wanted <= total < wanted + max(len(pack.rows) for pack in packs)
+    assert total - len(taken[-1].rows) < wanted
+
+
+@pytest.mark.parametrize("whole_users", [0.0, 0.5, 1.0])
+def test_folds(packs: list[Sequence], train: Rows, whole_users: float) -> None:
+    folds = assign_folds(packs, train, folds=4, whole_users=whole_users, seed=0)
+    assert folds.shape == (len(train),)
+    assert set(folds) == {0, 1, 2, 3}
+    assert all(len(set(folds[pack.rows])) == 1 for pack in packs)
+    np.testing.assert_array_equal(folds, assign_folds(packs, train, folds=4, whole_users=whole_users, seed=0))
+    several = {u for u in set(train.users.tolist()) if sum(train.users[pack.rows[0]] == u for pack in packs) > 2}
+    whole = {user for user in several if len(set(folds[train.users == user])) == 1}
+    share = len(whole) / len(several)
+    assert whole_users - 0.3 < share < whole_users + 0.3
+    assert (share == 1) == (whole_users == 1)
+
+
+@pytest.mark.parametrize("most", [1, 100, 500])
+def test_users_are_sampled_whole(train: Rows, most: int) -> None:
+    sample = sample_users(train, most, seed=0)
+    for user in np.unique(sample.users):
+        assert (sample.users == user).sum() == (train.users == user).sum()
+    assert len(sample) >= most
+    last = max((train.users == user).sum() for user in np.unique(sample.users))
+    assert len(sample) < most + last
+    np.testing.assert_array_equal(sample.items, sample_users(train, most, seed=0).items)
+
+
+def test_all_rows_where_no_more_are_wanted(train: Rows) -> None:
+    assert sample_users(train, None, seed=0) is train
+    assert sample_users(train, len(train), seed=0) is train
