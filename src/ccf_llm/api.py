@@ -64,15 +64,22 @@ class CCFLLM:
         """Score pairs of user and item.
 
         Args:
-            pairs: columns user_id and item_id.
+            pairs: columns user_id and item_id. A user that the model does not know is scored as a cold one.
             dataset: where the users' likes are read from; without it their history is empty.
 
         Returns:
             The pairs with `score` (log-odds) and `probability`.
+
+        Raises:
+            CCFError: a column is missing, or an item is not in the catalogue.
         """
         for column in ("user_id", "item_id"):
             if column not in pairs.columns:
                 raise CCFError(f"pairs: no column '{column}'; give user_id and item_id")
+        pairs = pairs.with_columns(pl.col("user_id", "item_id").cast(pl.String))
+        unknown = pairs.filter(~pl.col("item_id").is_in(self.items["item_id"].implode()).fill_null(False))
+        if len(unknown):
+            raise CCFError(f"pairs: no item '{unknown['item_id'][0]}' in the model's catalogue; leave its rows out")
         likes = {u: dataset.likes_of(u) for u in pairs["user_id"].unique()} if dataset is not None else {}
         scores = self.score_rows(self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes))
         return pairs.with_columns(score=pl.Series(scores), probability=pl.Series(probability(scores)))

@@ -11,6 +11,14 @@ from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.titles import reading_order
 from ccf_llm.errors import CCFError
 
+SCHEMA: dict[str, type[pl.DataType]] = {
+    "item_id": pl.String,
+    "title": pl.String,
+    "rank": pl.Int64,
+    "score": pl.Float32,
+    "probability": pl.Float64,
+}
+
 
 class Recommender:
     """Recommendations from a trained model.
@@ -56,7 +64,7 @@ class Recommender:
             known = int(self.model.users.encode([user])[0])
             frame = self._best(known, self.dataset.likes_of(user), seen, k, candidates)
             frames.append(frame.insert_column(0, pl.Series("user_id", [user] * len(frame), dtype=pl.String)))
-        return pl.concat(frames) if frames else pl.DataFrame(schema={"user_id": pl.String})
+        return pl.concat(frames) if frames else pl.DataFrame(schema={"user_id": pl.String, **SCHEMA})
 
     def recommend_for_history(
         self, items: list[str], k: int = 10, *, candidates: list[str] | None = None
@@ -80,7 +88,10 @@ class Recommender:
     def _best(self, user: int, history: Codes, seen: Codes, k: int, candidates: list[str] | None) -> pl.DataFrame:
         if k < 1:
             raise CCFError(f"k is {k}; ask for at least 1 item")
-        chosen = self._retrieve(user, history, seen, k) if candidates is None else self._codes(candidates, "candidates")
+        if candidates is None:
+            chosen = self._retrieve(user, history, seen, k)
+        else:
+            chosen = self._codes(list(dict.fromkeys(candidates)), "candidates")
         chosen = chosen[~np.isin(chosen, seen)]
         scores = self.model.score_rows(Rows.for_candidates(history, chosen, user=user))
         order = np.argsort(-scores, kind="stable")[:k]
@@ -92,7 +103,8 @@ class Recommender:
                 "rank": np.arange(1, len(order) + 1),
                 "score": scores[order],
                 "probability": probability(scores[order]),
-            }
+            },
+            schema=SCHEMA,
         )
 
     def _retrieve(self, user: int, history: Codes, seen: Codes, k: int) -> Codes:

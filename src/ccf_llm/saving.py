@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 import torch
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,12 +21,30 @@ from ccf_llm.files import atomic_folder, read_json, write_json
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.runtime import choose_device, choose_dtype
-from ccf_llm.llm.source import resolve_model
+from ccf_llm.llm.source import ModelSource, resolve_model
 from ccf_llm.model import CCFNetwork
 from ccf_llm.prompts import PromptEncoder
 
 FORMAT = 1
 """Of the folder; raised when an older reader could not read a new one."""
+
+
+class _BaseModel(BaseModel):
+    """Which base model it was trained on, as `ModelSource` tells it."""
+
+    name: str
+    checksum: str
+    origin: str
+
+
+class _Saved(BaseModel):
+    """What config.json holds."""
+
+    format: int = FORMAT
+    version: str
+    base_model: _BaseModel
+    fusion: FusionConfig
+    run: dict[str, Any]
 
 
 def build_network(
@@ -37,15 +56,17 @@ def build_network(
     fusion: FusionConfig,
     details: tuple[str, ...],
     seed: int,
+    source: ModelSource | None = None,
 ) -> CCFNetwork:
     """A model with a fresh adapter and fresh fusion over a catalogue.
 
-    `items` has the columns item_id, title and those named in `details`; its row c - 1 is item code c.
+    `items` has the columns item_id, title and those named in `details`; its row c - 1 is item code c. `source` is the
+    base model where it has been found already; None looks for `llm.model`.
     """
     missing = [column for column in details if column not in items.columns]
     if missing:
         raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
-    source = resolve_model(llm.model)
+    source = source or resolve_model(llm.model)
     device = choose_device(llm.device)
     language_model = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed)
     words = items.select(pl.concat_str([pl.col(c).fill_null("") for c in details] or [pl.lit("")], separator=", "))
@@ -63,17 +84,10 @@ def save_model(
     """Write a trained model, atomically. `about` is the resolved configuration of its run."""
     source = network.llm.source
     with atomic_folder(folder) as temporary:
-        write_json(
-            temporary / "config.json",
-            {
-                "format": FORMAT,
-                "version": version("ccf-llm"),
-                "base_model": {"name": source.name, "checksum": source.checksum, "origin": source.origin},
-                "fusion": network.fusion_config.model_dump(mode="json"),
-                "run": about,
-            },
-        )
-        network.llm.body.save_pretrained(temporary / "adapter", safe_serialization=True)
+        base_model = _BaseModel(name=source.name, checksum=source.checksum, origin=source.origin)
+        saved = _Saved(version=version("ccf-llm"), base_model=base_model, fusion=network.fusion_config, run=about)
+        write_json(temporary / "config.json", saved.model_dump(mode="json"))
+        network.llm.body.save_pretrained(temporary / "adapter", save_embedding_layers=False)
         (temporary / "adapter" / "README.md").unlink(missing_ok=True)  # PEFT's template; the model card stands above
         save_file(_plain(network.fusion), temporary / "fusion.safetensors")
         network.cf.save(temporary / "cf")
@@ -88,10 +102,14 @@ def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocab
     Raises:
         CCFError: no model there, a file cut in half, another format, or another base model than it was trained on.
     """
-    settings = read_json(folder / "config.json")
-    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-        raise CCFError(f"{folder / 'config.json'}: not a model of format {FORMAT}; train it again with this version")
-    run = check_config(settings["run"], str(folder / "config.json"))
+    saved = _read_settings(folder / "config.json")
+    run = check_config(saved.run, str(folder / "config.json"))
+    source = resolve_model(run.llm.model)
+    if source.checksum != saved.base_model.checksum:
+        raise CCFError(
+            f"{folder}: was trained on {run.llm.model} with checksum {_short(saved.base_model.checksum)}, but this "
+            f"machine's has {_short(source.checksum)}; use the same base model or train again"
+        )
     items = read_parquet(folder / "items.parquet")
     cf = load_cf(folder / "cf")
     if not isinstance(cf, CFModel):
@@ -100,21 +118,34 @@ def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocab
         items,
         cf,
         llm=run.llm.model_copy(update={"device": device}),
+        source=source,
         prompt=run.prompt,
-        fusion=FusionConfig.model_validate(settings["fusion"]),
+        fusion=saved.fusion,
         details=run.data.details,
         seed=run.seed,
     )
-    expected = settings["base_model"]["checksum"]
-    if network.llm.source.checksum != expected:
-        raise CCFError(
-            f"{folder}: was trained on {run.llm.model} with checksum {expected[:12]}, but this machine's has "
-            f"{network.llm.source.checksum[:12]}; use the same base model or train again"
-        )
     adapter = _read(folder / "adapter" / "adapter_model.safetensors")
     _fill(network.llm.adapter_for_saving(), adapter, folder / "adapter" / "adapter_model.safetensors")
     _fill(_plain(network.fusion), _read(folder / "fusion.safetensors"), folder / "fusion.safetensors")
-    return network.eval(), Vocabulary.load(folder / "users.parquet"), items, settings["run"]
+    return network.eval(), Vocabulary.load(folder / "users.parquet"), items, saved.run
+
+
+def _read_settings(path: Path) -> _Saved:
+    settings = read_json(path)
+    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
+        raise CCFError(f"{path}: not a model of format {FORMAT}; train it again with this version")
+    try:
+        return _Saved.model_validate(settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise CCFError(f"{path}: {key}: {fault['msg']}; save the model again") from None
+
+
+def _short(checksum: str) -> str:
+    """Enough of `sha256:...` or `commit:...` to tell two models apart."""
+    kind, _, digits = checksum.partition(":")
+    return f"{kind}:{digits[:12]}"
 
 
 def _plain(module: nn.Module) -> dict[str, Tensor]:

@@ -41,6 +41,8 @@ class LanguageModel(nn.Module):
             LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets),
         )
         self.body.requires_grad_(False)  # the stages say what is trained
+        # What a saved adapter names is the model, not a folder of this machine.
+        self.body.peft_config["default"].base_model_name_or_path = source.name
 
     def set_answers(self, yes: int, no: int) -> None:
         """Choose the two rows of the output head."""
@@ -88,7 +90,7 @@ class LanguageModel(nn.Module):
 
     def adapter_for_saving(self) -> dict[str, Tensor]:
         """The adapter's weights by the names that PEFT's own files use; the tensors share memory with the model."""
-        weights: dict[str, Tensor] = get_peft_model_state_dict(self.body)
+        weights: dict[str, Tensor] = get_peft_model_state_dict(self.body, save_embedding_layers=False)
         return weights
 
     def adapter(self) -> dict[str, nn.Parameter]:

@@ -65,7 +65,8 @@ def fit_folds(
         models = cross_fit(mf, train, folds, lambda rows: _fit_mf(dataset, rows, settings, seed, say))
         for k, model in enumerate(models):
             _keep(folder.cf(f"mf-fold-{k}"), key, model)
-    return CrossFitted([MF.load(folder.cf(f"mf-fold-{k}")) for k in range(settings.folds)], folds)
+    models = [MF.load(folder.cf(f"mf-fold-{k}")) for k in range(settings.folds)]
+    return CrossFitted([model.requires_grad_(False) for model in models], folds)
 
 
 def cf_key(dataset: Dataset, settings: CFSettings, seed: int) -> str:
