@@ -131,6 +131,11 @@ class RunConfig(_Settings):
             for stage in method.stages:
                 if stage not in self.stages:
                     raise ValueError(f"methods.{name}.stages: {stage!r} is not one of {', '.join(self.stages)}")
+                reads_cf = self.fusion_of(name).variant != "semantic" and self.prompt.template.slots
+                if "lora" not in self.stages[stage].train and not reads_cf:
+                    raise ValueError(
+                        f"methods.{name}.stages: {stage!r} trains nothing, as this method reads no CF; add lora to its train"
+                    )
             known.add(name)
         if self.main not in self.methods:
             raise ValueError(f"main: {self.main!r} is not one of the methods {', '.join(self.methods)}")
@@ -169,7 +174,12 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
         values = {}
     if not isinstance(values, dict):
         raise CCFError(f"{path}: expected settings such as 'seed: 0', found {type(values).__name__}")
-    for override in overrides or []:
+    config = check_config(values, str(path))
+    if not overrides:
+        return config
+    # On top of the defaults too, so that one setting of a default stage or method can be replaced.
+    values = config.model_dump(mode="json")
+    for override in overrides:
         _override(values, override)
     return check_config(values, str(path))
 
@@ -198,7 +208,9 @@ def _override(values: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     node = values
     for parent in parents:
-        node = node.setdefault(parent, {})
+        if node.get(parent) is None:
+            node[parent] = {}
+        node = node[parent]
         if not isinstance(node, dict):
             raise CCFError(f"--set {override}: '{parent}' holds a single value, not settings")
     try:

@@ -135,15 +135,23 @@ class CCFNetwork(nn.Module):
         self,
         rows: Rows,
         *,
-        packed: bool = True,
+        max_rows: int | None = None,
         sequence_tokens: int = 768,
         batch_tokens: int = 3072,
         progress: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
-        """(N,) log-odds of the language model alone. `progress` is told how many rows each batch has scored."""
+        """(N,) log-odds of the language model alone.
+
+        Args:
+            rows: what to score.
+            max_rows: most targets of one packed sequence; 1 gives each its separate prompt.
+            sequence_tokens: longest packed sequence.
+            batch_tokens: tokens that go through the model at once, padding included.
+            progress: told how many rows each batch has scored.
+        """
         was_training = self.training
         self.eval()
-        sequences = plan_sequences(rows, self.encoder, self.budget, max_tokens=sequence_tokens, packed=packed)
+        sequences = plan_sequences(rows, self.encoder, self.budget, max_tokens=sequence_tokens, max_rows=max_rows)
         scores = np.zeros(len(rows), dtype=np.float32)
         for group in plan_batches(sequences, batch_tokens=batch_tokens):
             batch = collate(group).to(self.device)

@@ -56,14 +56,14 @@ def rows_of_users(draw: st.DrawFn) -> Rows:
 @given(rows=rows_of_users(), limit=st.integers(160, 900), batch=st.integers(32, 2000))
 def test_packed_scores_equal_separate_ones(network: CCFNetwork, rows: Rows, limit: int, batch: int) -> None:
     packed = network.score(rows, sequence_tokens=limit, batch_tokens=batch)
-    separate = network.score(rows, packed=False, sequence_tokens=limit, batch_tokens=1)
+    separate = network.score(rows, max_rows=1, sequence_tokens=limit, batch_tokens=1)
     np.testing.assert_allclose(packed, separate, rtol=0, atol=1e-5)
 
 
 @settings(quick, max_examples=6)
 @given(rows=rows_of_users())
 def test_packed_gradients_equal_separate_ones(network: CCFNetwork, rows: Rows) -> None:
-    separate, packed = gradients(network, rows, packed=False), gradients(network, rows, packed=True)
+    separate, packed = gradients(network, rows, max_rows=1), gradients(network, rows, max_rows=None)
     assert separate.keys() == packed.keys()
     for name, expected in separate.items():
         difference = float((packed[name] - expected).norm())

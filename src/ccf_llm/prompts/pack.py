@@ -71,9 +71,9 @@ class PromptBatch:
 
 
 def plan_sequences(
-    rows: Rows, encoder: PromptEncoder, budget: HistoryBudget, *, max_tokens: int, packed: bool = True
+    rows: Rows, encoder: PromptEncoder, budget: HistoryBudget, *, max_tokens: int, max_rows: int | None = None
 ) -> list[Sequence]:
-    """Lay out every row in sequences of one user and at most `max_tokens` tokens; with `packed=False` one row each.
+    """Lay out every row in sequences of one user and at most `max_tokens` tokens and `max_rows` targets.
 
     Raises:
         CCFError: a prompt without any history is longer than `max_tokens`.
@@ -92,9 +92,9 @@ def plan_sequences(
                 f"a prompt of {len(chain) + len(suffix)} tokens exceeds the limit of {max_tokens}; "
                 "lower history.tokens or raise batch.sequence_tokens"
             )
-        last = sequences[-1] if packed and key == open_key else None
+        last = sequences[-1] if key == open_key else None
         grown = len(chain) + sum(map(len, last.suffixes)) + len(suffix) if last else 0
-        if last is None or grown > max_tokens:
+        if last is None or grown > max_tokens or len(last.rows) == max_rows:
             last = Sequence(chain, items)
             sequences.append(last)
             open_key = key

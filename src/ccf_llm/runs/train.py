@@ -11,12 +11,11 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.files import atomic_file, read_json, write_json
 from ccf_llm.model import CCFNetwork
-from ccf_llm.prompts import plan_sequences
 from ccf_llm.runs.cf import CrossFitted, cf_key, fit_cf, fit_folds
 from ccf_llm.runs.folder import RunFolder, fingerprint, open_split
 from ccf_llm.saving import build_network, save_model
 from ccf_llm.training.checkpoint import Progress
-from ccf_llm.training.loop import train_stage
+from ccf_llm.training.loop import plan_training, train_stage
 
 Report = Callable[[str, str, Progress, int], None]
 """Told of `method / stage`, what happened (`step` or `valid`), the progress, and the number of steps."""
@@ -59,7 +58,7 @@ def train_run(
         seed=config.seed,
     )
     train = dataset.rows("train")
-    sequences = plan_sequences(train, network.encoder, network.budget, max_tokens=config.batch.sequence_tokens)
+    sequences = plan_training(network, train, config.batch)
     crossed = fit_folds(folder, dataset, config.cf, config.seed, mf, sequences, say)
     if crossed is not None:
         crossed = CrossFitted([model.to(network.device) for model in crossed.models], crossed.folds)

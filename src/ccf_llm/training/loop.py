@@ -61,7 +61,7 @@ def train_stage(
 
     accelerator = Accelerator(cpu=model.device.type == "cpu")
     optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(_groups(model, stage), weight_decay=stage.weight_decay))
-    sequences = plan_sequences(train, model.encoder, model.budget, max_tokens=batch.sequence_tokens)
+    sequences = plan_training(model, train, batch)
     steps = [
         step
         for epoch in range(stage.epochs)
@@ -108,6 +108,13 @@ def train_stage(
     _restore(weights, best)
     save_checkpoint(checkpoint, progress, weights, best, optimizer)
     return progress
+
+
+def plan_training(model: CCFNetwork, train: Rows, batch: BatchConfig) -> list[Sequence]:
+    """All training rows as packs."""
+    return plan_sequences(
+        train, model.encoder, model.budget, max_tokens=batch.sequence_tokens, max_rows=batch.training_pack
+    )
 
 
 def trainable(model: CCFNetwork, stage: StageConfig) -> dict[str, Tensor]:

@@ -41,11 +41,14 @@ class StageConfig(BaseModel):
 
 
 class BatchConfig(BaseModel):
-    """Sizes that bound memory; they do not change a score but for rounding."""
+    """How rows are laid out. It changes no score but for rounding; `training_pack` decides who meets in a step."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequence_tokens: int = Field(default=640, ge=32)
     """Longest packed sequence."""
+    training_pack: int = Field(default=4, ge=1)
+    """Most targets of one pack in training. More share a pass, but a step then holds fewer users, and its gradient
+    follows their mood: on MovieLens-100K steps of one user each learned nothing."""
     batch_tokens: int = Field(default=2560, ge=32)
     """Tokens that go through the model at once, padding included."""
