@@ -134,7 +134,7 @@ class RunConfig(_Settings):
                 reads_cf = self.fusion_of(name).variant != "semantic" and self.prompt.template.slots
                 if "lora" not in self.stages[stage].train and not reads_cf:
                     raise ValueError(
-                        f"methods.{name}.stages: {stage!r} trains nothing, as this method reads no CF; add lora to its train"
+                        f"methods.{name}.stages: {stage!r} trains nothing, as the method reads no CF; train lora too"
                     )
             known.add(name)
         if self.main not in self.methods:
