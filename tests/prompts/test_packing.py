@@ -77,7 +77,7 @@ def gradients(network: CCFNetwork, rows: Rows, *, packed: bool) -> dict[str, tor
     for weight in weights.values():
         weight.requires_grad_(True)
         weight.grad = None
-    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=900, packed=packed)
+    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=900, max_rows=None if packed else 1)
     for group in plan_batches(sequences, batch_tokens=1800 if packed else 1):
         batch = collate(group)
         labels = torch.from_numpy(rows.labels[batch.rows]).float()
@@ -119,7 +119,7 @@ def test_every_row_is_planned_once_within_the_limits(network: CCFNetwork, rows: 
 def test_a_users_rows_share_one_sequence(network: CCFNetwork) -> None:
     rows = candidates_of([1, 2, 3], [4, 5, 6, 7])
     packed, separate = (
-        plan_sequences(rows, network.encoder, network.budget, max_tokens=900, packed=packed) for packed in (True, False)
+        plan_sequences(rows, network.encoder, network.budget, max_tokens=900, max_rows=None if packed else 1) for packed in (True, False)
     )
     assert (len(packed), len(separate)) == (1, 4)
     assert len(packed[0]) < sum(map(len, separate))
