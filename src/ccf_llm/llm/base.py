@@ -4,10 +4,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.llm.quiet import quiet
 from ccf_llm.llm.source import ModelSource
 
 
@@ -22,24 +25,21 @@ class LanguageModel(nn.Module):
     """(d,) fp32, the row of Yes minus the row of No."""
 
     def __init__(self, source: ModelSource, dtype: torch.dtype, lora: LoRAConfig, seed: int) -> None:
-        """Load the base model (`from_pretrained`, safetensors only), freeze it and add a fresh adapter."""
+        """Load the base model (`from_pretrained`, safetensors only), freeze it and add a fresh adapter.
+
+        Raises:
+            CCFError: the files do not hold a model, or it has no layers of the names in `lora.targets`.
+        """
         super().__init__()
         self.source = source
-        model = AutoModelForCausalLM.from_pretrained(
-            source.path, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        model.requires_grad_(False)
-        self._output_rows = model.get_output_embeddings().weight
-        self.register_buffer("head", torch.zeros(self._output_rows.shape[1]), persistent=False)
-        self.embeddings = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
-            model.get_input_embeddings().weight.clone(), freeze=True
-        )
-        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+        model = _load(source)
+        inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+        self.embeddings = nn.Embedding.from_pretrained(inputs.clone(), freeze=True)  # type: ignore[no-untyped-call]
+        # Where input and output share one table, the body's `to(dtype)` would round the output rows as well.
+        self._output_rows = self.embeddings.weight if outputs is inputs else outputs
+        self.register_buffer("head", torch.zeros(outputs.shape[1]), persistent=False)
         torch.manual_seed(seed)
-        self.body: Any = get_peft_model(
-            model.base_model.to(dtype),
-            LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets),
-        )
+        self.body = _add_adapter(model.base_model.to(dtype), lora)
         self.body.requires_grad_(False)  # the stages say what is trained
         # What a saved adapter names is the model, not a folder of this machine.
         self.body.peft_config["default"].base_model_name_or_path = source.name
@@ -96,6 +96,29 @@ class LanguageModel(nn.Module):
     def adapter(self) -> dict[str, nn.Parameter]:
         """The adapter's weights, by name."""
         return {name: p for name, p in self.body.named_parameters() if "lora_" in name}
+
+
+def _load(source: ModelSource) -> Any:
+    """The frozen base model in fp32."""
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                source.path, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CCFError(f"llm.model {source.name}: cannot be loaded ({one_line(error)}); get it again") from error
+    return model.requires_grad_(False)
+
+
+def _add_adapter(body: nn.Module, lora: LoRAConfig) -> Any:
+    """The body with a fresh adapter in fp32."""
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    try:
+        with quiet():
+            return get_peft_model(body, config)
+    except ValueError as error:
+        raise CCFError(f"llm.lora.targets: {one_line(error)}; name layers of this model, or all-linear") from None
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:

@@ -1,10 +1,5 @@
 """GGUF, the one-file format of llama.cpp -> the folder of safetensors that transformers reads quickly."""
 
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +9,7 @@ from ccf_llm.errors import CCFError, one_line
 from ccf_llm.fetch import announce
 from ccf_llm.files import atomic_folder, write_json
 from ccf_llm.llm.integrity import MANIFEST, manifest_of
+from ccf_llm.llm.quiet import quiet
 
 
 def convert_gguf(gguf: Path, folder: Path, *, about: dict[str, str]) -> None:
@@ -26,7 +22,7 @@ def convert_gguf(gguf: Path, folder: Path, *, about: dict[str, str]) -> None:
         raise CCFError(f"{gguf}: not a GGUF file; download it again, or give a folder with safetensors")
     announce(f"converting {gguf.name} to safetensors, once")
     with atomic_folder(folder) as temporary:
-        with _quiet():
+        with quiet():
             _convert(gguf, temporary)
         write_json(temporary / MANIFEST, manifest_of(temporary, about))
 
@@ -57,22 +53,3 @@ def _convert(gguf: Path, folder: Path) -> None:
     model.generation_config = loaded.generation_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back transformers' progress bars and warnings: what fails is raised all the same."""
-    from transformers.utils import logging as hub_logging
-
-    level, bars = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
-    hub_logging.set_verbosity(logging.ERROR)
-    hub_logging.disable_progress_bar()
-    try:
-        # The bar of the unpacking has no switch of its own; it goes to standard error.
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        hub_logging.set_verbosity(level)
-        if bars:
-            hub_logging.enable_progress_bar()

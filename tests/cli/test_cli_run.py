@@ -1,0 +1,173 @@
+"""train, evaluate, recommend and report, end to end on a tiny model, as a shell would call them."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiny
+from ccf_llm.cli import main
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.files import read_json
+
+Capture = pytest.CaptureFixture[str]
+METHODS = {"item_user_mean", "mf", "llm_text", "ccf_llm"}
+
+
+def call(*arguments: object) -> int:
+    """The exit code of a command, run in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ccf-llm", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_llm: Path, tiny_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds data and run.yaml; the run itself is in `run/`."""
+    folder = tmp_path_factory.mktemp("end-to-end")
+    tiny_data.save(folder / "data")
+    (folder / "run.yaml").write_text(json.dumps(tiny.run_values(tiny_llm, folder)), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Path:
+    """The run, trained and evaluated."""
+    assert call("train", folder / "run.yaml") == 0
+    assert call("evaluate", folder / "run") == 0
+    return folder / "run"
+
+
+def test_train_leaves_models_and_curves(run: Path) -> None:
+    assert {path.name for path in (run / "models").iterdir()} == {"llm_text", "ccf_llm"}
+    curves = read_json(run / "training.json")
+    assert [(curve["method"], curve["stage"]) for curve in curves] == [("llm_text", "text"), ("ccf_llm", "fusion")]
+    assert all(curve["done"] and curve["rows"] >= 160 and curve["valid"] for curve in curves)
+    suffixes = {path.suffix for path in run.rglob("*") if path.is_file()}
+    assert suffixes <= {".safetensors", ".json", ".parquet", ".md", ".yaml"}
+    assert not list(run.rglob(".*"))  # nothing half-written
+
+
+def test_train_again_does_nothing_anew(run: Path, folder: Path, capfd: Capture) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("state.safetensors")}
+    assert call("train", folder / "run.yaml") == 0
+    assert "step" not in capfd.readouterr().err
+    assert before == {path: path.read_bytes() for path in run.rglob("state.safetensors")}
+
+
+def test_metrics_have_the_agreed_form(run: Path) -> None:
+    metrics = read_json(run / "metrics.json")
+    assert set(metrics) >= {"dataset", "split", "seed", "rows", "models", "made", "config"}
+    assert (metrics["dataset"], metrics["seed"]) == ("tiny", 0)
+    assert metrics["rows"]["test"] > 100
+    assert set(metrics["models"]) >= METHODS
+    for figures in metrics["models"].values():
+        assert set(figures) >= {"auc", "uauc", "auc_ci", "uauc_users", "log_loss", "diff"}
+        low, high = figures["auc_ci"]
+        assert 0 <= low <= figures["auc"] <= high <= 1
+    assert metrics["models"]["mf"]["auc"] > 0.8  # the tiny data can be learned
+    assert str(Path.home()) not in json.dumps(metrics["made"])
+
+
+def test_a_stage_on_top_of_another_is_no_worse_on_valid(run: Path) -> None:
+    for curve in read_json(run / "training.json"):
+        assert curve["best_auc"] >= curve["valid"][0]["auc"] - 1e-5
+
+
+def test_evaluate_prints_a_table_and_writes_where_asked(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert call("evaluate", run, "--part", "valid", "--json", tmp_path / "out.json") == 0
+    assert "ccf_llm" in capsys.readouterr().out
+    assert "valid" in read_json(tmp_path / "out.json")["rows"]
+    assert read_json(run / "metrics-valid.json") == read_json(tmp_path / "out.json")
+    assert "test" in read_json(run / "metrics.json")["rows"]
+
+
+@pytest.mark.parametrize("method", ["item_user_mean", "mf"])
+def test_one_method_on_any_data(method: str, folder: Path, tmp_path: Path) -> None:
+    assert call("evaluate", "--method", method, "--data", folder / "data", "--json", tmp_path / "out.json") == 0
+    metrics = read_json(tmp_path / "out.json")
+    assert list(metrics["models"]) == [method]
+    assert 0 < metrics["models"][method]["auc"] < 1
+
+
+def test_recommend_for_a_user_and_for_a_person(run: Path, folder: Path, capsys: Capture) -> None:
+    assert call("recommend", run, "--user", "u1", "-k", 3, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["for"] == "user u1"
+    title = Dataset.load(folder / "data").items["title"][2]
+    assert call("recommend", run, "--liked", title, "-k", 4, "--keep", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["history"] == [title]
+    assert [item["rank"] for item in found["items"]] == [1, 2, 3, 4]
+    assert call("recommend", run, "--liked", title, "-k", 4) == 0
+    assert found["items"][0]["title"][:8] in capsys.readouterr().out
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Capture) -> None:
+    assert call("recommend", run, "--liked", "Night", "--keep") == 0
+    assert call("report", run) == 0
+    assert "report.html" in capsys.readouterr().out
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert all(name in page for name in METHODS)
+    assert "Recommended" in page or "who likes" in page
+    outside = re.findall(r"""(?:src|href)\s*=\s*["']?(?!#|data:)([^"'\s>]+)""", page)
+    assert outside == []
+    assert "@import" not in page
+    assert (run / "overview.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train", "{folder}/none.yaml"], "none.yaml: cannot be read"),
+        (["train", "{folder}/run.yaml", "--set", "cf.colour=1"], "unknown setting 'cf.colour'"),
+        (["train", "{folder}/run.yaml", "--set", "cf.folds=-1"], "cf.folds: Input should be"),
+        (["train", "{folder}/run.yaml", "--set", "seed"], "--set seed: give it as key=value"),
+        (["train", "{folder}/bad.yaml"], "bad.yaml: not valid YAML"),
+        (["train", "{folder}/run.yaml", "--only", "x"], "--only x: not one of the methods llm_text, ccf_llm"),
+        (["train", "{folder}/run.yaml", "--set", "data.source={folder}/x"], "x: no such folder"),
+        (["train", "{folder}/run.yaml", "--set", "data.details=[colour]"], "data.details: items have no column"),
+        (["train", "{folder}/run.yaml", "--set", "llm.device=cuda:9"], "llm.device: no device 'cuda:9'"),
+        (["train", "{folder}/run.yaml", "--set", "llm.lora.targets=[x_proj]"], "llm.lora.targets: "),
+        (["evaluate", "{folder}/data"], "data: not the folder of a run"),
+        (["evaluate"], "give the folder of a run, or --method and --data"),
+        (["evaluate", "--method", "mf"], "--data is missing"),
+        (["evaluate", "--method", "x", "--data", "{folder}/data"], "--method x: not one of item_user_mean, mf"),
+        (["evaluate", "{folder}/run", "--part", "train"], "--part train: choose valid or test"),
+        (["recommend", "{folder}/data", "--user", "u1"], "data: not the folder of a run"),
+        (["recommend", "{folder}/run"], "give either --user ID or --liked TITLE"),
+        (["recommend", "{folder}/run", "--user", "nobody"], "user 'nobody': not in data set tiny"),
+        (["recommend", "{folder}/run", "--liked", "no such film"], "--liked no such film: no title"),
+        (["recommend", "{folder}/run", "--user", "u1", "-k", "0"], "k is 0; ask for at least 1 item"),
+        (["report", "{folder}/data"], "metrics.json: no figures yet"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    command: list[str], message: str, run: Path, folder: Path, capfd: Capture
+) -> None:
+    (folder / "bad.yaml").write_text("seed: [1\n")
+    arguments = [word.format(folder=folder) for word in command]
+    if command[0] == "train":
+        arguments += ["--set", f"output={folder}/elsewhere"] if "--only" not in command else []
+    assert call(*arguments) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    *progress, error, end = re.split(r"[\r\n]", printed.err)
+    assert error.startswith("error: ")
+    assert message in error
+    assert end == ""
+    assert all("matrix factorisation" in line for line in progress)  # what was done before the fault was met
+
+
+def test_a_run_that_was_stopped_says_how_to_go_on(folder: Path, run: Path, capsys: Capture, tmp_path: Path) -> None:
+    assert call("train", folder / "run.yaml", "--only", "llm_text", "--set", f"output={tmp_path}/part") == 0
+    capsys.readouterr()
+    assert call("evaluate", tmp_path / "part") == 2
+    assert "ccf_llm is not trained yet; run ccf-llm train again" in capsys.readouterr().err

@@ -1,0 +1,95 @@
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from ccf_llm.errors import CCFError
+from ccf_llm.llm.base import LanguageModel
+from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.llm.runtime import choose_device, choose_dtype, has_native_bf16
+from ccf_llm.llm.source import ModelSource, resolve_model
+
+
+@pytest.fixture
+def source(tiny_llm: Path) -> ModelSource:
+    return resolve_model(str(tiny_llm))
+
+
+@pytest.fixture
+def tied(tmp_path: Path) -> ModelSource:
+    """Input and output embeddings share one table."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "tied")
+    return resolve_model(str(tmp_path / "tied"))
+
+
+def test_the_score_is_the_difference_of_two_logits(source: ModelSource) -> None:
+    """Of transformers' own causal model, over the same ids."""
+    model = LanguageModel(source, torch.float32, LoRAConfig(), seed=0).eval()
+    model.set_answers(7, 9)
+    ids = torch.arange(20, 32)[None]
+    mask = torch.ones(12, 12, dtype=torch.bool).tril()[None, None]
+    with torch.inference_mode():
+        answers = torch.tensor([[0, 11], [0, 5]])
+        scores = model(model.embeddings(ids), torch.arange(12)[None], mask, answers)
+        logits = LlamaForCausalLM.from_pretrained(source.path)(ids).logits
+    expected = torch.stack([logits[0, 11, 7] - logits[0, 11, 9], logits[0, 5, 7] - logits[0, 5, 9]])
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["source", "tied"])
+def test_in_bf16_embeddings_head_and_adapter_stay_fp32(name: str, request: pytest.FixtureRequest) -> None:
+    found: ModelSource = request.getfixturevalue(name)
+    model = LanguageModel(found, torch.bfloat16, LoRAConfig(rank=2), seed=0)
+    model.set_answers(3, 5)
+    rows = LlamaForCausalLM.from_pretrained(found.path).lm_head.weight
+    torch.testing.assert_close(model.head, (rows[3] - rows[5]).detach(), rtol=0, atol=0)
+    assert model.dtype == torch.bfloat16
+    assert model.embeddings.weight.dtype == torch.float32
+    assert {weight.dtype for weight in model.adapter().values()} == {torch.float32}
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
+def test_the_adapter_goes_where_it_is_told(source: ModelSource) -> None:
+    model = LanguageModel(source, torch.float32, LoRAConfig(targets=("q_proj", "v_proj"), rank=2), seed=0)
+    layers = {re.search(r"(\w+)\.lora_", name)[1] for name in model.adapter()}  # type: ignore[index]
+    assert layers == {"q_proj", "v_proj"}
+    assert all(2 in weight.shape for weight in model.adapter().values())
+    assert model.adapter_for_saving().keys() == {
+        name.replace(".default", "") for name, _ in model.body.named_parameters() if "lora_" in name
+    }
+
+
+def test_nothing_is_printed(source: ModelSource, capfd: pytest.CaptureFixture[str]) -> None:
+    LanguageModel(source, torch.float32, LoRAConfig(), seed=0)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_layers_that_do_not_exist_are_named(source: ModelSource) -> None:
+    with pytest.raises(CCFError, match=r"llm\.lora\.targets: .*x_proj.*; name layers of this model") as fault:
+        LanguageModel(source, torch.float32, LoRAConfig(targets=("x_proj",)), seed=0)
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("damaged", ["model.safetensors", "config.json"])
+def test_a_damaged_base_model_is_named(tied: ModelSource, damaged: str) -> None:
+    path = tied.path / damaged
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CCFError, match=r"tied: cannot be loaded \(.*\); get it again") as fault:
+        LanguageModel(tied, torch.float32, LoRAConfig(), seed=0)
+    assert "\n" not in str(fault.value)
+
+
+def test_devices_and_precision() -> None:
+    cpu = choose_device("cpu")
+    assert cpu.type == "cpu"
+    assert choose_dtype("float32", cpu) == torch.float32
+    assert choose_dtype("bfloat16", cpu) == torch.bfloat16
+    assert (choose_dtype("auto", cpu) == torch.bfloat16) == has_native_bf16(cpu)
+    for name in ("cuda:99", "nonsense"):
+        with pytest.raises(CCFError, match=rf"llm\.device: no device '{name}' here; use cpu or auto"):
+            choose_device(name)
