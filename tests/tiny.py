@@ -108,12 +108,12 @@ def make_network(
     )
 
 
-def stir(network: CCFNetwork, seed: int = 0) -> CCFNetwork:
+def stir(network: CCFNetwork, seed: int = 0, scale: float = 0.1) -> CCFNetwork:
     """Move adapter and fusion away from their neutral start, so that equalities are not equalities of zeros."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in [*network.part("lora").values(), *network.part("fusion").values()]:
-            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+            weight.add_(scale * torch.randn(weight.shape, generator=generator))
     return network
 
 

@@ -70,15 +70,15 @@ def test_packed_gradients_equal_separate_ones(network: CCFNetwork, rows: Rows) -
         assert difference <= 1e-5 * float(expected.norm()) + 1e-7, name
 
 
-def gradients(network: CCFNetwork, rows: Rows, *, packed: bool) -> dict[str, torch.Tensor]:
+def gradients(network: CCFNetwork, rows: Rows, *, max_rows: int | None) -> dict[str, torch.Tensor]:
     """Of the summed cross-entropy, by weight."""
     weights = {**network.part("lora"), **network.part("fusion"), **network.part("cf")}
     network.requires_grad_(False)
     for weight in weights.values():
         weight.requires_grad_(True)
         weight.grad = None
-    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=900, max_rows=None if packed else 1)
-    for group in plan_batches(sequences, batch_tokens=1800 if packed else 1):
+    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=900, max_rows=max_rows)
+    for group in plan_batches(sequences, batch_tokens=1 if max_rows == 1 else 1800):
         batch = collate(group)
         labels = torch.from_numpy(rows.labels[batch.rows]).float()
         F.binary_cross_entropy_with_logits(network(batch, rows), labels, reduction="sum").backward()
@@ -105,9 +105,14 @@ def test_other_candidates_do_not_change_a_score(
 
 
 @quick
-@given(rows=rows_of_users(), limit=st.integers(160, 900), batch=st.integers(32, 2000))
-def test_every_row_is_planned_once_within_the_limits(network: CCFNetwork, rows: Rows, limit: int, batch: int) -> None:
-    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=limit)
+@given(
+    rows=rows_of_users(), limit=st.integers(160, 900), most=st.none() | st.integers(1, 3), batch=st.integers(32, 2000)
+)
+def test_every_row_is_planned_once_within_the_limits(
+    network: CCFNetwork, rows: Rows, limit: int, most: int | None, batch: int
+) -> None:
+    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=limit, max_rows=most)
+    assert all(most is None or len(s.rows) <= most for s in sequences)
     assert sorted(row for s in sequences for row in s.rows) == list(range(len(rows)))
     assert all(len(s) <= limit for s in sequences)
     assert all(len({(rows.users[row], rows.start[row]) for row in s.rows}) == 1 for s in sequences)
@@ -119,7 +124,7 @@ def test_every_row_is_planned_once_within_the_limits(network: CCFNetwork, rows: 
 def test_a_users_rows_share_one_sequence(network: CCFNetwork) -> None:
     rows = candidates_of([1, 2, 3], [4, 5, 6, 7])
     packed, separate = (
-        plan_sequences(rows, network.encoder, network.budget, max_tokens=900, max_rows=None if packed else 1) for packed in (True, False)
+        plan_sequences(rows, network.encoder, network.budget, max_tokens=900, max_rows=most) for most in (None, 1)
     )
     assert (len(packed), len(separate)) == (1, 4)
     assert len(packed[0]) < sum(map(len, separate))

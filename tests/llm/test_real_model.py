@@ -1,0 +1,63 @@
+"""The whole network over the real SmolLM2-135M and MovieLens-100K."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import tiny
+from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.config import LLMConfig, PromptConfig
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
+from ccf_llm.data.split import global_time_split
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import HistoryBudget, Text
+from ccf_llm.saving import build_network
+
+
+@pytest.fixture(scope="module")
+def films() -> Dataset:
+    return global_time_split(open_dataset("ml-100k"))
+
+
+@pytest.fixture(scope="module")
+def network(films: Dataset) -> CCFNetwork:
+    sizes = {"n_users": len(films.user_vocabulary), "n_items": len(films.item_vocabulary)}
+    mf = MF.fit(films.rows("train"), films.rows("valid"), **sizes, config=MFConfig(dim=8, max_epochs=1))
+    network = build_network(
+        films.items,
+        mf,
+        llm=LLMConfig(model="smollm2-135m", dtype="float32", device="cpu"),
+        prompt=PromptConfig(history=HistoryBudget(items=6, step=3)),
+        fusion=FusionConfig(),
+        details=("genres",),
+        seed=0,
+    )
+    # Small, so that scores stay in the range of trained ones.
+    return tiny.stir(network, scale=0.01)
+
+
+@pytest.mark.llm
+@pytest.mark.slow
+def test_packed_scores_equal_separate_ones(network: CCFNetwork, films: Dataset) -> None:
+    rows = films.rows("test")
+    user = pl.Series(rows.users).value_counts(sort=True)[:, 0][0]
+    some = rows.take(np.flatnonzero(rows.users == user)[:6])
+    packed, separate = network.score(some), network.score(some, max_rows=1, batch_tokens=1)
+    assert packed.std() > 1e-3
+    np.testing.assert_allclose(packed, separate, rtol=0, atol=1e-5)
+
+
+@pytest.mark.llm
+@pytest.mark.slow
+def test_answers_and_titles(network: CCFNetwork, films: Dataset) -> None:
+    encoder = network.encoder
+    assert [encoder.tokenizer.decode([i]) for i in encoder.answer_ids()] == [" Yes", " No"]
+    special = set(encoder.tokenizer.all_special_ids)
+    suffixes = [encoder.suffix(item) for item in range(1, len(films.items) + 1)]
+    assert not any(special & set(ids.tolist()) for ids in suffixes)
+    assert {ids[-1] for ids in suffixes} == {suffixes[0][-1]}
+    spelled = encoder.encode([Text("<|im_start|>")]).tolist()
+    assert not special & set(spelled)
+    assert encoder.tokenizer.decode(spelled) == "<|im_start|>"
