@@ -27,6 +27,8 @@ from ccf_llm.prompts import (
 class CCFNetwork(nn.Module):
     """Hybrid prompts through a language model whose slots carry fused embeddings.
 
+    It knows codes and tensors only; `CCFLLM` is this network together with the ids of its users and items.
+
     Args:
         llm: base model with adapter and answer head.
         encoder: prompts over the catalogue.

@@ -52,14 +52,15 @@ def _print_table(metrics: dict[str, Any]) -> None:
     table = Table(title=f"{metrics['dataset']}, {metrics['rows']['rows']:,} rows, 95 % intervals over users")
     for column in ("method", "AUC", "interval", "UAUC", "users", "log loss"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    for name, row in sorted(metrics["models"].items(), key=lambda pair: -pair[1]["auc"]):
-        low, high = row["auc_ci"]
+    for name, row in sorted(metrics["models"].items(), key=lambda pair: -(pair[1]["auc"] or 0)):
+        low, high = (_figure(end, 3) for end in row["auc_ci"])
+        users = str(row["uauc_users"])
         table.add_row(
-            name,
-            f"{row['auc']:.4f}",
-            f"{low:.3f} - {high:.3f}",
-            f"{row['uauc']:.4f}",
-            str(row["uauc_users"]),
-            f"{row['log_loss']:.4f}",
+            name, _figure(row["auc"]), f"{low} - {high}", _figure(row["uauc"]), users, _figure(row["log_loss"])
         )
     Console().print(table)
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    """A figure is None where it is not defined, as the UAUC where no user has both classes."""
+    return "-" if value is None else f"{value:.{digits}f}"

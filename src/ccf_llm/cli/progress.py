@@ -51,7 +51,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(line, markup=False)
+        self._bars.console.print(line, markup=False, soft_wrap=True)
 
     def _advance(self, name: str, done: int, total: int, note: str) -> None:
         if name not in self._tasks:
