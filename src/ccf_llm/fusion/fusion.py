@@ -29,8 +29,8 @@ class FusionConfig(BaseModel):
     """Width of the alignment network's hidden layer."""
     count_aware: bool = True
     """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """On the standardised CF vectors in training."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """On the scaled CF vectors in training."""
     blend: bool = True
     """Blend the CF model's own log-odds into the score, with weights fitted on valid (ours)."""
 
@@ -44,7 +44,8 @@ class Fusion(nn.Module):
     """ALG and GATE for one kind of slot.
 
     Args:
-        cf_mean, cf_std: (c,) statistics of the CF vectors, to standardise them.
+        cf_mean, cf_scale: (c,) mean and () root mean variance of the CF vectors, to centre and scale them. One scale for
+            all dimensions: the bias varies most and says most, and should stand out as it does in the CF model.
         token_norm: the mean norm of the base model's token embeddings; every slot is written at this norm.
 
     The last layer of ALG starts at zero, so a fused vector starts as the semantic embedding at the norm of a token: the
@@ -52,15 +53,15 @@ class Fusion(nn.Module):
     """
 
     cf_mean: Tensor
-    cf_std: Tensor
+    cf_scale: Tensor
 
-    def __init__(self, config: FusionConfig, cf_mean: Tensor, cf_std: Tensor, width: int, token_norm: float) -> None:
+    def __init__(self, config: FusionConfig, cf_mean: Tensor, cf_scale: Tensor, width: int, token_norm: float) -> None:
         """Fresh networks, from torch's generator."""
         super().__init__()
         self.config = config
         self.token_norm = token_norm
         self.register_buffer("cf_mean", cf_mean)
-        self.register_buffer("cf_std", cf_std.clamp(min=1e-4))
+        self.register_buffer("cf_scale", cf_scale.clamp(min=1e-4))
         self.dropout = nn.Dropout(config.dropout)
         self.align = nn.Sequential(nn.Linear(len(cf_mean), config.hidden), nn.GELU(), nn.Linear(config.hidden, width))
         last = self.align[-1]
@@ -88,7 +89,7 @@ class Fusion(nn.Module):
         """
         if self.config.variant == "semantic":
             return semantic, semantic.new_zeros(len(semantic))
-        aligned = self.align(self.dropout((collaborative - self.cf_mean) / self.cf_std))
+        aligned = self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
         if self.config.variant == "cf_only":
             return to_norm(aligned, self.token_norm), aligned.new_ones(len(aligned))
         g = self._gate(semantic, aligned, counts)
@@ -112,6 +113,6 @@ class FusionPair(nn.Module):
     def __init__(self, config: FusionConfig, users: Tensor, items: Tensor, width: int, token_norm: float) -> None:
         """`users` (U, c) and `items` (I, c) are the trained CF vectors, for their statistics."""
         super().__init__()
-        self.user = Fusion(config, users.mean(0), users.std(0), width, token_norm)
-        self.item = Fusion(config, items.mean(0), items.std(0), width, token_norm)
+        self.user = Fusion(config, users.mean(0), users.var(0).mean().sqrt(), width, token_norm)
+        self.item = Fusion(config, items.mean(0), items.var(0).mean().sqrt(), width, token_norm)
         self.blend = Blend()
