@@ -44,8 +44,8 @@ class Fusion(nn.Module):
     """ALG and GATE for one kind of slot.
 
     Args:
-        cf_mean, cf_scale: (c,) mean and () root mean variance of the CF vectors, to centre and scale them. One scale for
-            all dimensions: the bias varies most and says most, and should stand out as it does in the CF model.
+        cf_mean, cf_scale: (c,) mean and () root mean variance of the CF vectors, to centre and scale them. One scale
+            for all dimensions: the bias varies most and says most, and should stand out as it does in the CF model.
         token_norm: the mean norm of the base model's token embeddings; every slot is written at this norm.
 
     The last layer of ALG starts at zero, so a fused vector starts as the semantic embedding at the norm of a token: the
