@@ -19,6 +19,10 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+RESERVED = ("item_user_mean", "mf", "late_fusion")
+"""Rows of every comparison that are no methods of the configuration."""
+
+
 class SplitConfig(_Settings):
     """Global-time split. A data set that comes with a split of its own keeps it."""
 
@@ -84,7 +88,7 @@ class MethodConfig(_Settings):
     """The method whose trained adapter this one starts from."""
     fusion: FusionConfig | None = None
     """Alignment and gate; null takes the run's."""
-    stages: tuple[str, ...]
+    stages: tuple[str, ...] = Field(min_length=1)
     """Names of the stages, in order."""
 
 
@@ -126,6 +130,8 @@ class RunConfig(_Settings):
     def _names_exist(self) -> Self:
         known: set[str] = set()
         for name, method in self.methods.items():
+            if name in RESERVED:
+                raise ValueError(f"methods.{name}: this name belongs to a row that needs no training; choose another")
             if method.start is not None and method.start not in known:
                 raise ValueError(f"methods.{name}.start: {method.start!r} is not a method named before it")
             for stage in method.stages:

@@ -1,6 +1,6 @@
 """CCFNetwork: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -82,32 +82,33 @@ class CCFNetwork(nn.Module):
         """Where the weights are."""
         return self.llm.head.device
 
-    def forward(self, batch: PromptBatch, rows: Rows, cf: CFModel | None = None) -> Tensor:
+    def forward(self, batch: PromptBatch, rows: Rows, cf: Sequence[CFModel] | None = None) -> Tensor:
         """(N,) fp32 log-odds of the batch's targets, as the language model gives them.
 
         Args:
             batch: what goes through the language model.
             rows: the rows that were planned.
-            cf: read this CF model instead of the own one (in training: one that has not seen these rows).
+            cf: for each of the B sequences the CF model to read it with (in training: one that has not seen its rows);
+                None reads all with the own one.
         """
-        score: Tensor = self.llm(self.embed(batch, rows, cf or self.cf), batch.positions, batch.mask, batch.answers)
+        embeddings = self.embed(batch, rows, cf or [self.cf] * len(batch.ids))
+        score: Tensor = self.llm(embeddings, batch.positions, batch.mask, batch.answers)
         return score
 
-    def embed(self, batch: PromptBatch, rows: Rows, cf: CFModel) -> Tensor:
-        """(B, T, d) input embeddings: tokens looked up, slots filled."""
+    def embed(self, batch: PromptBatch, rows: Rows, cf: Sequence[CFModel]) -> Tensor:
+        """(B, T, d) input embeddings: tokens looked up, slots filled, each sequence with its own CF model's vectors."""
         tokens: Tensor = self.llm.embeddings(batch.ids.clamp(min=0))
-        item_index = (batch.ids == ITEM_SLOT).nonzero()
-        user_index = (batch.ids == USER_SLOT).nonzero()
-        if len(item_index) + len(user_index) == 0:
-            return tokens
-        items = batch.slot_items[item_index[:, 0], item_index[:, 1]]
-        # The same item stands in many slots of a batch: fuse it once.
-        unique, where = torch.unique(items, return_inverse=True)
-        vectors = [self.fuse_items(unique, cf)[0][where]]
-        if len(user_index):
-            targets = batch.slot_targets[user_index[:, 0], user_index[:, 1]]
-            vectors.append(self.fuse_users(rows.take(batch.rows), cf)[0][targets])
-        return fill_slots(tokens, torch.cat(vectors), torch.cat([item_index, user_index]))
+        for model in dict.fromkeys(cf):
+            mine = torch.tensor([other is model for other in cf], device=tokens.device).unsqueeze(1)
+            item_index = (mine & (batch.ids == ITEM_SLOT)).nonzero()
+            user_index = (mine & (batch.ids == USER_SLOT)).nonzero()
+            items = batch.slot_items[item_index[:, 0], item_index[:, 1]]
+            targets = batch.slot_targets[user_index[:, 0], user_index[:, 1]].cpu().numpy()
+            # The same item stands in many slots of a batch: fuse it once.
+            unique, where = torch.unique(items, return_inverse=True)
+            tokens = fill_slots(tokens, self.fuse_items(unique, model)[0][where], item_index)
+            tokens = fill_slots(tokens, self.fuse_users(rows.take(batch.rows[targets]), model)[0], user_index)
+        return tokens
 
     def fuse_items(self, items: Tensor, cf: CFModel) -> tuple[Tensor, Tensor]:
         """Fused embeddings (S, d) and collaborative shares (S,) of item codes (S,)."""

@@ -81,7 +81,7 @@ def test_the_gates_width_and_its_equation() -> None:
     semantic, collaborative, counts = inputs()
     for variant in ("dimension", "scalar"):
         fusion = fusion_of(variant)
-        aligned = fusion.align(collaborative)
+        aligned = NORM / D**0.5 * fusion.align(collaborative)  # in units of a token embedding's element
         assert fusion.gate is not None
         g = torch.sigmoid(fusion.gate(torch.cat([semantic, aligned, (1 + counts).log()[:, None]], dim=1)))
         mixed = g * semantic + (1 - g) * aligned

@@ -34,14 +34,25 @@ class Blend(nn.Module):
         return blended
 
     def fit(self, llm: Floats, cf: Floats, labels: NDArray[Any]) -> None:
-        """Choose the weights by the labels. A model whose weight would be negative is left out of the blend."""
+        """Choose the weights by the labels.
+
+        A model whose weight would be negative is left out; where neither helps, the language model stays alone.
+        """
         columns = np.stack([llm, cf], axis=1).astype(np.float64)
-        used = [0, 1]
-        while True:
+        weights = np.array([1.0, 0.0, 0.0])
+        for used in ([0, 1], [0], [1]):
             regression = LogisticRegression(C=1e4).fit(columns[:, used], labels)
-            found = dict(zip(used, regression.coef_[0], strict=True))
-            if len(used) == 1 or min(found.values()) >= 0:
-                break
-            used = [max(found, key=lambda k: found[k])]
-        values = [found.get(0, 0.0), found.get(1, 0.0), float(regression.intercept_[0])]
-        self.weights.copy_(torch.tensor(values))
+            if regression.coef_.min() >= 0:
+                candidate = np.zeros(3)
+                candidate[used], candidate[2] = regression.coef_[0], regression.intercept_[0]
+                if len(used) == 2 or _loss(columns, labels, candidate) < _loss(columns, labels, weights):
+                    weights = candidate
+                if len(used) == 2:
+                    break
+        self.weights.copy_(torch.from_numpy(weights))
+
+
+def _loss(columns: NDArray[np.float64], labels: NDArray[Any], weights: NDArray[np.float64]) -> float:
+    """Mean cross-entropy of the weighted log-odds."""
+    scores = columns @ weights[:2] + weights[2]
+    return float(np.mean(np.logaddexp(0, scores) - labels * scores))

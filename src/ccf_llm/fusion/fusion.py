@@ -5,6 +5,7 @@ The paper's equations are not public; this is a reconstruction with its choices 
     e = g * e_sem + (1 - g) * ALG(e_cf),   g = sigmoid(W [e_sem ; ALG(e_cf)] + b),   fused = |token| * e / |e|
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -25,7 +26,7 @@ class FusionConfig(BaseModel):
     variant: Variant = "dimension"
     """`dimension`: one gate per dimension (the paper's). `scalar`: one per slot. `average`: fixed at 1/2. `cf_only`: no
     text in slots. `semantic`: no CF."""
-    hidden: int = Field(default=512, ge=1)
+    hidden: int = Field(default=256, ge=1)
     """Width of the alignment network's hidden layer."""
     count_aware: bool = True
     """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
@@ -60,6 +61,9 @@ class Fusion(nn.Module):
         super().__init__()
         self.config = config
         self.token_norm = token_norm
+        # ALG answers in units of a token embedding's element (.13 in SmolLM2). Without it one step of Adam moves a fused
+        # vector by more than its length, and nothing is learned.
+        self.unit = token_norm / math.sqrt(width)
         self.register_buffer("cf_mean", cf_mean)
         self.register_buffer("cf_scale", cf_scale.clamp(min=1e-4))
         self.dropout = nn.Dropout(config.dropout)
@@ -89,7 +93,7 @@ class Fusion(nn.Module):
         """
         if self.config.variant == "semantic":
             return semantic, semantic.new_zeros(len(semantic))
-        aligned = self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
+        aligned = self.unit * self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
         if self.config.variant == "cf_only":
             return to_norm(aligned, self.token_norm), aligned.new_ones(len(aligned))
         g = self._gate(semantic, aligned, counts)

@@ -27,6 +27,7 @@ from ccf_llm.runs.folder import RunFolder, open_split
 from ccf_llm.training.data import sample_users
 
 CF_METHODS = ("item_user_mean", "mf")
+LATE_FUSION = "late_fusion"
 Part = Literal["valid", "test"]
 Advance = Callable[[str, int, int], None]
 """Told of the method, how many rows it has scored, and of how many."""
@@ -41,21 +42,20 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
     config = folder.load_config()
     dataset = open_split(config)
     rows = dataset.rows(part)
-    scores: dict[str, NDArray[np.float32]] = {name: load_cf(folder.cf(name)).score(rows) for name in CF_METHODS}
-    mf = load_cf(folder.cf("mf"))
+    cf = {name: load_cf(folder.cf(name)) for name in CF_METHODS}
+    scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
         if not (folder.model(method) / "config.json").is_file():
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
         scores[method] = _score(model, method, rows, report)
-        if method == "llm_text":
-            # The honest simple rival: both models' log-odds, weighted on as many valid rows as training saw.
-            chosen = sample_users(
-                dataset.rows("valid"), config.stages[config.methods[method].stages[-1]].valid_rows, config.seed
-            )
+        if config.fusion_of(method).variant == "semantic" and LATE_FUSION not in scores:
+            # The honest simple rival: the text-only model's and MF's log-odds, weighted on the valid rows of its stage.
+            stage = config.stages[config.methods[method].stages[-1]]
+            chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed)
             blend = Blend()
-            blend.fit(_score(model, "llm_text on valid", chosen, report), mf.score(chosen), chosen.labels)
-            scores["late_fusion"] = blend(scores["llm_text"], scores["mf"])
+            blend.fit(_score(model, f"{method} on valid", chosen, report), cf["mf"].score(chosen), chosen.labels)
+            scores[LATE_FUSION] = blend(scores[method], scores["mf"])
     metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
     metrics["config"] = config.model_dump(mode="json")
     write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)

@@ -134,7 +134,7 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
             "lora": config.llm.lora.model_dump(),
             "prompt": config.prompt.model_dump(),
             "batch": config.batch.model_dump(),
-            "details": config.data.details,
+            "items": dataset.items.select("item_id", "title", *config.data.details).to_dicts(),
             "seed": config.seed,
         }
     )

@@ -143,16 +143,13 @@ def _step(
     model.train()
     targets = sum(len(s.rows) for s in sequences)
     total = 0.0
-    by_cf: dict[CFModel, list[Sequence]] = {}
-    for sequence in sequences:
-        by_cf.setdefault(cf_of_row(sequence.rows[0]) if cf_of_row else model.cf, []).append(sequence)
-    for cf, part in by_cf.items():
-        for group in plan_batches(part, batch_tokens=batch.batch_tokens):
-            tensors = collate(group).to(model.device)
-            labels = torch.from_numpy(train.labels[tensors.rows]).float().to(model.device)
-            loss = F.binary_cross_entropy_with_logits(model(tensors, train, cf), labels, reduction="sum") / targets
-            accelerator.backward(loss)
-            total += float(loss.detach())
+    for group in plan_batches(sequences, batch_tokens=batch.batch_tokens):
+        tensors = collate(group).to(model.device)
+        labels = torch.from_numpy(train.labels[tensors.rows]).float().to(model.device)
+        cf = [cf_of_row(sequence.rows[0]) for sequence in group] if cf_of_row else None
+        loss = F.binary_cross_entropy_with_logits(model(tensors, train, cf), labels, reduction="sum") / targets
+        accelerator.backward(loss)
+        total += float(loss.detach())
     nn.utils.clip_grad_norm_([weight for weight in weights.values() if weight.requires_grad], stage.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
