@@ -16,7 +16,7 @@ NAMES = {
     "mf": "matrix factorisation (MF)",
     "llm_text": "LLM, text only (LoRA)",
     "cf_injection": "LLM, CF embeddings alone in the slots",
-    "late_fusion": "MF + text-only LLM, log-odds added",
+    "late_fusion": "MF + text-only LLM, blended",
     "ccf_llm": "**CCF-LLM**",
 }
 
