@@ -2,7 +2,7 @@
 
     python benchmarks/table.py benchmarks/ml-100k/seed-*.json
 
-Each figure is the mean over the seeds; after AUC and UAUC stands the spread (standard deviation) where there are several.
+Each figure is the mean over the seeds; after AUC and UAUC stands the standard deviation where there are several.
 """
 
 import json

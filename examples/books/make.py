@@ -1,6 +1,6 @@
 """Make the example's two tables: invented readers with a taste for a few genres, and real titles.
 
-    python examples/books/make.py
+python examples/books/make.py
 """
 
 import csv
@@ -23,7 +23,8 @@ BOOKS = {
 if __name__ == "__main__":
     here = Path(__file__).parent
     draw = random.Random(7)
-    books = [(f"b{n:02d}", title, genre) for n, (genre, title) in enumerate((g, t) for g, ts in BOOKS.items() for t in ts)]
+    titles = [(title, genre) for genre, titles in BOOKS.items() for title in titles]
+    books = [(f"b{n:02d}", title, genre) for n, (title, genre) in enumerate(titles)]
     with (here / "books.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("book_id", "title", "genre"), *books])
     rows = []
@@ -34,4 +35,5 @@ if __name__ == "__main__":
             rating = draw.choice([4, 5, 5, 3]) if genre in loved else draw.choice([1, 2, 3, 4])
             rows.append((f"reader-{reader}", book, rating, begin + n * draw.randrange(3_600, 12 * 86_400)))
     with (here / "ratings.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("user_id", "book_id", "rating", "timestamp"), *sorted(rows, key=lambda row: row[3])])
+        rows.sort(key=lambda row: row[3])
+        csv.writer(file).writerows([("user_id", "book_id", "rating", "timestamp"), *rows])

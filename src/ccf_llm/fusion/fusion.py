@@ -61,8 +61,8 @@ class Fusion(nn.Module):
         super().__init__()
         self.config = config
         self.token_norm = token_norm
-        # ALG answers in units of a token embedding's element (.13 in SmolLM2). Without it one step of Adam moves a fused
-        # vector by more than its length, and nothing is learned.
+        # ALG answers in units of a token embedding's element (.13 in SmolLM2). Without it one step of Adam moves a
+        # fused vector by more than its length, and nothing is learned.
         self.unit = token_norm / math.sqrt(width)
         self.register_buffer("cf_mean", cf_mean)
         self.register_buffer("cf_scale", cf_scale.clamp(min=1e-4))
