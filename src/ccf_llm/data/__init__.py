@@ -1,1 +1,1 @@
-"""."""
+"""Data sets: interactions and items with text, checked, split, imported, encoded."""

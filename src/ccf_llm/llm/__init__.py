@@ -1,1 +1,1 @@
-"""."""
+"""The base language model: where it comes from, its adapter, its answer head."""

@@ -94,7 +94,7 @@ def _train_method(
         stage = config.stages[name]
         key = fingerprint([key, stage.model_dump(mode="json")])
         # Where the CF model itself is trained, it must be the one that is read.
-        use_folds = crossed is not None and "cf" not in stage.train
+        folds = None if "cf" in stage.train else crossed
         progress = train_stage(
             network,
             dataset.rows("train"),
@@ -104,7 +104,7 @@ def _train_method(
             seed=config.seed,
             checkpoint=folder.checkpoint(method, name),
             key=key,
-            cf_of_row=crossed.of_row if crossed is not None and use_folds else None,
+            cf_of_row=folds.of_row if folds else None,
             report=_named(report, f"{method} / {name}"),
         )
         _record(folder, method, name, progress)
