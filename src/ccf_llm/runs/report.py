@@ -89,8 +89,8 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
     text = [name for name, method in config["methods"].items() if (method["fusion"] or {}).get("variant") == "semantic"]
     if "late_fusion" in metrics["models"] and text:
         notes.append(
-            f"late_fusion is the simple rival: the log-odds of mf and {text[0]}, weighted by a logistic regression on valid. "
-            "Methods that read CF end with the same blend, so they are to be compared with it too."
+            f"late_fusion is the simple rival: the log-odds of mf and {text[0]}, weighted by a logistic regression on "
+            "valid. Methods that read CF end with the same blend, so they are to be compared with it too."
         )
     most = config["data"]["split"]["max_rows_per_user"]
     if most is not None:
