@@ -76,7 +76,7 @@ def test_one_setting_of_a_default_stage_or_method_can_be_replaced(path: Path) ->
         ("=1", "--set =1: give it as key=value"),
         ("seed=[1", r"--set seed=\[1: the value is not valid YAML"),
         ("main=nothing", "main: 'nothing' is not one of the methods"),
-        ("methods.x={start: y, stages: []}", r"methods\.x\.start: 'y' is not a method named before it"),
+        ("methods.x={start: y, stages: [text]}", r"methods\.x\.start: 'y' is not a method named before it"),
         ("methods.x={stages: [y]}", r"methods\.x\.stages: 'y' is not one of text, fusion"),
         ("methods.x={fusion: {variant: semantic}, stages: [fusion]}", r"methods\.x\.stages: 'fusion' trains nothing"),
         ("stages.text={train: []}", r"stages\.text\.train: "),

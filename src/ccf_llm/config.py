@@ -97,6 +97,8 @@ class RunConfig(_Settings):
 
     name: str = "ccf-llm"
     """Shown in reports."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the report shows beside the figures."""
     output: Path = Path("runs/ccf-llm")
     """Folder that the run writes to."""
     seed: int = 0

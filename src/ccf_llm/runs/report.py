@@ -97,4 +97,4 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
         notes.append(
             f"Valid and test hold at most {most} rows of a user, drawn at random, so that many users are measured."
         )
-    return notes
+    return [*notes, *config.get("notes", [])]
