@@ -43,8 +43,8 @@ def train_stage(
     """Train the parts that `stage` names and leave the model in its state of best valid AUC.
 
     The state before the first step counts as a candidate, so a stage never ends worse on valid than it began. A
-    checkpoint is written after every validation; called again with the same `key`, a stage that was killed goes on from
-    there to the same result, and a finished one is only loaded.
+    checkpoint is written after every validation and at least once a minute; called again with the same `key`, a stage
+    that was killed goes on from there to the same result, and a finished one is only loaded.
 
     Args:
         train, valid: rows of the two parts.
@@ -86,12 +86,10 @@ def train_stage(
         # Dropout depends on the step alone, so a resumed run repeats it.
         torch.manual_seed(seed * 1_000_003 + progress.step)
         _set_rates(optimizer, stage, progress.step, len(steps))
-        sequences = steps[progress.step]
-        progress.pending.append(
-            _step(model, train, sequences, optimizer, accelerator, weights, stage, batch, cf_of_row)
-        )
+        packs = steps[progress.step]
+        progress.pending.append(_step(model, train, packs, optimizer, accelerator, weights, stage, batch, cf_of_row))
         progress.step += 1
-        progress.rows += sum(len(s.rows) for s in sequences)
+        progress.rows += sum(len(pack.rows) for pack in packs)
         last = progress.step == len(steps)
         if progress.step % log_every == 0 or last:
             progress.loss.append((progress.step, sum(progress.pending) / len(progress.pending)))
