@@ -36,6 +36,7 @@ class CCFLLM:
         self.item_vocabulary = Vocabulary.of(items["item_id"].to_list())
         self.run = run
         """The resolved configuration that the model was trained with."""
+        self._batch = check_config(run, "run").batch
 
     @classmethod
     def fit(cls, dataset: Dataset, config: RunConfig | None = None, *, say: Callable[[str], None] = print) -> Self:
@@ -103,9 +104,11 @@ class CCFLLM:
 
     def score_rows(self, rows: Rows, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """(N,) log-odds of encoded rows."""
-        batch = check_config(self.run, "run").batch
         return self.network.score(
-            rows, sequence_tokens=batch.sequence_tokens, batch_tokens=batch.batch_tokens, progress=progress
+            rows,
+            sequence_tokens=self._batch.sequence_tokens,
+            batch_tokens=self._batch.batch_tokens,
+            progress=progress,
         )
 
 

@@ -19,7 +19,9 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-RESERVED = ("item_user_mean", "mf", "late_fusion")
+CF_METHODS = ("item_user_mean", "mf")
+LATE_FUSION = "late_fusion"
+RESERVED = (*CF_METHODS, LATE_FUSION)
 """Rows of every comparison that are no methods of the configuration."""
 
 

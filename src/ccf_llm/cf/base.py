@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ccf_llm.cf.checks import check_codes, one_line
+from ccf_llm.cf.checks import check_codes
 from ccf_llm.data.rows import Rows
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.files import atomic_folder, read_json, write_json
 
 FORMAT = 1

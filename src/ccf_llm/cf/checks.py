@@ -27,8 +27,3 @@ def check_labels(rows: Rows, name: str) -> None:
         raise CCFError(f"{name}: row {unknown[0]} has label {rows.labels[unknown[0]]}; give labels 0 or 1")
     if not 0 < rows.labels.sum() < len(rows):
         raise CCFError(f"{name}: {len(rows)} rows without both liked and not liked ones; choose another split")
-
-
-def one_line(error: Exception) -> str:
-    """The first line of an error's text."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

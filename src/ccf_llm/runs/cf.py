@@ -60,12 +60,12 @@ def fit_folds(
     train = dataset.rows("train")
     folds = assign_folds(sequences, train, folds=settings.folds, whole_users=settings.whole_users, seed=seed)
     key = fingerprint([cf_key(dataset, settings, seed), folds.tolist()])
-    missing = [k for k in range(settings.folds) if not _is_current(folder.cf(f"mf-fold-{k}"), key)]
-    if missing:
+    paths = [folder.cf(f"mf-fold-{k}") for k in range(settings.folds)]
+    if not all(_is_current(path, key) for path in paths):
         models = cross_fit(mf, train, folds, lambda rows: _fit_mf(dataset, rows, settings, seed, say))
-        for k, model in enumerate(models):
-            _keep(folder.cf(f"mf-fold-{k}"), key, model)
-    models = [MF.load(folder.cf(f"mf-fold-{k}")) for k in range(settings.folds)]
+        for path, model in zip(paths, models, strict=True):
+            _keep(path, key, model)
+    models = [MF.load(path) for path in paths]
     return CrossFitted([model.requires_grad_(False) for model in models], folds)
 
 

@@ -16,6 +16,7 @@ from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.load import load_cf
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
+from ccf_llm.config import CF_METHODS, LATE_FUSION
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
@@ -26,8 +27,6 @@ from ccf_llm.fusion.blend import Blend
 from ccf_llm.runs.folder import RunFolder, open_split
 from ccf_llm.training.data import sample_users
 
-CF_METHODS = ("item_user_mean", "mf")
-LATE_FUSION = "late_fusion"
 Part = Literal["valid", "test"]
 Advance = Callable[[str, int, int], None]
 """Told of the method, how many rows it has scored, and of how many."""
@@ -40,13 +39,14 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
         CCFError: the folder is no run, or its training is not finished.
     """
     config = folder.load_config()
+    for method in config.methods:
+        if not (folder.model(method) / "config.json").is_file():
+            raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
     dataset = open_split(config)
     rows = dataset.rows(part)
     cf = {name: load_cf(folder.cf(name)) for name in CF_METHODS}
     scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
-        if not (folder.model(method) / "config.json").is_file():
-            raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
         scores[method] = _score(model, method, rows, report)
         if config.fusion_of(method).variant == "semantic" and LATE_FUSION not in scores:

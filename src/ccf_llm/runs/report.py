@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ccf_llm.api import CCFLLM
+from ccf_llm.config import LATE_FUSION, RunConfig, check_config
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.plots import plot_overview
 from ccf_llm.evaluation.report import write_report
@@ -21,7 +22,8 @@ def report_run(folder: RunFolder) -> Path:
     if not folder.metrics.is_file():
         raise CCFError(f"{folder.metrics}: no figures yet; run ccf-llm evaluate {folder.path}")
     metrics = read_json(folder.metrics)
-    config = folder.load_config()
+    config = check_config(metrics["config"], str(folder.metrics))
+    stages = read_json(folder.training)
     training = [
         {
             "run": curve["method"],
@@ -30,7 +32,7 @@ def report_run(folder: RunFolder) -> Path:
             "loss": [loss for _, loss in curve["loss"]],
             "valid": curve["valid"],
         }
-        for curve in read_json(folder.training)
+        for curve in stages
     ]
     page = {
         "models": metrics["models"],
@@ -38,8 +40,8 @@ def report_run(folder: RunFolder) -> Path:
         "training": training,
         "gate": gate_by_popularity(CCFLLM.load(folder.model(config.main), device="cpu")),
         "recommendations": read_json(folder.recommendations) if folder.recommendations.is_file() else [],
-        "about": _about(metrics, read_json(folder.training)),
-        "notes": _notes(metrics),
+        "about": _about(metrics, config, stages),
+        "notes": _notes(config),
     }
     write_report(page, folder.report)
     plot_overview(metrics, folder.path / "overview.png")
@@ -53,48 +55,46 @@ def keep_recommendations(folder: RunFolder, title: str, history: list[str], item
     write_json(folder.recommendations, [*others, {"for": title, "history": history, "items": items}])
 
 
-def _about(metrics: dict[str, Any], training: list[dict[str, Any]]) -> dict[str, Any]:
+def _about(metrics: dict[str, Any], config: RunConfig, training: list[dict[str, Any]]) -> dict[str, Any]:
     """Settings and circumstances, for the foot of the page."""
-    config, made = metrics["config"], metrics["made"]
+    made = metrics["made"]
     times = ", ".join(f"{c['method']}/{c['stage']} {c['rows']:,} rows in {c['seconds']:.0f} s" for c in training)
     return {
         "data set": metrics["dataset"],
         "split": metrics["split"]["rule"] if metrics["split"] else "given",
-        "base model": config["llm"]["model"],
+        "base model": config.llm.model,
         "seed": metrics["seed"],
         "language-model training": times,
-        "gate": config["fusion"]["variant"],
-        "cross-fitted CF folds": config["cf"]["folds"],
+        "gate": config.fusion_of(config.main).variant,
+        "cross-fitted CF folds": config.cf.folds,
         "commit": made["commit"] or "not a checkout",
         "machine": ", ".join(f"{k} {v}" for k, v in made["machine"].items() if v),
         "measured at": made["at"],
     }
 
 
-def _notes(metrics: dict[str, Any]) -> list[str]:
+def _notes(config: RunConfig) -> list[str]:
     """What a reader must know to read the table right."""
-    config = metrics["config"]
-    rows = {name: stage["rows"] for name, stage in config["stages"].items()}
     notes = [
         "CCF-LLM's equations and code are not public: this is a reconstruction, its choices are options of the "
         "configuration.",
-        "Everything was chosen on valid; test was scored once, at the end.",
+        "The best state of each stage and the weights of each blend were chosen on valid.",
     ]
-    for name, count in rows.items():
-        if count is not None:
+    for name, stage in config.stages.items():
+        if stage.rows is not None:
             notes.append(
-                f"Stage '{name}' trains the language model on a random {count:,} of the training rows per pass "
+                f"Stage '{name}' trains the language model on a random {stage.rows:,} of the training rows per pass "
                 "(whole packs, drawn with the seed); the CF models are fitted on all of them."
             )
-    text = [name for name, method in config["methods"].items() if (method["fusion"] or {}).get("variant") == "semantic"]
-    if "late_fusion" in metrics["models"] and text:
+    text = [name for name in config.methods if config.fusion_of(name).variant == "semantic"]
+    if text:
         notes.append(
-            f"late_fusion is the simple rival: the log-odds of mf and {text[0]}, weighted by a logistic regression on "
-            "valid. Methods that read CF end with the same blend, so they are to be compared with it too."
+            f"{LATE_FUSION} is the simple rival: the log-odds of mf and {text[0]}, weighted by a logistic regression "
+            "on valid. Methods that read CF end with the same blend, so they are to be compared with it too."
         )
-    most = config["data"]["split"]["max_rows_per_user"]
+    most = config.data.split.max_rows_per_user
     if most is not None:
         notes.append(
             f"Valid and test hold at most {most} rows of a user, drawn at random, so that many users are measured."
         )
-    return [*notes, *config.get("notes", [])]
+    return [*notes, *config.notes]

@@ -61,7 +61,8 @@ def train_run(
     sequences = plan_training(network, train, config.batch)
     crossed = fit_folds(folder, dataset, config.cf, config.seed, mf, sequences, say)
     if crossed is not None:
-        crossed = CrossFitted([model.to(network.device) for model in crossed.models], crossed.folds)
+        for model in crossed.models:
+            model.to(network.device)
 
     states: dict[str | None, dict[str, Tensor]] = {None: _copy_state(network)}
     keys: dict[str | None, str] = {None: _start_key(config, dataset, network)}
