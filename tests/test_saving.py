@@ -15,6 +15,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.model import CCFNetwork
 from ccf_llm.saving import load_model, save_model
+from ccf_llm.scoring import SharedPrefixScorer
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,10 @@ def saved(network: CCFNetwork, about: dict[str, object], tiny_data: Dataset, tmp
 
 def test_a_loaded_model_scores_the_same(saved: Path, network: CCFNetwork, tiny_data: Dataset, tmp_path: Path) -> None:
     rows = tiny_data.rows("test")
-    expected = network.score(rows)
+    expected = SharedPrefixScorer(network).score(rows)
     assert expected.std() > 0.1
     loaded, users, items, _ = load_model(saved)
-    np.testing.assert_array_equal(loaded.score(rows), expected)
+    np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), expected)
     assert users == tiny_data.user_vocabulary
     assert items.equals(tiny_data.items)
     assert not loaded.training
@@ -58,7 +59,9 @@ def test_every_variant_comes_back(
     network = tiny.stir(make_network(FusionConfig(variant=variant, hidden=16)))  # type: ignore[arg-type]
     rows = tiny_data.rows("test").take(slice(0, 20))
     save_model(network, tiny_data.user_vocabulary, tiny_data.items, about, tmp_path / "model")
-    np.testing.assert_array_equal(load_model(tmp_path / "model")[0].score(rows), network.score(rows))
+    np.testing.assert_array_equal(
+        load_model(tmp_path / "model")[0].score(rows), SharedPrefixScorer(network).score(rows)
+    )
 
 
 def test_only_harmless_files(saved: Path, tiny_llm: Path) -> None:

@@ -18,6 +18,7 @@ from ccf_llm.model import CCFNetwork
 from ccf_llm.runs.folder import RunFolder
 from ccf_llm.runs.train import train_run
 from ccf_llm.saving import load_model, save_model
+from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 
 
 class CCFLLM:
@@ -36,7 +37,9 @@ class CCFLLM:
         self.item_vocabulary = Vocabulary.of(items["item_id"].to_list())
         self.run = run
         """The resolved configuration that the model was trained with."""
-        self._batch = check_config(run, "run").batch
+        self.scorer = SharedPrefixScorer(
+            network, memory_mb=check_config(run, "run").batch.memory_mb, cache=PrefixCache()
+        )
 
     @classmethod
     def fit(cls, dataset: Dataset, config: RunConfig | None = None, *, say: Callable[[str], None] = print) -> Self:
@@ -104,12 +107,7 @@ class CCFLLM:
 
     def score_rows(self, rows: Rows, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """(N,) log-odds of encoded rows."""
-        return self.network.score(
-            rows,
-            sequence_tokens=self._batch.sequence_tokens,
-            batch_tokens=self._batch.batch_tokens,
-            progress=progress,
-        )
+        return self.scorer.score(rows, progress)
 
 
 def probability(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

@@ -1,26 +1,25 @@
 """CCFNetwork: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence as SequenceOf
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.data.rows import Rows
 from ccf_llm.fusion import FusionConfig, FusionPair, fill_slots, to_norm
+from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.prompts import (
     ITEM_SLOT,
     USER_SLOT,
     HistoryBudget,
-    PromptBatch,
+    Pass,
     PromptEncoder,
-    collate,
-    plan_batches,
-    plan_sequences,
+    Sequence,
+    collate_chains,
+    collate_targets,
 )
 
 
@@ -82,33 +81,49 @@ class CCFNetwork(nn.Module):
         """Where the weights are."""
         return self.llm.head.device
 
-    def forward(self, batch: PromptBatch, rows: Rows, cf: Sequence[CFModel] | None = None) -> Tensor:
-        """(N,) fp32 log-odds of the batch's targets, as the language model gives them.
+    def forward(self, sequences: list[Sequence], rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
+        """(N,) fp32 log-odds of the sequences' targets, one after the other, as the language model gives them.
 
         Args:
-            batch: what goes through the language model.
+            sequences: what goes through the language model.
             rows: the rows that were planned.
-            cf: for each of the B sequences the CF model to read it with (in training: one that has not seen its rows);
-                None reads all with the own one.
+            cf: for each sequence the CF model to read it with (in training: one that has not seen its rows); None reads
+                all with the own one.
         """
-        embeddings = self.embed(batch, rows, cf or [self.cf] * len(batch.ids))
-        score: Tensor = self.llm(embeddings, batch.positions, batch.mask, batch.answers)
-        return score
+        if torch.is_grad_enabled():
+            self.llm.merged.undo()  # merged weights have no gradient
+        chains, targets = collate_chains(sequences), collate_targets(sequences)
+        return self.answer(targets, rows, self.read_chains(chains, rows, cf), cf)
 
-    def embed(self, batch: PromptBatch, rows: Rows, cf: Sequence[CFModel]) -> Tensor:
-        """(B, T, d) input embeddings: tokens looked up, slots filled, each sequence with its own CF model's vectors."""
-        tokens: Tensor = self.llm.embeddings(batch.ids.clamp(min=0))
-        for model in dict.fromkeys(cf):
-            mine = torch.tensor([other is model for other in cf], device=tokens.device).unsqueeze(1)
-            item_index = (mine & (batch.ids == ITEM_SLOT)).nonzero()
-            user_index = (mine & (batch.ids == USER_SLOT)).nonzero()
-            items = batch.slot_items[item_index[:, 0], item_index[:, 1]]
-            targets = batch.slot_targets[user_index[:, 0], user_index[:, 1]].cpu().numpy()
-            # The same item stands in many slots of a batch: fuse it once.
-            unique, where = torch.unique(items, return_inverse=True)
-            tokens = fill_slots(tokens, self.fuse_items(unique, model)[0][where], item_index)
-            tokens = fill_slots(tokens, self.fuse_users(rows.take(batch.rows[targets]), model)[0], user_index)
-        return tokens
+    def read_chains(self, chains: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Prefix:
+        """Keys and values of chains, which the targets that branch off them read."""
+        prefix = Prefix()
+        self._hidden(chains, rows, cf, record=prefix)
+        return prefix
+
+    def answer(self, targets: Pass, rows: Rows, prefix: Prefix, cf: SequenceOf[CFModel] | None = None) -> Tensor:
+        """(N,) fp32 log-odds of targets over the chains that were read before."""
+        return self.llm.answer(self._hidden(targets, rows, cf, prefix=prefix)[targets.last])
+
+    def _hidden(self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None, **prefixes: Prefix) -> Tensor:
+        tokens = tokens.to(self.device)
+        branches = Branches(tokens.index, tokens.place, tokens.limits, **prefixes)
+        hidden: Tensor = self.llm(self.embed(tokens, rows, cf), tokens.positions, branches)
+        return hidden
+
+    def embed(self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
+        """(T, d) input embeddings: tokens looked up, slots filled, each sequence with its own CF model's vectors."""
+        embedded: Tensor = self.llm.embeddings(tokens.ids.clamp(min=0))
+        for model in dict.fromkeys(cf or [self.cf]):
+            mine = torch.tensor([other is model for other in cf or [model] * len(tokens.index)], device=embedded.device)
+            item_slots = (mine[tokens.sequence] & (tokens.ids == ITEM_SLOT)).nonzero()[:, 0]
+            user_slots = (mine[tokens.sequence] & (tokens.ids == USER_SLOT)).nonzero()[:, 0]
+            # The same item stands in many slots of a pass: fuse it once.
+            items, where = torch.unique(tokens.items[item_slots], return_inverse=True)
+            embedded = fill_slots(embedded, self.fuse_items(items, model)[0][where], item_slots)
+            users = rows.take(tokens.rows[user_slots].cpu().numpy())
+            embedded = fill_slots(embedded, self.fuse_users(users, model)[0], user_slots)
+        return embedded
 
     def fuse_items(self, items: Tensor, cf: CFModel) -> tuple[Tensor, Tensor]:
         """Fused embeddings (S, d) and collaborative shares (S,) of item codes (S,)."""
@@ -125,44 +140,10 @@ class CCFNetwork(nn.Module):
         )
         return fused, share
 
-    def score(self, rows: Rows, **sizes: Any) -> NDArray[np.float32]:
-        """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured.
-
-        Takes the arguments of `language_scores`.
-        """
-        llm = self.language_scores(rows, **sizes)
-        return self.fusion.blend(llm, self.cf.score(rows)) if self.fusion_config.blends else llm
-
-    @torch.no_grad()
-    def language_scores(
-        self,
-        rows: Rows,
-        *,
-        max_rows: int | None = None,
-        sequence_tokens: int = 768,
-        batch_tokens: int = 3072,
-        progress: Callable[[int], None] | None = None,
-    ) -> NDArray[np.float32]:
-        """(N,) log-odds of the language model alone.
-
-        Args:
-            rows: what to score.
-            max_rows: most targets of one packed sequence; 1 gives each its separate prompt.
-            sequence_tokens: longest packed sequence.
-            batch_tokens: tokens that go through the model at once, padding included.
-            progress: told how many rows each batch has scored.
-        """
-        was_training = self.training
-        self.eval()
-        sequences = plan_sequences(rows, self.encoder, self.budget, max_tokens=sequence_tokens, max_rows=max_rows)
-        scores = np.zeros(len(rows), dtype=np.float32)
-        for group in plan_batches(sequences, batch_tokens=batch_tokens):
-            batch = collate(group).to(self.device)
-            scores[batch.rows] = self(batch, rows).cpu().numpy()
-            if progress is not None:
-                progress(len(batch.rows))
-        self.train(was_training)
-        return scores
+    def weights(self) -> list[Tensor]:
+        """Everything that decides a score and can change: adapter, fusion and CF model."""
+        parts = (self.fusion, self.cf)
+        return [*self.part("lora").values(), *(t for part in parts for t in part.state_dict(keep_vars=True).values())]
 
     @torch.no_grad()
     def _semantic(self) -> Tensor:

@@ -9,6 +9,7 @@ import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.fusion import Fusion, FusionConfig, FusionPair, Variant
 from ccf_llm.model import CCFNetwork
+from ccf_llm.scoring import SharedPrefixScorer
 
 S, C, D, NORM = 7, 5, 12, 3.0
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -112,23 +113,24 @@ def test_stage_2_begins_where_stage_1_ended(make_network: Callable[..., CCFNetwo
     """Alignment starts at zero: with the adapter of stage 1, every mixing variant scores as the text alone."""
     rows = tiny_data.rows("test").take(slice(0, 40))
     network = tiny.stir(make_network(FusionConfig(variant="semantic")))
-    after_stage_1 = network.score(rows)
+    after_stage_1 = SharedPrefixScorer(network).score(rows)
     assert after_stage_1.std() > 0.1
     for variant in MIXED:
         network.set_fusion(FusionConfig(variant=variant, blend=False, hidden=16))
-        torch.testing.assert_close(network.score(rows), after_stage_1, rtol=0, atol=1e-5)
+        torch.testing.assert_close(SharedPrefixScorer(network).score(rows), after_stage_1, rtol=0, atol=1e-5)
 
 
 def test_the_blend_weighs_both_scores(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> None:
     rows = tiny_data.rows("test").take(slice(0, 40))
     network = make_network(FusionConfig(hidden=16))
-    llm, cf = network.language_scores(rows), network.cf.score(rows)
-    np.testing.assert_allclose(network.score(rows), llm)
+    scorer = SharedPrefixScorer(network)
+    llm, cf = scorer.language_scores(rows), network.cf.score(rows)
+    np.testing.assert_allclose(scorer.score(rows), llm)
     network.fusion.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
-    np.testing.assert_allclose(network.score(rows), 0.5 * llm + 2 * cf - 1, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(scorer.score(rows), 0.5 * llm + 2 * cf - 1, rtol=0, atol=1e-5)
     network.set_fusion(FusionConfig(variant="semantic"))
     network.fusion.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
-    np.testing.assert_allclose(network.score(rows), network.language_scores(rows))  # text only never reads CF
+    np.testing.assert_allclose(scorer.score(rows), scorer.language_scores(rows))  # text only never reads CF
 
 
 def test_equal_seeds_give_equal_networks(make_network: Callable[..., CCFNetwork]) -> None:

@@ -32,10 +32,8 @@ def test_the_score_is_the_difference_of_two_logits(source: ModelSource) -> None:
     model = LanguageModel(source, torch.float32, LoRAConfig(), seed=0).eval()
     model.set_answers(7, 9)
     ids = torch.arange(20, 32)[None]
-    mask = torch.ones(12, 12, dtype=torch.bool).tril()[None, None]
     with torch.inference_mode():
-        answers = torch.tensor([[0, 11], [0, 5]])
-        scores = model(model.embeddings(ids), torch.arange(12)[None], mask, answers)
+        scores = model.answer(model(model.embeddings(ids), torch.arange(12), None)[0, [11, 5]])
         logits = LlamaForCausalLM.from_pretrained(source.path)(ids).logits
     expected = torch.stack([logits[0, 11, 7] - logits[0, 11, 9], logits[0, 5, 7] - logits[0, 5, 9]])
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)

@@ -14,6 +14,8 @@ from ccf_llm.fusion import FusionConfig
 from ccf_llm.model import CCFNetwork
 from ccf_llm.prompts import HistoryBudget, Text
 from ccf_llm.saving import build_network
+from ccf_llm.scoring import SharedPrefixScorer
+from ccf_llm.scoring.reference import plain_scores
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +42,11 @@ def network(films: Dataset) -> CCFNetwork:
 
 @pytest.mark.llm
 @pytest.mark.slow
-def test_packed_scores_equal_separate_ones(network: CCFNetwork, films: Dataset) -> None:
+def test_scores_equal_those_of_separate_prompts(network: CCFNetwork, films: Dataset) -> None:
     rows = films.rows("test")
     user = pl.Series(rows.users).value_counts(sort=True)[:, 0][0]
     some = rows.take(np.flatnonzero(rows.users == user)[:6])
-    packed, separate = network.score(some), network.score(some, max_rows=1, batch_tokens=1)
+    packed, separate = SharedPrefixScorer(network).language_scores(some), plain_scores(network, some).numpy()
     assert packed.std() > 1e-3
     np.testing.assert_allclose(packed, separate, rtol=0, atol=1e-5)
 

@@ -1,6 +1,7 @@
 """A packed sequence is the same as one prompt per target: scores and gradients."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.model import CCFNetwork
-from ccf_llm.prompts import HistoryBudget, HybridTemplate, collate, plan_batches, plan_sequences
+from ccf_llm.prompts import HistoryBudget, HybridTemplate, Sequence, plan_batches, plan_sequences, split_targets
+from ccf_llm.scoring import SharedPrefixScorer
+from ccf_llm.scoring.reference import plain_log_odds, plain_scores
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -53,35 +56,45 @@ def rows_of_users(draw: st.DrawFn) -> Rows:
 
 
 @quick
-@given(rows=rows_of_users(), limit=st.integers(160, 900), batch=st.integers(32, 2000))
-def test_packed_scores_equal_separate_ones(network: CCFNetwork, rows: Rows, limit: int, batch: int) -> None:
-    packed = network.score(rows, sequence_tokens=limit, batch_tokens=batch)
-    separate = network.score(rows, max_rows=1, sequence_tokens=limit, batch_tokens=1)
-    np.testing.assert_allclose(packed, separate, rtol=0, atol=1e-5)
+@given(rows=rows_of_users(), memory=st.sampled_from([0, 1, 512]))
+def test_scores_equal_those_of_separate_prompts(network: CCFNetwork, rows: Rows, memory: int) -> None:
+    fast = SharedPrefixScorer(network, memory_mb=memory).language_scores(rows)
+    np.testing.assert_allclose(fast, plain_scores(network, rows).numpy(), rtol=0, atol=1e-5)
 
 
-@settings(quick, max_examples=6)
-@given(rows=rows_of_users())
-def test_packed_gradients_equal_separate_ones(network: CCFNetwork, rows: Rows) -> None:
-    separate, packed = gradients(network, rows, max_rows=1), gradients(network, rows, max_rows=None)
-    assert separate.keys() == packed.keys()
-    for name, expected in separate.items():
+@settings(quick, max_examples=8)
+@given(
+    rows=rows_of_users(), limit=st.integers(160, 900), most=st.none() | st.integers(1, 3), tokens=st.integers(100, 2000)
+)
+def test_gradients_equal_those_of_separate_prompts(
+    network: CCFNetwork, rows: Rows, limit: int, most: int | None, tokens: int
+) -> None:
+    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=limit, max_rows=most)
+    packed = gradients(network, rows, network, plan_batches(sequences, batch_tokens=tokens))
+    prompts = plan_sequences(rows, network.encoder, network.budget, max_rows=1)
+    plain = gradients(network, rows, partial(plain_log_odds, network), [[prompt] for prompt in prompts])
+    assert plain.keys() == packed.keys()
+    for name, expected in plain.items():
         difference = float((packed[name] - expected).norm())
         assert difference <= 1e-5 * float(expected.norm()) + 1e-7, name
 
 
-def gradients(network: CCFNetwork, rows: Rows, *, max_rows: int | None) -> dict[str, torch.Tensor]:
+def gradients(
+    network: CCFNetwork,
+    rows: Rows,
+    log_odds: Callable[[list[Sequence], Rows], torch.Tensor],
+    batches: list[list[Sequence]],
+) -> dict[str, torch.Tensor]:
     """Of the summed cross-entropy, by weight."""
     weights = {**network.part("lora"), **network.part("fusion"), **network.part("cf")}
     network.requires_grad_(False)
     for weight in weights.values():
         weight.requires_grad_(True)
         weight.grad = None
-    sequences = plan_sequences(rows, network.encoder, network.budget, max_tokens=900, max_rows=max_rows)
-    for group in plan_batches(sequences, batch_tokens=1 if max_rows == 1 else 1800):
-        batch = collate(group)
-        labels = torch.from_numpy(rows.labels[batch.rows]).float()
-        F.binary_cross_entropy_with_logits(network(batch, rows), labels, reduction="sum").backward()
+    network.llm.merged.undo()
+    for group in batches:
+        labels = torch.from_numpy(rows.labels[[row for s in group for row in s.rows]]).float()
+        F.binary_cross_entropy_with_logits(log_odds(group, rows), labels, reduction="sum").backward()
     return {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
 
 
@@ -98,9 +111,9 @@ def candidates_of(history: list[int], candidates: list[int]) -> Rows:
 def test_other_candidates_do_not_change_a_score(
     network: CCFNetwork, history: list[int], candidates: list[int], data: st.DataObject
 ) -> None:
-    scores = dict(zip(candidates, network.score(candidates_of(history, candidates)), strict=True))
+    scores = dict(zip(candidates, SharedPrefixScorer(network).score(candidates_of(history, candidates)), strict=True))
     some = data.draw(st.permutations(candidates))[: data.draw(st.integers(1, len(candidates)))]
-    again = network.score(candidates_of(history, some))
+    again = SharedPrefixScorer(network).score(candidates_of(history, some))
     np.testing.assert_allclose(again, [scores[item] for item in some], rtol=0, atol=1e-5)
 
 
@@ -118,7 +131,11 @@ def test_every_row_is_planned_once_within_the_limits(
     assert all(len({(rows.users[row], rows.start[row]) for row in s.rows}) == 1 for s in sequences)
     batches = plan_batches(sequences, batch_tokens=batch)
     assert sorted(id(s) for group in batches for s in group) == sorted(map(id, sequences))
-    assert all(len(group) == 1 or max(map(len, group)) * len(group) <= batch for group in batches)
+    assert all(len(group) == 1 or sum(map(len, group)) <= batch for group in batches)
+    for sequence in sequences:
+        parts = split_targets(sequence, batch_tokens=batch)
+        assert sorted(row for part in parts for row in part.rows) == sorted(sequence.rows)
+        assert all(len(part.rows) == 1 or sum(map(len, part.suffixes)) <= batch for part in parts)
 
 
 def test_a_users_rows_share_one_sequence(network: CCFNetwork) -> None:
@@ -136,10 +153,11 @@ def test_what_does_not_fit_names_the_remedy(network: CCFNetwork) -> None:
 
 
 def test_nothing_to_score(network: CCFNetwork) -> None:
-    assert network.score(candidates_of([1], []).take(slice(0, 0))).shape == (0,)
+    assert SharedPrefixScorer(network).score(candidates_of([1], []).take(slice(0, 0))).shape == (0,)
 
 
 def test_progress_counts_every_row(network: CCFNetwork) -> None:
     seen: list[int] = []
-    network.score(candidates_of([1, 2], list(range(1, 20))), batch_tokens=64, progress=seen.append)
+    SharedPrefixScorer(network, memory_mb=0).score(candidates_of([1, 2], list(range(1, 20))), seen.append)
     assert sum(seen) == 19
+    assert len(seen) > 1

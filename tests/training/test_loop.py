@@ -20,6 +20,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.model import CCFNetwork
+from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training import checkpoint as checkpoint_module
 from ccf_llm.training.checkpoint import Progress
 from ccf_llm.training.loop import train_stage, trainable
@@ -57,10 +58,10 @@ def test_a_stage_learns_and_never_ends_worse_than_it_began(
 ) -> None:
     network = make_network(CF_ONLY)
     valid = tiny_data.rows("valid")
-    before = auc(valid.labels, network.score(valid))
+    before = auc(valid.labels, SharedPrefixScorer(network).score(valid))
     stage = StageConfig(epochs=3, batch_rows=16, fusion_rate=1e-2, lora_rate=3e-3, evaluations=3, valid_rows=None)
     progress = fit(network, stage)
-    after = auc(valid.labels, network.score(valid))
+    after = auc(valid.labels, SharedPrefixScorer(network).score(valid))
     losses = [loss for _, loss in progress.loss]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.05
     assert after > max(0.75, before + 0.1)

@@ -17,10 +17,8 @@ def fill_slots(tokens: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
     `index_put` out of place: autograd sees one operation, also with gradient checkpointing.
 
     Args:
-        tokens: (B, T, d) token embeddings, anything at the slots.
+        tokens: (T, d) token embeddings, anything at the slots.
         vectors: (S, d) slot embeddings.
-        index: (S, 2) sequence and position of each slot.
+        index: (S,) position of each slot.
     """
-    if len(index) == 0:
-        return tokens
-    return torch.index_put(tokens, (index[:, 0], index[:, 1]), vectors.to(tokens.dtype))
+    return torch.index_put(tokens, (index,), vectors.to(tokens.dtype)) if len(index) else tokens

@@ -1,6 +1,6 @@
 """The base language model: frozen body, LoRA through PEFT, two-row answer head."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.llm.attention import NAME, Branches
 from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.llm.merge import MergedAdapter
 from ccf_llm.llm.quiet import quiet
 from ccf_llm.llm.source import ModelSource
 
@@ -36,17 +38,21 @@ class LanguageModel(nn.Module):
         inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
         self.embeddings = nn.Embedding.from_pretrained(inputs.clone(), freeze=True)  # type: ignore[no-untyped-call]
         # Where input and output share one table, the body's `to(dtype)` would round the output rows as well.
-        self._output_rows = self.embeddings.weight if outputs is inputs else outputs
+        self.output_rows: Tensor = self.embeddings.weight if outputs is inputs else outputs
+        """(V, d) the whole output head, of which `head` is the difference of two rows."""
         self.register_buffer("head", torch.zeros(outputs.shape[1]), persistent=False)
+        self.answers = (0, 0)
         torch.manual_seed(seed)
         self.body = _add_adapter(model.base_model.to(dtype), lora)
         self.body.requires_grad_(False)  # the stages say what is trained
         # What a saved adapter names is the model, not a folder of this machine.
         self.body.peft_config["default"].base_model_name_or_path = source.name
+        self.merged = MergedAdapter(self.body)
 
     def set_answers(self, yes: int, no: int) -> None:
         """Choose the two rows of the output head."""
-        rows = self._output_rows.float()
+        self.answers = (yes, no)
+        rows = self.output_rows.float()
         self.head.copy_(rows[yes] - rows[no])
 
     @property
@@ -64,23 +70,40 @@ class LanguageModel(nn.Module):
         """Mean norm of the token embeddings."""
         return float(self.embeddings.weight.norm(dim=1).mean())
 
-    def forward(self, embeddings: Tensor, positions: Tensor, mask: Tensor, answers: Tensor) -> Tensor:
-        """Log-odds of Yes at the answer positions.
+    def forward(self, embeddings: Tensor, positions: Tensor, branches: Branches | None) -> Tensor:
+        """Last hidden states.
 
         Args:
-            embeddings: (B, T, d) input embeddings.
-            positions: (B, T).
-            mask: (B, 1, T, T) True where a token may read another.
-            answers: (N, 2) sequence and token of each answer.
+            embeddings: (T, d) input embeddings of one pass; without `branches` (B, T, d), read causally.
+            positions: (T,).
+            branches: who reads whom.
 
         Returns:
-            (N,) fp32.
+            as `embeddings`, in the body's dtype.
         """
-        hidden = self.body(
-            inputs_embeds=embeddings.to(self.dtype), position_ids=positions, attention_mask=mask, use_cache=False
+        if branches is None:
+            plain: Tensor = self.body(
+                inputs_embeds=embeddings.to(self.dtype), position_ids=positions[None], use_cache=False
+            ).last_hidden_state
+            return plain
+        hidden: Tensor = self.body(
+            inputs_embeds=embeddings[None].to(self.dtype),
+            position_ids=positions[None],
+            use_cache=False,
+            branches=branches,
         ).last_hidden_state
-        score: Tensor = hidden[answers[:, 0], answers[:, 1]].float() @ self.head
+        return hidden[0]
+
+    def answer(self, hidden: Tensor) -> Tensor:
+        """(N,) fp32 log-odds of Yes from the hidden states (N, d) of the answer positions."""
+        score: Tensor = hidden.float() @ self.head
         return score
+
+    def train(self, mode: bool = True) -> Self:
+        """As `nn.Module.train`; an adapter that was merged for scoring is taken out again."""
+        if mode:
+            self.merged.undo()
+        return super().train(mode)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -103,7 +126,11 @@ def _load(source: ModelSource) -> Any:
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(
-                source.path, dtype=torch.float32, use_safetensors=True, local_files_only=True
+                source.path,
+                dtype=torch.float32,
+                attn_implementation=NAME,
+                use_safetensors=True,
+                local_files_only=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CCFError(f"llm.model {source.name}: cannot be loaded ({one_line(error)}); get it again") from error

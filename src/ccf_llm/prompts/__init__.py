@@ -1,8 +1,9 @@
-"""(user, history, candidate) -> segments of text and slots -> token ids."""
+"""(user, history, candidate) -> segments of text and slots -> token ids -> passes through the language model."""
 
 from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.collate import Pass, collate_chains, collate_prompts, collate_targets
 from ccf_llm.prompts.encoder import ITEM_SLOT, USER_SLOT, PromptEncoder
-from ccf_llm.prompts.pack import PromptBatch, Sequence, collate, plan_batches, plan_sequences
+from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_targets
 from ccf_llm.prompts.template import HybridTemplate, Segment, Slot, Text
 
 __all__ = [
@@ -10,13 +11,16 @@ __all__ = [
     "USER_SLOT",
     "HistoryBudget",
     "HybridTemplate",
-    "PromptBatch",
+    "Pass",
     "PromptEncoder",
     "Segment",
     "Sequence",
     "Slot",
     "Text",
-    "collate",
+    "collate_chains",
+    "collate_prompts",
+    "collate_targets",
     "plan_batches",
     "plan_sequences",
+    "split_targets",
 ]

@@ -16,7 +16,8 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.model import CCFNetwork
-from ccf_llm.prompts import Sequence, collate, plan_batches, plan_sequences
+from ccf_llm.prompts import Sequence, plan_batches, plan_sequences
+from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
 from ccf_llm.training.data import epoch_steps, sample_users
 from ccf_llm.training.stage import BatchConfig, StageConfig
@@ -142,10 +143,9 @@ def _step(
     targets = sum(len(s.rows) for s in sequences)
     total = 0.0
     for group in plan_batches(sequences, batch_tokens=batch.batch_tokens):
-        tensors = collate(group).to(model.device)
-        labels = torch.from_numpy(train.labels[tensors.rows]).float().to(model.device)
+        labels = torch.from_numpy(train.labels[[row for s in group for row in s.rows]]).float().to(model.device)
         cf = [cf_of_row(sequence.rows[0]) for sequence in group] if cf_of_row else None
-        loss = F.binary_cross_entropy_with_logits(model(tensors, train, cf), labels, reduction="sum") / targets
+        loss = F.binary_cross_entropy_with_logits(model(group, train, cf), labels, reduction="sum") / targets
         accelerator.backward(loss)
         total += float(loss.detach())
     nn.utils.clip_grad_norm_([weight for weight in weights.values() if weight.requires_grad], stage.clip)
@@ -167,7 +167,7 @@ def _validate(
         raise CCFError(
             f"valid: the {len(rows)} rows measured are all of one class; raise valid_rows or split otherwise"
         )
-    llm = model.language_scores(rows, sequence_tokens=batch.sequence_tokens, batch_tokens=batch.batch_tokens)
+    llm = SharedPrefixScorer(model, memory_mb=batch.memory_mb).language_scores(rows)
     blend = model.fusion.blend
     scores = llm
     if model.fusion_config.blends:

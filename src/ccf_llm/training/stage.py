@@ -46,9 +46,11 @@ class BatchConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequence_tokens: int = Field(default=640, ge=32)
-    """Longest packed sequence."""
+    """Longest packed sequence in training."""
     training_pack: int = Field(default=4, ge=1)
     """Most targets of one pack in training. More share a pass, but a step then holds fewer users, and its gradient
     follows their mood: on MovieLens-100K steps of one user each learned nothing."""
     batch_tokens: int = Field(default=2560, ge=32)
-    """Tokens that go through the model at once, padding included."""
+    """Tokens that go through the model at once in training."""
+    memory_mb: int = Field(default=512, ge=16)
+    """What the activations of a batch may take while scoring; it bounds how many tokens go through at once."""

@@ -1,0 +1,190 @@
+"""Attention of branches over shared prefixes: what a branch reads is its prefix, up to a limit, and itself.
+
+    prefix b:   k_1 k_2 ... k_C          keys and values, computed once
+    branches:        |       |___ B,1    each causal in itself, blind to its siblings
+                     |___________ B,2
+
+The prefix is multiplied once with the queries of all its branches instead of being copied to each of them, so that many
+short branches cost as much as one long text. Softmax runs over both parts together, so the result is exact.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from ccf_llm.errors import CCFError
+
+NAME = "ccf_llm_branches"
+
+
+@dataclass
+class Prefix:
+    """Keys and values of B prefixes, padded on the right to C tokens, by layer."""
+
+    layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Layer -> keys and values, each (B, G, C, D) of G key-value heads."""
+
+    @property
+    def tokens(self) -> int:
+        """C."""
+        return next((keys.shape[2] for keys, _ in self.layers.values()), 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all keys and values."""
+        return sum(keys.nbytes + values.nbytes for keys, values in self.layers.values())
+
+    def row(self, row: int, tokens: int) -> "Prefix":
+        """One of the prefixes by itself, without padding; its memory is its own."""
+        return Prefix(
+            {
+                layer: (keys[row : row + 1, :, :tokens].clone(), values[row : row + 1, :, :tokens].clone())
+                for layer, (keys, values) in self.layers.items()
+            }
+        )
+
+    @classmethod
+    def stack(cls, prefixes: "list[Prefix]") -> Self:
+        """Several prefixes of one row each as one of many rows, padded on the right."""
+        if len(prefixes) == 1:
+            return cls(prefixes[0].layers)
+        C = max(prefix.tokens for prefix in prefixes)
+
+        def pad(part: Tensor) -> Tensor:
+            return F.pad(part, (0, 0, 0, C - part.shape[2]))
+
+        return cls(
+            {
+                layer: (
+                    torch.cat([pad(prefix.layers[layer][0]) for prefix in prefixes]),
+                    torch.cat([pad(prefix.layers[layer][1]) for prefix in prefixes]),
+                )
+                for layer in prefixes[0].layers
+            }
+        )
+
+
+@dataclass
+class Branches:
+    """Where the T tokens of a pass lie: B prefixes with n branches of at most S tokens each."""
+
+    index: Tensor
+    """(B, n, S) the token at each place; anything at padding, which is on the right."""
+    place: Tensor
+    """(T,) the place of each token, in `index` laid flat."""
+    limits: Tensor | None = None
+    """(B, n) how many tokens of its prefix each branch reads; None: all, and no prefix is padded."""
+    prefix: Prefix | None = None
+    """What was computed before; None: nothing comes before the branches."""
+    record: Prefix | None = None
+    """Where this pass's own keys and values are kept, as prefixes of a next pass; needs n = 1."""
+
+
+def branch_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    branches: Branches | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """The attention function that `transformers` calls in each layer (its AttentionInterface).
+
+    Args:
+        module: the attention layer.
+        query: (1, H, T, D) with positions applied; heads h = g * H / G + r read key-value head g.
+        key, value: (1, G, T, D).
+        attention_mask: unused; `branches` says who reads whom.
+        scaling: of the products, 1 / sqrt(D) if None.
+        dropout: of the attention weights.
+        branches: None for plain causal attention over a (B, H, T, D) batch.
+        options: further settings of an architecture.
+
+    Returns:
+        (1, T, H, D) and nothing in place of the weights.
+
+    Raises:
+        CCFError: the architecture attends in a way that is not supported here.
+    """
+    if branches is None:
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, None, dropout=dropout, scaling=scaling, is_causal=True
+        )
+    layer: Any = module.layer_idx
+    _check(options, branches)
+    B, n, S = branches.index.shape
+    D, H, G = query.shape[3], query.shape[1], key.shape[1]
+    where = branches.index.flatten()
+    # Tokens to places: (T, heads, D) -> (B, G, n, [R,] S, D) with R = H / G queries to each key.
+    q = query[0].transpose(0, 1)[where].view(B, n, S, G, H // G, D).permute(0, 3, 1, 4, 2, 5)
+    k, v = (x[0].transpose(0, 1)[where].view(B, n, S, G, D).permute(0, 3, 1, 2, 4) for x in (key, value))
+    if branches.record is not None:
+        branches.record.layers[layer] = (k[:, :, 0], v[:, :, 0])
+    scale = D**-0.5 if scaling is None else scaling
+    if branches.prefix is None:
+        out = _causal(q, k, v, scale, dropout)
+    else:
+        out = _over_prefix(q, k, v, branches.prefix.layers[layer], branches.limits, scale, dropout)
+    return out.permute(0, 2, 4, 1, 3, 5).reshape(B * n * S, H, D)[branches.place].unsqueeze(0), None
+
+
+AttentionInterface.register(NAME, branch_attention)
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+    """Branches that read only themselves: (B, G, n, R, S, D) and (B, G, n, S, D) -> (B, G, n, R, S, D)."""
+    B, G, n, R, S, D = q.shape
+    heads = q.transpose(1, 2).reshape(B * n, G * R, S, D)
+    k, v = (x.transpose(1, 2).reshape(B * n, G, S, D) for x in (k, v))
+    out = F.scaled_dot_product_attention(heads, k, v, is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=R > 1)
+    return out.view(B, n, G, R, S, D).transpose(1, 2)
+
+
+def _over_prefix(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    prefix: tuple[Tensor, Tensor],
+    limits: Tensor | None,
+    scale: float,
+    dropout: float,
+) -> Tensor:
+    """Branches that read a prefix and themselves: (B, G, n, R, S, D) -> (B, G, n, R, S, D)."""
+    B, G, n, R, S, D = q.shape
+    keys, values = (x.reshape(B * G, -1, D) for x in prefix)
+    C = keys.shape[1]
+    q = q.reshape(B * G * n, R * S, D) * scale
+    k, v = k.reshape(B * G * n, S, D), v.reshape(B * G * n, S, D)
+    before = torch.bmm(q.view(B * G, n * R * S, D), keys.transpose(1, 2))
+    if limits is not None:
+        reads = torch.arange(C, device=q.device) < limits.view(B, 1, n, 1, 1)
+        before = before.view(B, G, n, R * S, C).masked_fill(~reads, -torch.inf).view(B * G, n * R * S, C)
+    future = torch.ones(S, S, dtype=torch.bool, device=q.device).triu(1).repeat(R, 1)
+    own = torch.bmm(q, k.transpose(1, 2)).masked_fill(future, -torch.inf)
+    weights = torch.cat([before, own.view(B * G, n * R * S, S)], dim=2).softmax(2)
+    weights = F.dropout(weights, dropout, training=dropout > 0)
+    out = torch.bmm(weights[:, :, :C], values).view(B * G * n, R * S, D)
+    out = torch.baddbmm(out, weights[:, :, C:].reshape(B * G * n, R * S, S), v)
+    return out.view(B, G, n, R, S, D)
+
+
+def _check(options: dict[str, Any], branches: Branches) -> None:
+    for name in ("softcap", "s_aux", "position_bias"):
+        if options.get(name) is not None:
+            raise CCFError(f"llm.model: attention with '{name}' is not supported; use a model of another architecture")
+    window = options.get("sliding_window")
+    longest = branches.index.shape[2] + (branches.prefix.tokens if branches.prefix else 0)
+    if window is not None and longest > window:
+        raise CCFError(
+            f"llm.model: this model attends to the last {window} tokens only, a prompt has up to {longest}; "
+            "lower history.tokens"
+        )

@@ -1,0 +1,41 @@
+"""The plain way, as the field's research code scores: one prompt for each row, logits at all positions.
+
+It shares nothing and knows no branches. Every fast path is held equal to it, and measured against it.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ccf_llm.data.rows import Rows
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import Sequence, collate_prompts, plan_sequences
+
+
+def plan_prompts(network: CCFNetwork, rows: Rows) -> list[Sequence]:
+    """Each row as a sequence of its own."""
+    return plan_sequences(rows, network.encoder, network.budget, max_rows=1)
+
+
+def plain_log_odds(network: CCFNetwork, prompts: list[Sequence], rows: Rows) -> Tensor:
+    """(N,) fp32 log-odds of the targets of `prompts`, read as one padded batch of separate prompts."""
+    batch = collate_prompts(prompts).to(network.device)
+    padded = network.embed(batch, rows)[batch.index[:, 0]]
+    hidden = network.llm(padded, torch.arange(padded.shape[1], device=padded.device), None)
+    logits = F.linear(hidden, network.llm.output_rows.to(hidden.dtype))
+    answers = logits.flatten(0, 1)[batch.place[batch.last]].float()
+    yes, no = network.llm.answers
+    return answers[:, yes] - answers[:, no]
+
+
+@torch.no_grad()
+def plain_scores(network: CCFNetwork, rows: Rows, *, batch_size: int = 8) -> Tensor:
+    """(N,) fp32 log-odds of rows, `batch_size` prompts at a time, with the adapter beside the weights."""
+    network.eval()
+    network.llm.merged.undo()
+    scores = torch.zeros(len(rows))
+    prompts = plan_prompts(network, rows)
+    for begin in range(0, len(prompts), batch_size):
+        batch = prompts[begin : begin + batch_size]
+        scores[[p.rows[0] for p in batch]] = plain_log_odds(network, batch, rows).cpu()
+    return scores

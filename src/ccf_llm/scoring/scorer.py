@@ -1,0 +1,111 @@
+"""The shared-prefix scorer: a user's history is read once, all candidates branch off it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccf_llm.data.rows import Rows
+from ccf_llm.llm.attention import Prefix
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import (
+    USER_SLOT,
+    Sequence,
+    collate_chains,
+    collate_targets,
+    plan_batches,
+    plan_sequences,
+    split_targets,
+)
+from ccf_llm.scoring.cache import PrefixCache, PrefixKey
+
+Floats = NDArray[np.float32]
+Progress = Callable[[int], None]
+
+MOST_TOKENS = 2560
+"""Of a batch: beyond it nothing gets faster, and progress is told less often."""
+
+
+class SharedPrefixScorer:
+    """Log-odds of rows, exactly as one prompt at a time would give them.
+
+    Args:
+        network: the model; its adapter is merged into the weights while scoring.
+        memory_mb: what the activations of a batch may take; it bounds how many tokens go through the model at once.
+        cache: where prefixes are kept between calls; None keeps none.
+    """
+
+    def __init__(self, network: CCFNetwork, *, memory_mb: int = 512, cache: PrefixCache | None = None) -> None:
+        """Nothing is computed yet."""
+        self.network, self.memory_mb, self.cache = network, memory_mb, cache
+
+    def score(self, rows: Rows, progress: Progress | None = None) -> Floats:
+        """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured."""
+        llm = self.language_scores(rows, progress)
+        network = self.network
+        return network.fusion.blend(llm, network.cf.score(rows)) if network.fusion_config.blends else llm
+
+    @torch.no_grad()
+    def language_scores(self, rows: Rows, progress: Progress | None = None) -> Floats:
+        """(N,) log-odds of the language model alone.
+
+        Args:
+            rows: what to score.
+            progress: told how many rows each batch has scored.
+        """
+        network = self.network
+        was_training = network.training
+        network.eval()
+        network.llm.merged.apply()
+        if self.cache is not None:
+            self.cache.renew(network.weights())
+        scores = np.zeros(len(rows), dtype=np.float32)
+        sequences = plan_sequences(rows, network.encoder, network.budget)
+        batch_tokens = self._batch_tokens(max((len(s.chain) for s in sequences), default=0))
+        for group in plan_batches(sequences, batch_tokens=batch_tokens):
+            prefix = self._prefix(group, rows)
+            parts = [group] if len(group) > 1 else [[s] for s in split_targets(group[0], batch_tokens=batch_tokens)]
+            for part in parts:
+                targets = collate_targets(part)
+                scores[targets.targets] = network.answer(targets, rows, prefix).cpu().numpy()
+                if progress is not None:
+                    progress(len(targets.targets))
+        network.train(was_training)
+        return scores
+
+    def _prefix(self, group: list[Sequence], rows: Rows) -> Prefix:
+        """Keys and values of the group's chains, from the cache where they are known."""
+        read = self.network.read_chains
+        if self.cache is None:
+            return read(collate_chains(group), rows)
+        keys = [_key(sequence, rows) for sequence in group]
+        known = {key: prefix for key in dict.fromkeys(keys) if (prefix := self.cache.get(key)) is not None}
+        missing = {key: sequence for key, sequence in zip(keys, group, strict=True) if key not in known}
+        if missing:
+            fresh = read(collate_chains(list(missing.values())), rows)
+            for row, (key, sequence) in enumerate(missing.items()):
+                known[key] = fresh.row(row, len(sequence.chain))
+                self.cache.put(key, known[key])
+        return Prefix.stack([known[key] for key in keys])
+
+    def _batch_tokens(self, chain: int) -> int:
+        """How many tokens fit the memory where the longest chain is `chain` tokens.
+
+        A token's share: hidden states of the widest layer in flight, and its attention weights in all heads, several
+        times over, as operations have inputs and outputs.
+        """
+        llm = self.network.llm
+        config = llm.body.config
+        inner = int(getattr(config, "intermediate_size", None) or 4 * llm.width)
+        attention = 5 * int(config.num_attention_heads) * (chain + 32)
+        most: int = self.memory_mb * 2**20 // ((8 * llm.width + 4 * inner + attention) * llm.dtype.itemsize)
+        return max(64, min(MOST_TOKENS, most))
+
+
+def _key(sequence: Sequence, rows: Rows) -> PrefixKey:
+    reader = b""
+    if USER_SLOT in sequence.chain:
+        row = sequence.rows[0]
+        reader = rows.users[row].tobytes() + rows.history(row).tobytes()
+    return PrefixKey(sequence.chain.tobytes(), sequence.chain_items.tobytes(), reader)

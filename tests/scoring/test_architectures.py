@@ -1,0 +1,101 @@
+"""Branches over a shared prefix read the same as separate prompts, whatever the architecture of the base model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from ccf_llm.errors import CCFError
+from ccf_llm.llm.attention import Branches, Prefix
+from ccf_llm.llm.base import LanguageModel
+from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.llm.source import resolve_model
+
+SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+}
+GROUPED = {"num_key_value_heads": 2, "head_dim": 8}
+ARCHITECTURES = {
+    "llama": GROUPED,
+    "llama, tied": {**GROUPED, "tie_word_embeddings": True},
+    "mistral": {**GROUPED, "sliding_window": None},
+    "qwen2": GROUPED,
+    "qwen3": GROUPED,
+    "gemma": {"num_key_value_heads": 1, "head_dim": 16},
+    "phi3": {"num_key_value_heads": 2},
+    "olmo2": GROUPED,
+    "granite": {**GROUPED, "attention_multiplier": 0.3},
+    "gpt_neox": {},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4},
+}
+
+
+def build(folder: Path, kind: str, settings: dict[str, object]) -> LanguageModel:
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SMALL, **settings})).save_pretrained(folder)
+    model = LanguageModel(resolve_model(str(folder)), torch.float32, LoRAConfig(rank=2), seed=0).eval()
+    model.set_answers(3, 5)
+    with torch.no_grad():
+        for weight in model.adapter().values():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@torch.no_grad()
+def test_branches_equal_separate_prompts(name: str, tmp_path: Path) -> None:
+    model = build(tmp_path / "llm", name.partition(",")[0], ARCHITECTURES[name])
+    ids = torch.randint(1, 64, (20,), generator=torch.Generator().manual_seed(1))
+    e = model.embeddings(ids)
+    # A prefix of 9 tokens; three branches of 4, 4 and 3 tokens, of which the second reads only 6 of the prefix.
+    chain, spans, limits = torch.arange(9), [(9, 13), (13, 17), (17, 20)], [9, 6, 9]
+    prefix = Prefix()
+    model(e[:9], chain, Branches(chain.view(1, 1, 9), chain, record=prefix))
+    positions = torch.cat(
+        [limit + torch.arange(end - start) for (start, end), limit in zip(spans, limits, strict=True)]
+    )
+    index = torch.tensor([[[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 0]]])
+    branches = Branches(index, torch.arange(11), torch.tensor([limits]), prefix)
+    model.merged.apply()
+    merged = model(e[9:], positions, branches)
+    model.merged.undo()
+    together = model(e[9:], positions, branches)
+    torch.testing.assert_close(merged, together, rtol=0, atol=1e-5)
+    for (start, end), limit in zip(spans, limits, strict=True):
+        prompt = torch.cat([e[:limit], e[start:end]])
+        alone = model(prompt[None], torch.arange(len(prompt)), None)[0, limit:]
+        torch.testing.assert_close(together[start - 9 : end - 9], alone, rtol=0, atol=1e-5)
+
+
+def test_a_window_shorter_than_the_prompt_is_named(tmp_path: Path) -> None:
+    model = build(tmp_path / "llm", "mistral", {**GROUPED, "sliding_window": 6})
+    tokens = torch.arange(9)
+    with pytest.raises(CCFError, match=r"attends to the last 6 tokens only, a prompt has up to 9; lower history"):
+        model(model.embeddings(tokens), tokens, Branches(tokens.view(1, 1, 9), tokens))
+
+
+def test_attention_of_another_kind_is_named(tmp_path: Path) -> None:
+    model = build(tmp_path / "llm", "gemma2", {**GROUPED, "sliding_window": 64})
+    tokens = torch.arange(9)
+    with pytest.raises(CCFError, match="attention with 'softcap' is not supported"):
+        model(model.embeddings(tokens), tokens, Branches(tokens.view(1, 1, 9), tokens))
+
+
+@torch.no_grad()
+def test_taking_the_adapter_out_restores_every_bit(tmp_path: Path) -> None:
+    model = build(tmp_path / "llm", "llama", GROUPED)
+    model.body.to(torch.bfloat16)
+    before = {name: weight.clone() for name, weight in model.body.named_parameters()}
+    model.merged.apply()
+    changed = [n for n, w in model.body.named_parameters() if "base_layer" in n and not torch.equal(w, before[n])]
+    assert len(changed) == 2 * 7
+    model.train()
+    for name, weight in model.body.named_parameters():
+        assert torch.equal(weight, before[name]), name

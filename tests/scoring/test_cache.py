@@ -1,0 +1,114 @@
+"""A prefix is kept for the next call, and never read once anything that made it has changed."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from ccf_llm.data.rows import Rows
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.llm.attention import Prefix
+from ccf_llm.model import CCFNetwork
+from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
+from ccf_llm.scoring.cache import PrefixKey
+
+CANDIDATES = np.array([5, 9, 14, 20])
+
+
+def rows_of(history: list[int], user: int = 3) -> Rows:
+    return Rows.for_candidates(np.array(history, dtype=np.int64), CANDIDATES, user=user)
+
+
+@pytest.fixture
+def network(make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
+    return tiny.stir(make_network(FusionConfig(hidden=16, dropout=0))).eval()
+
+
+@pytest.fixture
+def cached(network: CCFNetwork) -> SharedPrefixScorer:
+    return SharedPrefixScorer(network, cache=PrefixCache())
+
+
+def assert_fresh(cached: SharedPrefixScorer, rows: Rows) -> None:
+    """Scores are those of a scorer that keeps nothing."""
+    expected = SharedPrefixScorer(cached.network).language_scores(rows)
+    np.testing.assert_allclose(cached.language_scores(rows), expected, rtol=0, atol=1e-5)
+
+
+def test_a_user_who_comes_back_is_not_read_again(cached: SharedPrefixScorer) -> None:
+    assert cached.cache is not None
+    first = cached.language_scores(rows_of([1, 2, 3]))
+    again = cached.language_scores(rows_of([1, 2, 3]))
+    np.testing.assert_array_equal(first, again)
+    assert (cached.cache.misses, cached.cache.hits, len(cached.cache)) == (1, 1, 1)
+
+
+def test_users_of_one_batch_mix_known_and_new_prefixes(cached: SharedPrefixScorer) -> None:
+    assert cached.cache is not None
+    histories = [[1, 2], [4], [], [7, 8, 9, 10, 11]]
+    likes = np.array([item for history in histories for item in history], dtype=np.int64)
+    ends = np.cumsum([len(h) for h in histories])
+    rows = Rows(
+        users=np.repeat([1, 2, 3, 4], 2),
+        items=np.array([5, 6, 7, 8, 9, 10, 11, 12]),
+        labels=np.full(8, -1, dtype=np.int8),
+        timestamps=np.zeros(8, dtype=np.int64),
+        likes=likes,
+        start=np.repeat(ends - [len(h) for h in histories], 2),
+        end=np.repeat(ends, 2),
+    )
+    cached.language_scores(rows.take(slice(2, 4)))
+    assert_fresh(cached, rows)
+    assert (len(cached.cache), cached.cache.hits) == (4, 1)
+    assert_fresh(cached, rows)
+
+
+def test_a_new_like_is_read(cached: SharedPrefixScorer) -> None:
+    before = cached.language_scores(rows_of([1, 2, 3]))
+    assert_fresh(cached, rows_of([1, 2, 3, 4]))
+    assert not np.allclose(before, cached.language_scores(rows_of([1, 2, 3, 4])), atol=1e-4)
+
+
+def test_another_user_with_the_same_likes_is_read(cached: SharedPrefixScorer) -> None:
+    cached.language_scores(rows_of([1, 2, 3], user=3))
+    assert_fresh(cached, rows_of([1, 2, 3], user=4))
+
+
+@pytest.mark.parametrize("part", ["lora", "fusion", "cf"])
+def test_a_training_step_empties_the_cache(cached: SharedPrefixScorer, part: str) -> None:
+    """With a real optimizer, as training moves weights."""
+    network, rows = cached.network, rows_of([1, 2, 3])
+    before = cached.language_scores(rows)
+    weights = list(network.part(part).values())  # type: ignore[arg-type]
+    optimizer = torch.optim.AdamW(weights, lr=0.05)
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    assert not np.allclose(before, cached.language_scores(rows), atol=1e-4)
+    assert_fresh(cached, rows)
+
+
+def test_new_fusion_networks_empty_the_cache(cached: SharedPrefixScorer) -> None:
+    cached.language_scores(rows_of([1, 2, 3]))
+    cached.network.set_fusion(FusionConfig(hidden=16, variant="cf_only"), seed=5)
+    assert_fresh(cached, rows_of([1, 2, 3]))
+
+
+def test_the_least_recently_used_goes_first_and_the_budget_holds() -> None:
+    def prefix(tokens: int) -> Prefix:
+        return Prefix({0: (torch.zeros(1, 1, tokens, 4), torch.zeros(1, 1, tokens, 4))})
+
+    keys = {name: PrefixKey(name.encode(), b"", b"") for name in "abcd"}
+    cache = PrefixCache(max_bytes=2 * prefix(10).nbytes)
+    for name in "ab":
+        cache.put(keys[name], prefix(10))
+    assert cache.get(keys["a"]) is not None
+    cache.put(keys["c"], prefix(10))
+    assert cache.get(keys["b"]) is None
+    assert cache.get(keys["a"]) is not None
+    cache.put(keys["d"], prefix(21))  # larger than the whole budget
+    assert cache.get(keys["d"]) is None
+    assert len(cache) == 2
+    assert cache.nbytes == cache.max_bytes
