@@ -59,9 +59,8 @@ def test_every_variant_comes_back(
     network = tiny.stir(make_network(FusionConfig(variant=variant, hidden=16)))  # type: ignore[arg-type]
     rows = tiny_data.rows("test").take(slice(0, 20))
     save_model(network, tiny_data.user_vocabulary, tiny_data.items, about, tmp_path / "model")
-    np.testing.assert_array_equal(
-        load_model(tmp_path / "model")[0].score(rows), SharedPrefixScorer(network).score(rows)
-    )
+    loaded = load_model(tmp_path / "model")[0]
+    np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
 
 
 def test_only_harmless_files(saved: Path, tiny_llm: Path) -> None:

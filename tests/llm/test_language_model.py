@@ -45,7 +45,7 @@ def test_in_bf16_embeddings_head_and_adapter_stay_fp32(name: str, request: pytes
     model = LanguageModel(found, torch.bfloat16, LoRAConfig(rank=2), seed=0)
     model.set_answers(3, 5)
     rows = LlamaForCausalLM.from_pretrained(found.path).lm_head.weight
-    torch.testing.assert_close(model.head, (rows[3] - rows[5]).detach(), rtol=0, atol=0)
+    torch.testing.assert_close(model.head, (rows[3].double() - rows[5].double()).detach(), rtol=0, atol=0)
     assert model.dtype == torch.bfloat16
     assert model.embeddings.weight.dtype == torch.float32
     assert {weight.dtype for weight in model.adapter().values()} == {torch.float32}

@@ -20,11 +20,11 @@ class LanguageModel(nn.Module):
     """Embeddings in, log-odds out.
 
     The body runs in `dtype` (bf16 where the processor has it), the adapter's weights are fp32, and the answer is
-    computed in fp32 from the difference of the output head's two rows: score = h . (W_yes - W_no).
+    computed in fp64 from the difference of the output head's two rows: score = h . (W_yes - W_no).
     """
 
     head: Tensor
-    """(d,) fp32, the row of Yes minus the row of No."""
+    """(d,) fp64, the row of Yes minus the row of No."""
 
     def __init__(self, source: ModelSource, dtype: torch.dtype, lora: LoRAConfig, seed: int) -> None:
         """Load the base model (`from_pretrained`, safetensors only), freeze it and add a fresh adapter.
@@ -40,7 +40,7 @@ class LanguageModel(nn.Module):
         # Where input and output share one table, the body's `to(dtype)` would round the output rows as well.
         self.output_rows: Tensor = self.embeddings.weight if outputs is inputs else outputs
         """(V, d) the whole output head, of which `head` is the difference of two rows."""
-        self.register_buffer("head", torch.zeros(outputs.shape[1]), persistent=False)
+        self.register_buffer("head", torch.zeros(outputs.shape[1], dtype=torch.float64), persistent=False)
         self.answers = (0, 0)
         torch.manual_seed(seed)
         self.body = _add_adapter(model.base_model.to(dtype), lora)
@@ -52,7 +52,7 @@ class LanguageModel(nn.Module):
     def set_answers(self, yes: int, no: int) -> None:
         """Choose the two rows of the output head."""
         self.answers = (yes, no)
-        rows = self.output_rows.float()
+        rows = self.output_rows.double()
         self.head.copy_(rows[yes] - rows[no])
 
     @property
@@ -70,20 +70,23 @@ class LanguageModel(nn.Module):
         """Mean norm of the token embeddings."""
         return float(self.embeddings.weight.norm(dim=1).mean())
 
-    def forward(self, embeddings: Tensor, positions: Tensor, branches: Branches | None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, positions: Tensor, branches: Branches | None, *, exact: bool = False
+    ) -> Tensor:
         """Last hidden states.
 
         Args:
             embeddings: (T, d) input embeddings of one pass; without `branches` (B, T, d), read causally.
             positions: (T,).
             branches: who reads whom.
+            exact: compute plain causal attention in fp64, to compare with.
 
         Returns:
             as `embeddings`, in the body's dtype.
         """
         if branches is None:
             plain: Tensor = self.body(
-                inputs_embeds=embeddings.to(self.dtype), position_ids=positions[None], use_cache=False
+                inputs_embeds=embeddings.to(self.dtype), position_ids=positions[None], use_cache=False, exact=exact
             ).last_hidden_state
             return plain
         hidden: Tensor = self.body(
@@ -96,8 +99,8 @@ class LanguageModel(nn.Module):
 
     def answer(self, hidden: Tensor) -> Tensor:
         """(N,) fp32 log-odds of Yes from the hidden states (N, d) of the answer positions."""
-        score: Tensor = hidden.float() @ self.head
-        return score
+        score: Tensor = hidden.double() @ self.head
+        return score.float()
 
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`; an adapter that was merged for scoring is taken out again."""

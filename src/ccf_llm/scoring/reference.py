@@ -17,19 +17,27 @@ def plan_prompts(network: CCFNetwork, rows: Rows) -> list[Sequence]:
     return plan_sequences(rows, network.encoder, network.budget, max_rows=1)
 
 
-def plain_log_odds(network: CCFNetwork, prompts: list[Sequence], rows: Rows) -> Tensor:
-    """(N,) fp32 log-odds of the targets of `prompts`, read as one padded batch of separate prompts."""
+def plain_log_odds(network: CCFNetwork, prompts: list[Sequence], rows: Rows, *, exact: bool = False) -> Tensor:
+    """(N,) fp32 log-odds of the targets of `prompts`, read as one padded batch of separate prompts.
+
+    `exact` computes attention and the two answers' logits in fp64. PyTorch's fused CPU attention is good to 20 bits only
+    and a logit of 20 to 2e-6; a language model turns both into differences of 1e-5, which would hide what a comparison
+    with the plain way is there to find.
+    """
     batch = collate_prompts(prompts).to(network.device)
     padded = network.embed(batch, rows)[batch.index[:, 0]]
-    hidden = network.llm(padded, torch.arange(padded.shape[1], device=padded.device), None)
-    logits = F.linear(hidden, network.llm.output_rows.to(hidden.dtype))
-    answers = logits.flatten(0, 1)[batch.place[batch.last]].float()
-    yes, no = network.llm.answers
-    return answers[:, yes] - answers[:, no]
+    positions = torch.arange(padded.shape[1], device=padded.device)
+    hidden = network.llm(padded, positions, None, exact=exact)
+    last, answers = batch.place[batch.last], list(network.llm.answers)
+    if exact:
+        logits = hidden.flatten(0, 1)[last].double() @ network.llm.output_rows[answers].double().T
+    else:
+        logits = F.linear(hidden, network.llm.output_rows.to(hidden.dtype)).flatten(0, 1)[last][:, answers]
+    return (logits[:, 0] - logits[:, 1]).float()
 
 
 @torch.no_grad()
-def plain_scores(network: CCFNetwork, rows: Rows, *, batch_size: int = 8) -> Tensor:
+def plain_scores(network: CCFNetwork, rows: Rows, *, batch_size: int = 8, exact: bool = False) -> Tensor:
     """(N,) fp32 log-odds of rows, `batch_size` prompts at a time, with the adapter beside the weights."""
     network.eval()
     network.llm.merged.undo()
@@ -37,5 +45,5 @@ def plain_scores(network: CCFNetwork, rows: Rows, *, batch_size: int = 8) -> Ten
     prompts = plan_prompts(network, rows)
     for begin in range(0, len(prompts), batch_size):
         batch = prompts[begin : begin + batch_size]
-        scores[[p.rows[0] for p in batch]] = plain_log_odds(network, batch, rows).cpu()
+        scores[[p.rows[0] for p in batch]] = plain_log_odds(network, batch, rows, exact=exact).cpu()
     return scores

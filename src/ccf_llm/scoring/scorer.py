@@ -31,7 +31,7 @@ class SharedPrefixScorer:
     """Log-odds of rows, exactly as one prompt at a time would give them.
 
     Args:
-        network: the model; its adapter is merged into the weights while scoring.
+        network: the model; below fp32 its adapter is merged into the weights while scoring.
         memory_mb: what the activations of a batch may take; it bounds how many tokens go through the model at once.
         cache: where prefixes are kept between calls; None keeps none.
     """
@@ -57,7 +57,8 @@ class SharedPrefixScorer:
         network = self.network
         was_training = network.training
         network.eval()
-        network.llm.merged.apply()
+        if network.llm.dtype != torch.float32:  # in fp32, where every bit counts, merging would round anew
+            network.llm.merged.apply()
         if self.cache is not None:
             self.cache.renew(network.weights())
         scores = np.zeros(len(rows), dtype=np.float32)
