@@ -20,9 +20,9 @@ def plan_prompts(network: CCFNetwork, rows: Rows) -> list[Sequence]:
 def plain_log_odds(network: CCFNetwork, prompts: list[Sequence], rows: Rows, *, exact: bool = False) -> Tensor:
     """(N,) fp32 log-odds of the targets of `prompts`, read as one padded batch of separate prompts.
 
-    `exact` computes attention and the two answers' logits in fp64. PyTorch's fused CPU attention is good to 20 bits only
-    and a logit of 20 to 2e-6; a language model turns both into differences of 1e-5, which would hide what a comparison
-    with the plain way is there to find.
+    `exact` computes attention and the two answers' logits in fp64. PyTorch's fused CPU attention is good to 20 bits, a
+    logit of 20 to 2e-6; a language model turns both into differences of 1e-5, which would hide what a comparison with
+    the plain way is there to find.
     """
     batch = collate_prompts(prompts).to(network.device)
     padded = network.embed(batch, rows)[batch.index[:, 0]]
@@ -33,7 +33,8 @@ def plain_log_odds(network: CCFNetwork, prompts: list[Sequence], rows: Rows, *, 
         logits = hidden.flatten(0, 1)[last].double() @ network.llm.output_rows[answers].double().T
     else:
         logits = F.linear(hidden, network.llm.output_rows.to(hidden.dtype)).flatten(0, 1)[last][:, answers]
-    return (logits[:, 0] - logits[:, 1]).float()
+    difference: Tensor = logits[:, 0] - logits[:, 1]
+    return difference.float()
 
 
 @torch.no_grad()
