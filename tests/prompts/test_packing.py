@@ -26,6 +26,7 @@ TEMPLATES = {
     "titles": HybridTemplate(),
     "slots alone": HybridTemplate(history_titles=False),
     "words alone": HybridTemplate(slots=False),
+    "request at the end": HybridTemplate(request_first=False),
 }
 
 

@@ -68,6 +68,25 @@ def test_the_whole_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
     assert sequence.chain_items[sequence.chain == ITEM_SLOT].tolist() == [1, 2]
 
 
+def test_the_request_may_follow_the_target_item(tokenizer: PreTrainedTokenizerBase) -> None:
+    encoder = PromptEncoder(tokenizer, HybridTemplate(request_first=False), ["", "Rain", "Sun, A (2004)"])
+    (sequence,) = plan_sequences(Rows.for_candidates(np.array([1]), np.array([2])), encoder, HistoryBudget())
+    assert words(encoder, prompt_of(sequence)) == (
+        "The user liked: Rain[Item];\n"
+        "[User] A Sun (2004)[Item]\n"
+        "Will the user like the item? Answer Yes or No.\n"
+        "Answer:"
+    )
+
+
+def test_what_all_suffixes_begin_with_joins_the_chain(tokenizer: PreTrainedTokenizerBase) -> None:
+    encoder = PromptEncoder(tokenizer, HybridTemplate(), ["", "Rain", "Sun", "Night"])
+    (shared,) = plan_sequences(Rows.for_candidates(np.array([1]), np.array([2, 3])), encoder, HistoryBudget())
+    assert words(encoder, shared.chain).endswith("Rain[Item];\n[User]")
+    assert [words(encoder, suffix) for suffix in shared.suffixes] == [" Sun[Item]\nAnswer:", " Night[Item]\nAnswer:"]
+    assert shared.limits == [len(shared.chain)] * 2
+
+
 @pytest.mark.parametrize("liked", range(4))
 def test_slots_and_their_number(tokenizer: PreTrainedTokenizerBase, liked: int) -> None:
     titles = ["Rain", "Sun", "Night", "red"]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ccf_llm.cli import data
+from ccf_llm.cli import bench, data
 from ccf_llm.cli.doctor import doctor
 from ccf_llm.cli.evaluate import evaluate
 from ccf_llm.cli.recommend import recommend
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 for command in (train, evaluate, recommend, report, doctor):
     app.command()(command)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence as SequenceOf
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,10 @@ class PromptEncoder:
         self.details = list(details) if details is not None else [""] * len(self.titles)
         self._history_items: dict[int, Ids] = {}
         self._suffixes: dict[int, Ids] = {}
+
+    def with_template(self, template: HybridTemplate) -> Self:
+        """An encoder of the same catalogue in other words."""
+        return type(self)(self.tokenizer, template, self.titles, self.details)
 
     @cached_property
     def instruction(self) -> Ids:

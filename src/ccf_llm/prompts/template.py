@@ -28,9 +28,9 @@ Segment = Text | Slot
 class HybridTemplate(BaseModel):
     """The request for Yes or No, history, user preference, target item, answer cue.
 
-    The fields are the paper's, but for the request, which the paper puts after the target item. Here it comes first:
-    what all candidates of a user share (the *prefix*: request and history) leads, what differs (the *suffix*) is short.
-    `slots=False` gives the text-only twin: the same words without any slot.
+    The fields are the paper's, but for the request, which the paper puts after the target item (`request_first=False`).
+    By default it comes first: what all candidates of a user share (the *prefix*: request and history) leads, what
+    differs (the *suffix*) is short. `slots=False` gives the text-only twin: the same words without any slot.
 
     Example:
         >>> template = HybridTemplate()
@@ -45,6 +45,8 @@ class HybridTemplate(BaseModel):
     """Whether slots are part of the prompt; without them it is the text-only twin."""
     history_titles: bool = True
     """Whether history items are written out; without titles each is a single slot, which is shorter."""
+    request_first: bool = True
+    """Whether the request opens the prompt, where all candidates share it; else it follows the target item."""
 
     @model_validator(mode="after")
     def _history_is_written(self) -> Self:
@@ -54,7 +56,7 @@ class HybridTemplate(BaseModel):
 
     def instruction(self) -> list[Segment]:
         """What opens every prompt."""
-        return [Text("Will the user like the item? Answer Yes or No.\nThe user liked:")]
+        return [Text(f"{self.request}\nThe user liked:" if self.request_first else "The user liked:")]
 
     def history_item(self, title: str) -> list[Segment]:
         """One liked item."""
@@ -71,7 +73,17 @@ class HybridTemplate(BaseModel):
         words = ", ".join(part for part in (clean(reading_order(title)), clean(details)) if part)
         user: list[Segment] = [Slot("user")] if self.slots else []
         item: list[Segment] = [Text(f" {words}")] + ([Slot("item")] if self.slots else [])
-        return [Text("\n"), *user, *item, Text(f"\n{self.cue}")]
+        return [
+            Text("\n"),
+            *user,
+            *item,
+            Text(f"\n{self.cue}" if self.request_first else f"\n{self.request}\n{self.cue}"),
+        ]
+
+    @property
+    def request(self) -> str:
+        """What the model is asked."""
+        return "Will the user like the item? Answer Yes or No."
 
     @property
     def cue(self) -> str:

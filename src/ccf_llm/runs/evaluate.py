@@ -101,8 +101,13 @@ def measure(
         "seed": seed,
         "rows": {part: len(rows), **found["rows"]},
         "models": found["models"],
-        "made": {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()},
+        "made": made(),
     }
+
+
+def made() -> dict[str, Any]:
+    """When, from which code and on what a result was made."""
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()}
 
 
 def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:

@@ -17,19 +17,21 @@ def plan_prompts(network: CCFNetwork, rows: Rows) -> list[Sequence]:
     return plan_sequences(rows, network.encoder, network.budget, max_rows=1)
 
 
-def plain_log_odds(network: CCFNetwork, prompts: list[Sequence], rows: Rows, *, exact: bool = False) -> Tensor:
+def plain_log_odds(
+    network: CCFNetwork, prompts: list[Sequence], rows: Rows, *, exact: bool = False, all_logits: bool = True
+) -> Tensor:
     """(N,) fp32 log-odds of the targets of `prompts`, read as one padded batch of separate prompts.
 
     `exact` computes attention and the two answers' logits in fp64. PyTorch's fused CPU attention is good to 20 bits, a
     logit of 20 to 2e-6; a language model turns both into differences of 1e-5, which would hide what a comparison with
-    the plain way is there to find.
+    the plain way is there to find. `all_logits=False` leaves out the logits that nobody reads.
     """
     batch = collate_prompts(prompts).to(network.device)
     padded = network.embed(batch, rows)[batch.index[:, 0]]
     positions = torch.arange(padded.shape[1], device=padded.device)
     hidden = network.llm(padded, positions, None, exact=exact)
     last, answers = batch.place[batch.last], list(network.llm.answers)
-    if exact:
+    if exact or not all_logits:
         logits = hidden.flatten(0, 1)[last].double() @ network.llm.output_rows[answers].double().T
     else:
         logits = F.linear(hidden, network.llm.output_rows.to(hidden.dtype)).flatten(0, 1)[last][:, answers]

@@ -1,0 +1,84 @@
+"""What is measured: the real language model over real histories, with a CF model of the right shape."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.config import LLMConfig, PromptConfig
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
+from ccf_llm.data.rows import Rows
+from ccf_llm.data.split import global_time_split
+from ccf_llm.errors import CCFError
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.llm.source import ModelSource, resolve_model
+from ccf_llm.model import CCFNetwork
+from ccf_llm.prompts import HistoryBudget, HybridTemplate
+from ccf_llm.saving import build_network
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Data and base model of a benchmark."""
+
+    dataset: Dataset
+    source: ModelSource
+    device: str = "auto"
+
+    @classmethod
+    def open(cls, data: str | Path, model: str, device: str = "auto") -> "Setting":
+        """Open what the arguments name; data without a split is split by time."""
+        dataset = open_dataset(data)
+        if "split" not in dataset.interactions.columns:
+            dataset = global_time_split(dataset)
+        return cls(dataset, resolve_model(model), device)
+
+    def network(self, dtype: Dtype, template: HybridTemplate, history: HistoryBudget) -> CCFNetwork:
+        """A network as before training, but for an adapter that does something. CF vectors are random: speed and
+        equality do not depend on what they know.
+        """
+        torch.manual_seed(0)
+        cf = MF(len(self.dataset.user_vocabulary), len(self.dataset.item_vocabulary), MFConfig())
+        cf.count(self.dataset.rows("train"))
+        network = build_network(
+            self.dataset.items,
+            cf.eval(),
+            llm=LLMConfig(model=self.source.name, dtype=dtype, device=self.device, lora=LoRAConfig(dropout=0)),
+            prompt=PromptConfig(template=template, history=history),
+            fusion=FusionConfig(dropout=0),
+            details=tuple(column for column in ("genres", "genre", "category") if column in self.dataset.items.columns),
+            seed=0,
+            source=self.source,
+        )
+        with torch.no_grad():
+            for name, weight in network.part("lora").items():
+                if "lora_B" in name:
+                    weight.normal_(std=1e-3)
+        return network.eval()
+
+    def readers(self, users: int, likes: int) -> list[tuple[int, Any]]:
+        """Users with at least `likes` likes, drawn at random, each with the history of the newest row.
+
+        Raises:
+            CCFError: there are not so many.
+        """
+        rows = self.dataset.rows("test")
+        last = rows.take(np.unique(rows.users[::-1], return_index=True)[1] * -1 + len(rows) - 1)
+        enough = np.flatnonzero(last.end - last.start >= likes)
+        if len(enough) < users:
+            raise CCFError(f"--users {users}: {self.dataset.name} has {len(enough)} test users with {likes} likes")
+        chosen = np.random.default_rng(0).choice(enough, users, replace=False)
+        return [(int(last.users[i]), last.history(int(i))[-max(likes, 1) :]) for i in chosen]
+
+    def candidates(self, user: int, history: Any, n: int, seed: int = 0) -> Rows:
+        """Rows that ask for `n` random items of the catalogue, repeated where it is smaller."""
+        items = len(self.dataset.item_vocabulary)
+        chosen = np.random.default_rng(seed).choice(np.arange(1, items + 1), n, replace=n > items)
+        return Rows.for_candidates(history, chosen, user=user)

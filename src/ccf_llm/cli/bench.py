@@ -1,0 +1,90 @@
+"""`ccf-llm bench`: how fast this machine scores and trains, the plain way and with every technique."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="How fast this machine scores and trains, the plain way and with every technique."
+)
+
+DataOption = Annotated[str, typer.Option(help="Data set whose histories are read: a name or a folder.")]
+ModelOption = Annotated[str, typer.Option("--llm", help="Base model: an alias, a hub id, a folder or a GGUF file.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+FileOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")]
+
+
+@app.command()
+def scoring(
+    candidates: Annotated[int, typer.Option(min=1, help="Candidates of each user.")] = 32,
+    users: Annotated[int, typer.Option(min=1, help="Users, each with its own history.")] = 1,
+    data: DataOption = "ml-100k",
+    llm: ModelOption = "smollm2-135m",
+    device: DeviceOption = "auto",
+    growth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Also measure how cost grows with candidates, likes and catalogue; plot it."
+        ),
+    ] = None,
+    json_file: FileOption = None,
+) -> None:
+    """Candidates per second, one technique on top of the other, in one run on the real model.
+
+    [bold]ccf-llm bench scoring --candidates 100[/bold]
+    """
+    from ccf_llm.bench.plots import plot_growth
+    from ccf_llm.bench.scoring import bench_growth, bench_scoring
+    from ccf_llm.bench.setting import Setting
+
+    setting = Setting.open(data, llm, device)
+    found = bench_scoring(setting, candidates=candidates, users=users, say=_say)
+    if growth is not None:
+        found["growth"] = bench_growth(setting, say=_say)
+        plot_growth(found["growth"], growth)
+    _show(f"{candidates} candidates of {users} user{'s' * (users > 1)}", found, setting, json_file)
+
+
+@app.command()
+def training(
+    rows: Annotated[int, typer.Option(min=16, help="About so many training rows, of whole users.")] = 160,
+    data: DataOption = "ml-100k",
+    llm: ModelOption = "smollm2-135m",
+    device: DeviceOption = "auto",
+    json_file: FileOption = None,
+) -> None:
+    """Samples per second forwards and backwards, separate prompts against packs of a user's rows.
+
+    [bold]ccf-llm bench training --data FOLDER --json out.json[/bold]
+    """
+    from ccf_llm.bench.setting import Setting
+    from ccf_llm.bench.training import bench_training
+
+    setting = Setting.open(data, llm, device)
+    found = bench_training(setting, rows=rows, say=_say)
+    _show(f"{found['rows']} rows, {found['targets_per_pack']} targets a pack", found, setting, json_file)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _show(title: str, found: dict[str, Any], setting: Any, json_file: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ccf_llm.files import write_json
+    from ccf_llm.runs.evaluate import made
+
+    found |= {"dataset": setting.dataset.name, "llm": setting.source.name, "made": made()}
+    if json_file is not None:
+        write_json(json_file, found)
+    table = Table("technique", "dtype", "per second", "speedup", title=title)
+    for row in found["techniques"]:
+        table.add_row(row["technique"], row["dtype"], f"{row['per_s']:.1f}", f"{row['speedup']:.1f}x")
+    console = Console()
+    console.print(table)
+    for key, value in found.items():
+        if not isinstance(value, list | dict):
+            console.print(f"{key}  {value}", markup=False, highlight=False)
