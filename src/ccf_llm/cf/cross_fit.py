@@ -6,19 +6,22 @@ as in stacking) cures it: each training row is read through a model fitted witho
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ccf_llm.cf.mf import MF
+from ccf_llm.cf.base import CFModel
 from ccf_llm.data.rows import Rows
 
+M = TypeVar("M", bound=CFModel)
 
-def cross_fit(reference: MF, train: Rows, folds: NDArray[np.int64], fit: Callable[[Rows], MF]) -> list[MF]:
+
+def cross_fit(reference: M, train: Rows, folds: NDArray[np.int64], fit: Callable[[Rows], M]) -> list[M]:
     """One model per fold, fitted without the rows of that fold, in the space of `reference`.
 
-    Factors are only determined up to a rotation, so each model is rotated onto the reference (orthogonal Procrustes on
+    Factors are only determined up to a rotation, so each model is turned onto the reference (orthogonal Procrustes on
     the items, weighted by their training rows); its scores do not change.
 
     Args:
@@ -30,10 +33,14 @@ def cross_fit(reference: MF, train: Rows, folds: NDArray[np.int64], fit: Callabl
 
 
 @torch.no_grad()
-def align(model: MF, reference: MF) -> MF:
-    """Rotate the factors of `model`, in place, as close as possible to those of `reference` (Schönemann 1966)."""
+def align(model: M, reference: M) -> M:
+    """Turn the vectors that `model` shows, in place, as close as possible to those of `reference` (Schönemann 1966).
+
+    The bias, which every kind keeps apart from its factors, means the same in both and is not turned.
+    """
     weight = (model.item_counts * reference.item_counts).sqrt().unsqueeze(1)
-    ours, theirs = model.items[:, :-1] * weight, reference.items[:, :-1] * weight
+    codes = torch.arange(model.n_items + 1, device=model.device)
+    ours, theirs = model.item_vectors(codes)[:, :-1] * weight, reference.item_embedding(codes)[:, :-1] * weight
     left, _, right = torch.linalg.svd(ours.T @ theirs)
-    model.rotate(left @ right)
+    model.rotation.copy_(left @ right)
     return model

@@ -3,11 +3,17 @@
 from pathlib import Path
 
 from ccf_llm.cf.base import SETTINGS_FILE, CFModel, read_settings
+from ccf_llm.cf.din import DIN
+from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
+from ccf_llm.cf.sasrec import SASRec
 from ccf_llm.errors import CCFError
 
-KINDS: dict[str, type[CFModel] | type[ItemUserMean]] = {"mean": ItemUserMean, "mf": MF}
+MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN)}
+"""Models with vectors, by kind."""
+KINDS: dict[str, type[CFModel] | type[ItemUserMean]] = {"mean": ItemUserMean, **MODELS}
+"""All kinds that can be saved and loaded."""
 
 
 def load_cf(folder: Path) -> CFModel | ItemUserMean:
