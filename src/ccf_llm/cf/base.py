@@ -210,6 +210,16 @@ class CFModel(nn.Module, ABC):
         users, history, items = (torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays)
         return users, history, items
 
+    def user_statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean (dim,) of the training users' vectors and () root mean variance of its dimensions, as of the fit."""
+        return self._turn(self.user_mean), self.user_variance.sqrt()
+
+    @torch.no_grad()
+    def item_statistics(self) -> tuple[Tensor, Tensor]:
+        """The same of the vectors of the items with a training row."""
+        vectors = self.item_embedding(self.item_counts.nonzero().squeeze(1))
+        return vectors.mean(0), vectors.var(0, correction=0).mean().sqrt()
+
     @torch.no_grad()
     def measure_users(self, last: Rows) -> None:
         """Fill `user_mean` and `user_variance` from one row of each training user."""
