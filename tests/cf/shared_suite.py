@@ -1,4 +1,4 @@
-"""The tests that every fitted scorer and every collaborative model passes; a new one's test is a class that names it."""
+"""The tests that every fitted scorer and every collaborative model passes; a new one's are a class that names it."""
 
 import re
 from pathlib import Path

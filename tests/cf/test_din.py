@@ -27,7 +27,7 @@ class TestDIN(CFModelSuite):
     def test_attention_starts_at_a_mean(self, valid: Rows) -> None:
         fresh = DIN(41, 31, self.config)
         fresh.item_counts.fill_(1)
-        users, history, items = fresh.inputs(valid)
+        _, history, items = fresh.inputs(valid)
         liked, target = fresh.items[history][..., :-1], fresh.items[items][:, None, :-1].expand(-1, 10, -1)
         weights = fresh.weigh(torch.cat([liked, target, liked * target, liked - target], dim=-1))
         assert (weights - 1).abs().max() < 0.5

@@ -28,7 +28,7 @@ SCORE_BATCH = 8192
 class Scorer(Protocol):
     """Anything that scores interactions: a collaborative model, a mean, a language model."""
 
-    name: str
+    name: ClassVar[str]
 
     def score(self, rows: Rows) -> NDArray[np.float32]:
         """(N,) log-odds that the user likes the item."""
@@ -79,7 +79,7 @@ class CFModel(nn.Module, ABC):
 
     kind: ClassVar[str]
     config_type: ClassVar[type[CFConfig]]
-    name: str
+    name: ClassVar[str]
 
     user_counts: Tensor
     """(n_users + 1,) training interactions of each user code."""
@@ -136,7 +136,7 @@ class CFModel(nn.Module, ABC):
 
     @abstractmethod
     def penalty(self, users: Tensor, items: Tensor) -> Tensor:
-        """() the sum of squares that `config.l2` weighs, for a batch's users (B,) and candidates (B,); biases are free."""
+        """() the sum of squares that `config.l2` weighs, for a batch's users (B,) and items (B,); biases are free."""
 
     def begin_fit(self, train: Rows) -> None:
         """Prepare for the first pass over `train`; nothing, for most kinds."""

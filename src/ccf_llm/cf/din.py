@@ -39,7 +39,7 @@ class DIN(CFModel):
 
     kind: ClassVar[str] = "din"
     config_type: ClassVar[type[CFConfig]] = DINConfig
-    name = "din"
+    name: ClassVar[str] = "din"
     config: DINConfig
 
     def __init__(self, n_users: int, n_items: int, config: CFConfig | None = None, *, seed: int = 0) -> None:

@@ -37,7 +37,7 @@ class LightGCN(CFModel):
 
     kind: ClassVar[str] = "lightgcn"
     config_type: ClassVar[type[CFConfig]] = LightGCNConfig
-    name = "lightgcn"
+    name: ClassVar[str] = "lightgcn"
     config: LightGCNConfig
 
     messages: Tensor

@@ -31,7 +31,7 @@ class MF(CFModel):
 
     kind: ClassVar[str] = "mf"
     config_type: ClassVar[type[CFConfig]] = MFConfig
-    name = "mf"
+    name: ClassVar[str] = "mf"
 
     def __init__(self, n_users: int, n_items: int, config: CFConfig | None = None, *, seed: int = 0) -> None:
         """Vectors start at normal noise of .05, biases at 0."""

@@ -44,7 +44,7 @@ class SASRec(CFModel):
 
     kind: ClassVar[str] = "sasrec"
     config_type: ClassVar[type[CFConfig]] = SASRecConfig
-    name = "sasrec"
+    name: ClassVar[str] = "sasrec"
     config: SASRecConfig
 
     def __init__(self, n_users: int, n_items: int, config: CFConfig | None = None, *, seed: int = 0) -> None:
