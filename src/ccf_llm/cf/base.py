@@ -1,9 +1,9 @@
-"""What a collaborative model is: `Scorer` for anything that scores rows, `CFModel` for models with embeddings."""
+"""`CFModel`: what every collaborative model with vectors is."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,30 +15,12 @@ from torch import Tensor, nn
 
 from ccf_llm.cf.checks import check_codes
 from ccf_llm.cf.fit import fit_on_labels
+from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.files import atomic_folder, read_json, write_json
+from ccf_llm.files import atomic_folder, write_json
 
-FORMAT = 1
-SETTINGS_FILE = "cf.json"
-WEIGHTS_FILE = "cf.safetensors"
 SCORE_BATCH = 8192
-
-
-class Scorer(Protocol):
-    """Anything that scores interactions: a collaborative model, a mean, a language model."""
-
-    name: ClassVar[str]
-
-    def score(self, rows: Rows) -> NDArray[np.float32]:
-        """(N,) log-odds that the user likes the item."""
-
-    def save(self, folder: Path) -> None:
-        """Write the fitted model to `folder`, atomically."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
 
 
 class CFConfig(BaseModel):
@@ -278,14 +260,3 @@ class CFModel(nn.Module, ABC):
         except (KeyError, TypeError, ValidationError, RuntimeError, SafetensorError, OSError) as error:
             raise CCFError(f"{weights}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
         return model.eval()
-
-
-def read_settings(folder: Path, kind: str | None = None) -> dict[str, Any]:
-    """The settings of the collaborative model in `folder`; a `CCFError` if it is not of the expected `kind`."""
-    path = Path(folder) / SETTINGS_FILE
-    settings = read_json(path)
-    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-        raise CCFError(f"{path}: not the settings of a collaborative model of format {FORMAT}; save the model again")
-    if kind is not None and settings.get("kind") != kind:
-        raise CCFError(f"{path}: holds a model of kind {settings.get('kind')!r}, not {kind!r}; use load_cf")
-    return dict(settings)

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from ccf_llm.cf.base import SETTINGS_FILE, CFModel, read_settings
+from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.din import DIN
 from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
 from ccf_llm.cf.sasrec import SASRec
+from ccf_llm.cf.scorer import SETTINGS_FILE, read_settings
 from ccf_llm.errors import CCFError
 
 MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN)}

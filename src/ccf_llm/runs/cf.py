@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ccf_llm.cf.base import CFModel, Scorer
+from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.cross_fit import cross_fit
 from ccf_llm.cf.load import MODELS
 from ccf_llm.cf.mean import ItemUserMean
+from ccf_llm.cf.scorer import Scorer
 from ccf_llm.config import CFSettings
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows

@@ -96,8 +96,8 @@ def _notes(config: RunConfig) -> list[str]:
     text = _text_only(config)
     if text:
         notes.append(
-            f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {text[0]}, weighted by a logistic "
-            "regression on valid. Methods that read CF end with the same blend, so they are to be compared with it too."
+            f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {text[0]}, weighted by a "
+            "logistic regression on valid. Methods that read CF end with the same blend, so compare them with it too."
         )
     most = config.data.split.max_rows_per_user
     if most is not None:
