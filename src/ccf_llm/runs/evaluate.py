@@ -98,8 +98,13 @@ def measure(
         "seed": seed,
         "rows": {part: len(rows), **found["rows"]},
         "models": found["models"],
-        "made": {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()},
+        "made": circumstances(),
     }
+
+
+def circumstances() -> dict[str, Any]:
+    """When, with which commit and on what figures were made."""
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()}
 
 
 def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
