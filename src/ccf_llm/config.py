@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ccf_llm.cf import CFConfig, DINConfig, ItemUserMean, LightGCNConfig, MFConfig, SASRecConfig
-from ccf_llm.cf.load import MODELS
+from ccf_llm.cf import CFConfig, DINConfig, GBMConfig, ItemUserMean, LightGCNConfig, MFConfig, SASRecConfig
+from ccf_llm.cf.load import FITTED
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.lora import LoRAConfig
@@ -20,7 +20,7 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-CF_METHODS = (ItemUserMean.name, *MODELS)
+CF_METHODS = (ItemUserMean.name, *FITTED)
 """CF rows that a comparison can have."""
 LATE_FUSION = "late_fusion"
 RESERVED = (*CF_METHODS, LATE_FUSION)
@@ -56,8 +56,8 @@ class CFSettings(_Settings):
 
     model: Literal["mf", "lightgcn", "sasrec", "din"] = "mf"
     """The one whose vectors fill the slots, whose log-odds are blended in, and that retrieves candidates."""
-    compare: tuple[Literal["mf", "lightgcn", "sasrec", "din"], ...] = ()
-    """Further CF rows of the comparison; item + user mean is always one."""
+    compare: tuple[Literal["mf", "lightgcn", "sasrec", "din", "gbm"], ...] = ()
+    """Further CF rows of the comparison; item + user mean is always one. gbm needs the extra of that name."""
     mf: MFConfig = MFConfig()
     """Matrix factorisation."""
     lightgcn: LightGCNConfig = LightGCNConfig()
@@ -66,6 +66,8 @@ class CFSettings(_Settings):
     """Self-attention over the liked items."""
     din: DINConfig = DINConfig()
     """Attention from the candidate to the liked items."""
+    gbm: GBMConfig = GBMConfig()
+    """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
     folds: int = Field(default=4, ge=0)
     """Train the language model on CF vectors of so many cross-fitted models, each row on those of one that has not seen
     it; 0: on the final model's."""
@@ -77,9 +79,9 @@ class CFSettings(_Settings):
         """The CF rows of the comparison, each once."""
         return tuple(dict.fromkeys((ItemUserMean.name, self.model, *self.compare)))
 
-    def of(self, method: str) -> CFConfig:
+    def of(self, method: str) -> CFConfig | GBMConfig:
         """The settings of a fitted CF row."""
-        config: CFConfig = getattr(self, method)
+        config: CFConfig | GBMConfig = getattr(self, method)
         return config
 
 

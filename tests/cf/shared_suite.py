@@ -1,6 +1,7 @@
 """The tests that every fitted scorer and every collaborative model passes; a new one's are a class that names it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,6 @@ class ScorerSuite:
     def test_scores_no_rows(self, model: Any, valid: Rows) -> None:
         assert model.score(valid.take(slice(0, 0))).shape == (0,)
 
-    def test_reports_progress(self, train: Rows, valid: Rows) -> None:
-        lines: list[str] = []
-        self.fit(train, valid, config=self.config.model_copy(update={"max_epochs": 2}), progress=lines.append)
-        assert len(lines) == 2
-        assert "valid AUC" in lines[0]
-
     def test_refuses_codes_of_another_vocabulary(self, model: Any, train: Rows, valid: Rows) -> None:
         with pytest.raises(CCFError, match=r"item code 99 is outside 0..31"):
             model.score(Rows.for_candidates(np.array([1]), np.array([99])))
@@ -93,15 +88,14 @@ class ScorerSuite:
         with pytest.raises(CCFError, match=rf"{re.escape(self.weights_file)}: no such file"):
             load_cf(tmp_path / "cf")
 
-    def test_one_item_and_one_user_are_enough(self) -> None:
-        labels = np.array([1, 0, 1, 0, 1, 1], dtype=np.int8)
-        likes = np.ones(4, dtype=np.int64)
-        ends = np.concatenate([[0], np.cumsum(labels)[:-1]])
-        ones, zeros = np.ones(6, dtype=np.int64), np.zeros(6, dtype=np.int64)
-        rows = Rows(ones, ones, labels, np.arange(6), likes, start=zeros, end=ends)
-        model = self.fit(rows, rows, n_users=1, n_items=1)
-        assert np.isfinite(model.score(rows)).all()
-        assert np.isfinite(model.score(Rows.for_candidates(likes, np.array([0, 1]), user=0))).all()
+    def test_one_item_is_enough(self, train: Rows, valid: Rows) -> None:
+        def one_item(rows: Rows) -> Rows:
+            return replace(rows, items=np.ones_like(rows.items), likes=np.ones_like(rows.likes))
+
+        model = self.fit(one_item(train), one_item(valid), n_items=1)
+        assert np.isfinite(model.score(one_item(valid))).all()
+        cold = Rows.for_candidates(np.array([1]), np.array([0, 1]), user=0)
+        assert np.isfinite(model.score(cold)).all()
 
 
 class CFModelSuite(ScorerSuite):
@@ -165,3 +159,9 @@ class CFModelSuite(ScorerSuite):
     def test_names_a_learning_rate_that_diverges(self, train: Rows, valid: Rows) -> None:
         with pytest.raises(CCFError, match=r"^learning_rate: training diverged at 1e\+30; choose a smaller one"):
             self.fit(train, valid, config=self.config.model_copy(update={"learning_rate": 1e30}))
+
+    def test_reports_progress(self, train: Rows, valid: Rows) -> None:
+        lines: list[str] = []
+        self.fit(train, valid, config=self.config.model_copy(update={"max_epochs": 2}), progress=lines.append)
+        assert len(lines) == 2
+        assert "valid AUC" in lines[-1]

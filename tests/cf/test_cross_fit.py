@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.cross_fit import align, cross_fit
+from ccf_llm.cf.cross_fit import align, assign_folds, cross_fit
 from ccf_llm.cf.load import MODELS
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
@@ -86,3 +86,19 @@ def test_no_model_has_seen_its_fold_and_all_share_one_space(model: CFModel, tiny
     assert (
         np.mean([cosine(other, model) for other in models]) > np.mean([cosine(other, model) for other in plain]) + 0.1
     )
+
+
+@pytest.mark.parametrize("whole_users", [0.0, 0.5, 1.0])
+def test_folds(tiny_data: Dataset, whole_users: float) -> None:
+    train = tiny_data.rows("train")
+    rows_of = [np.flatnonzero(train.users == user) for user in np.unique(train.users)]
+    groups = [rows[begin : begin + 3] for rows in rows_of for begin in range(0, len(rows), 3)]
+    folds = assign_folds(groups, train, folds=4, whole_users=whole_users, seed=0)
+    assert folds.shape == (len(train),)
+    assert set(folds) == {0, 1, 2, 3}
+    assert all(len(set(folds[group])) == 1 for group in groups)
+    np.testing.assert_array_equal(folds, assign_folds(groups, train, folds=4, whole_users=whole_users, seed=0))
+    users = np.unique(train.users)
+    share = np.mean([len(set(folds[train.users == user])) == 1 for user in users])
+    assert whole_users - 0.3 < share < whole_users + 0.3
+    assert (share == 1) == (whole_users == 1)

@@ -2,6 +2,7 @@
 
 from ccf_llm.cf.base import CFConfig, CFModel
 from ccf_llm.cf.din import DIN, DINConfig
+from ccf_llm.cf.gbm import GBM, GBMConfig
 from ccf_llm.cf.lightgcn import LightGCN, LightGCNConfig
 from ccf_llm.cf.load import load_cf
 from ccf_llm.cf.mean import ItemUserMean
@@ -11,10 +12,12 @@ from ccf_llm.cf.scorer import Scorer
 
 __all__ = [
     "DIN",
+    "GBM",
     "MF",
     "CFConfig",
     "CFModel",
     "DINConfig",
+    "GBMConfig",
     "ItemUserMean",
     "LightGCN",
     "LightGCNConfig",

@@ -1,11 +1,11 @@
-"""CF models that have not seen the labels of the rows that the language model is trained on.
+"""CF models that have not seen the labels of the rows that something else is trained on.
 
 A CF model fitted on all training rows knows their labels and looks far better on them than on later rows. A
 language model trained on such vectors learns to trust them far too much. Cross-fitting (out-of-fold prediction,
 as in stacking) cures it: each training row is read through a model fitted without it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 
 M = TypeVar("M", bound=CFModel)
 
@@ -44,3 +44,21 @@ def align(model: M, reference: M) -> M:
     left, _, right = torch.linalg.svd(ours.T @ theirs)
     model.rotation.copy_(left @ right)
     return model
+
+
+def assign_folds(
+    groups: Iterable[Sequence[int] | Codes], rows: Rows, *, folds: int, whole_users: float, seed: int
+) -> Codes:
+    """(N,) fold of each row, 0..folds - 1; the rows of a group (row numbers of one user) share theirs.
+
+    For the share `whole_users` of users all rows lie in one fold: to that fold's model they are cold. For the others it
+    knows the rest of their rows. So whatever is trained on top meets cold and warm users, as it will later.
+    """
+    generator = np.random.default_rng(seed)
+    fold_of_user = generator.integers(0, folds, int(rows.users.max()) + 1)
+    whole = generator.random(len(fold_of_user)) < whole_users
+    assigned = np.zeros(len(rows), dtype=np.int64)
+    for group in groups:
+        user = rows.users[group[0]]
+        assigned[group] = fold_of_user[user] if whole[user] else generator.integers(0, folds)
+    return assigned

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.cross_fit import cross_fit
-from ccf_llm.cf.load import MODELS
+from ccf_llm.cf.cross_fit import assign_folds, cross_fit
+from ccf_llm.cf.load import FITTED, MODELS
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.config import CFSettings
@@ -18,7 +19,6 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.files import read_json, write_json
 from ccf_llm.prompts import Sequence
 from ccf_llm.runs.folder import RunFolder, fingerprint
-from ccf_llm.training.data import assign_folds
 
 Say = Callable[[str], None]
 
@@ -40,9 +40,11 @@ def fit_row(method: str, dataset: Dataset, train: Rows, settings: CFSettings, se
     n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
     if method == ItemUserMean.name:
         return ItemUserMean.fit(train, n_users=n_users, n_items=n_items)
-    return MODELS[method].fit(
+    fitted: Any = FITTED[method]  # each takes its own settings
+    model: Scorer = fitted.fit(
         train, dataset.rows("valid"), n_users=n_users, n_items=n_items, config=settings.of(method), seed=seed
     )
+    return model
 
 
 def fit_cf(folder: RunFolder, dataset: Dataset, settings: CFSettings, seed: int, say: Say) -> CFModel:
@@ -72,7 +74,8 @@ def fit_folds(
     if settings.folds == 0:
         return None
     train = dataset.rows("train")
-    folds = assign_folds(sequences, train, folds=settings.folds, whole_users=settings.whole_users, seed=seed)
+    packs = [sequence.rows for sequence in sequences]
+    folds = assign_folds(packs, train, folds=settings.folds, whole_users=settings.whole_users, seed=seed)
     key = fingerprint([cf_key(settings.model, dataset, settings, seed), folds.tolist()])
     paths = [folder.cf(f"{settings.model}-fold-{k}") for k in range(settings.folds)]
 
