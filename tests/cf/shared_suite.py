@@ -124,6 +124,12 @@ class CFModelSuite(ScorerSuite):
         assert model.user_counts[7] == (train.users == 7).sum()
         assert model.item_counts[0] == model.item_counts[N_ITEMS] == 0
 
+    def test_no_users_have_no_vectors(self, model: CFModel) -> None:
+        none = torch.zeros(0, dtype=torch.long)
+        history = none.view(0, model.history_length)
+        assert model.user_embedding(none, history).shape == model.item_embedding(none).shape == (0, model.dim)
+        assert model(none, history, none).shape == (0,)
+
     def test_turned_vectors_change_no_score(self, model: CFModel, valid: Rows) -> None:
         users, history, items = model.inputs(valid)
         user, item = model.user_embedding(users, history), model.item_embedding(items)
