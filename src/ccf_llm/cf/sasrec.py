@@ -122,10 +122,11 @@ class Block(nn.Module):
         """New states of the last Q positions: (B, Q, d), (B, H, d) of all positions, (B, H) no padding -> (B, Q, d)."""
         (B, Q, d), H = queries.shape, sequence.shape[1]
         normed = self.before_attention(sequence)
+        split = (self.heads, d // self.heads)
         key, value = (
-            self.key_value(normed).view(B, H, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        )  # (B, heads, H, d/heads)
-        query = self.query(normed[:, -Q:]).view(B, Q, self.heads, -1).transpose(1, 2)
+            self.key_value(normed).view(B, H, 2, *split).permute(2, 0, 3, 1, 4)
+        )  # each (B, heads, H, d / heads)
+        query = self.query(normed[:, -Q:]).view(B, Q, *split).transpose(1, 2)
         causal = torch.ones(H, H, dtype=torch.bool, device=known.device).tril()[-Q:]
         itself = torch.eye(H, dtype=torch.bool, device=known.device)[-Q:]  # padding reads itself: no empty softmax
         mask = (causal & known.unsqueeze(1)) | itself  # (B, Q, H)
