@@ -2,7 +2,7 @@
 
     python benchmarks/cf_search.py FOLDER sasrec --out benchmarks/ml-1m/cf/search-sasrec.json
 
-FOLDER is a data set with a split. Trial 0 has the defaults, the others come from Optuna's TPE sampler, seeded by the
+FOLDER is a data set with a split. Trial 0 is a plain start, the others come from Optuna's TPE sampler, seeded by the
 trial's number, so that a search that was stopped goes on to the same trials: give the same command again. Test rows are
 never read. Needs the extra `search`.
 """
@@ -46,14 +46,23 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
     },
 }
 
+VECTORS_START = {"dim": 64, "learning_rate": 3e-3, "l2": 3e-2}
+HISTORY_START = {"history_length": 25, "dropout": 0.2}
+START: dict[str, dict[str, Any]] = {
+    "mf": VECTORS_START,
+    "lightgcn": VECTORS_START | {"layers": 2},
+    "sasrec": VECTORS_START | HISTORY_START | {"blocks": 1},
+    "din": VECTORS_START | HISTORY_START | {"hidden": 32},
+    "gbm": {"learning_rate": 0.03, "leaves": 8, "min_rows": 100, "l2": 10.0},
+}
+
 
 def search(method: str, dataset: Dataset, trials: int, file: Path, seconds: float) -> None:
     """Run trials until there are `trials`, or no more than `seconds` have passed; write each as it ends."""
     begun = time.monotonic()
     kept: list[dict[str, Any]] = read_json(file)["trials"] if file.exists() else []
-    defaults = CFSettings().of(method).model_dump(include=set(SPACES[method]))
     while len(kept) < trials and time.monotonic() - begun < seconds:
-        settings = defaults if not kept else suggest(method, kept)
+        settings = START[method] if not kept else suggest(method, kept)
         kept.append({"number": len(kept), "settings": settings} | attempt(method, dataset, settings))
         best = max(kept, key=lambda trial: trial["valid"]["auc"])
         write_json(
@@ -75,7 +84,7 @@ def suggest(method: str, kept: list[dict[str, Any]]) -> dict[str, Any]:
     sampler = optuna.samplers.TPESampler(seed=len(kept), n_startup_trials=RANDOM_TRIALS)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     space = SPACES[method]
-    for trial in kept[1:]:  # the defaults may lie outside the space
+    for trial in kept[1:]:  # the start was not the sampler's choice
         done = optuna.trial.create_trial(params=trial["settings"], distributions=space, value=trial["valid"]["auc"])
         study.add_trial(done)
     return study.ask(space).params

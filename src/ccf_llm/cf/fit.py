@@ -65,7 +65,7 @@ def fit_on_labels(
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw torch's random numbers from `seed` inside, and leave the generators as they were."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 
