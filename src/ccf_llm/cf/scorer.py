@@ -10,7 +10,8 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.files import read_json
 
-FORMAT = 1
+FORMAT = 2
+"""Of the folder; raised when an older reader could not read a new one."""
 SETTINGS_FILE = "cf.json"
 WEIGHTS_FILE = "cf.safetensors"
 

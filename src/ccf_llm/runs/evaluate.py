@@ -62,9 +62,7 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
     return metrics
 
 
-def evaluate_cf(
-    method: str, dataset: Dataset, *, part: Part = "test", seed: int = 0, settings: CFSettings | None = None
-) -> dict[str, Any]:
+def evaluate_cf(method: str, dataset: Dataset, *, part: Part = "test", seed: int = 0) -> dict[str, Any]:
     """Fit one CF method on the data set's train rows and measure it; needs no run.
 
     Raises:
@@ -75,7 +73,7 @@ def evaluate_cf(
             f"--method {method}: not one of {', '.join(CF_METHODS)}; language-model methods need a trained run"
         )
     train, rows = dataset.rows("train"), dataset.rows(part)
-    model = fit_row(method, dataset, train, settings or CFSettings(), seed)
+    model = fit_row(method, dataset, train, CFSettings(), seed)
     return measure(dataset, rows, {method: model.score(rows)}, part=part, seed=seed)
 
 
