@@ -14,6 +14,10 @@ from typing import Any
 NAMES = {
     "item_user_mean": "item + user mean",
     "mf": "matrix factorisation (MF)",
+    "lightgcn": "LightGCN",
+    "sasrec": "SASRec",
+    "din": "DIN",
+    "gbm": "boosted trees on CF features",
     "llm_text": "LLM, text only (LoRA)",
     "cf_injection": "LLM, CF embeddings alone in the slots",
     "late_fusion": "MF + text-only LLM, blended",

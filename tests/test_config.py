@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from ccf_llm.config import RunConfig, check_config, dump_config, load_config
+from ccf_llm.cf.load import FITTED, MODELS
+from ccf_llm.config import CFSettings, RunConfig, check_config, dump_config, load_config
 from ccf_llm.errors import CCFError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*"))
@@ -113,6 +115,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
     with pytest.raises(CCFError, match=r"latin\.yaml: cannot be read"):
         load_config(tmp_path / "latin.yaml")
+
+
+def test_every_cf_model_can_be_chosen() -> None:
+    fields = CFSettings.model_fields
+    assert get_args(fields["model"].annotation) == tuple(MODELS)
+    assert get_args(get_args(fields["compare"].annotation)[0]) == tuple(FITTED)
+    assert CFSettings(model="din", compare=("mf", "din")).rows == ("item_user_mean", "din", "mf")
+    assert all(type(CFSettings().of(method)).__name__.endswith("Config") for method in FITTED)
 
 
 def test_what_a_method_needs() -> None:

@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ccf_llm.cf.load import MODELS
 from ccf_llm.cf.mf import MF, MFConfig
 from ccf_llm.config import LLMConfig, PromptConfig
 from ccf_llm.data.dataset import Dataset
@@ -20,6 +21,7 @@ from ccf_llm.saving import build_network
 
 N_USERS, N_ITEMS = 30, 24
 WORDS = ("red", "green", "Night", "The Dawn", "a ship", "Ömer", "of 1984", "iron", "rain", "Sun")
+QUICK_CF = {"dim": 8, "max_epochs": 6, "learning_rate": 0.02, "batch_size": 128}
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -124,7 +126,7 @@ def run_values(llm: Path, folder: Path) -> dict[str, Any]:
         "name": "tiny",
         "output": str(folder / "run"),
         "data": {"source": str(folder / "data"), "details": ["genres"]},
-        "cf": {"mf": {"dim": 8, "max_epochs": 6, "learning_rate": 0.02, "batch_size": 128}, "folds": 2},
+        "cf": {**dict.fromkeys(MODELS, QUICK_CF), "folds": 2},
         "llm": {"model": str(llm), "dtype": "float32", "device": "cpu", "lora": {"rank": 4}},
         "prompt": {"history": {"items": 6, "tokens": 120, "step": 3}},
         "fusion": {"hidden": 16},

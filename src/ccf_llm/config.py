@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ccf_llm.cf.mf import MFConfig
+from ccf_llm.cf import CFConfig, DINConfig, GBMConfig, ItemUserMean, LightGCNConfig, MFConfig, SASRecConfig
+from ccf_llm.cf.load import FITTED
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.lora import LoRAConfig
@@ -19,7 +20,8 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-CF_METHODS = ("item_user_mean", "mf")
+CF_METHODS = (ItemUserMean.name, *FITTED)
+"""CF rows that a comparison can have."""
 LATE_FUSION = "late_fusion"
 RESERVED = (*CF_METHODS, LATE_FUSION)
 """Rows of every comparison that are no methods of the configuration."""
@@ -50,15 +52,37 @@ class DataConfig(_Settings):
 
 
 class CFSettings(_Settings):
-    """The collaborative model."""
+    """The collaborative models."""
 
+    model: Literal["mf", "lightgcn", "sasrec", "din"] = "mf"
+    """The one whose vectors fill the slots, whose log-odds are blended in, and that retrieves candidates."""
+    compare: tuple[Literal["mf", "lightgcn", "sasrec", "din", "gbm"], ...] = ()
+    """Further CF rows of the comparison; item + user mean is always one. gbm needs the extra of that name."""
     mf: MFConfig = MFConfig()
     """Matrix factorisation."""
+    lightgcn: LightGCNConfig = LightGCNConfig()
+    """Vectors smoothed along the graph of likes."""
+    sasrec: SASRecConfig = SASRecConfig()
+    """Self-attention over the liked items."""
+    din: DINConfig = DINConfig()
+    """Attention from the candidate to the liked items."""
+    gbm: GBMConfig = GBMConfig()
+    """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
     folds: int = Field(default=4, ge=0)
     """Train the language model on CF vectors of so many cross-fitted models, each row on those of one that has not seen
     it; 0: on the final model's."""
     whole_users: float = Field(default=0.5, ge=0, le=1)
     """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The CF rows of the comparison, each once."""
+        return tuple(dict.fromkeys((ItemUserMean.name, self.model, *self.compare)))
+
+    def of(self, method: str) -> CFConfig | GBMConfig:
+        """The settings of a fitted CF row."""
+        config: CFConfig | GBMConfig = getattr(self, method)
+        return config
 
 
 class LLMConfig(_Settings):
@@ -135,7 +159,7 @@ class RunConfig(_Settings):
         known: set[str] = set()
         for name, method in self.methods.items():
             if name in RESERVED:
-                raise ValueError(f"methods.{name}: this name belongs to a row that needs no training; choose another")
+                raise ValueError(f"methods.{name}: this name belongs to a row of its own; choose another")
             if method.start is not None and method.start not in known:
                 raise ValueError(f"methods.{name}.start: {method.start!r} is not a method named before it")
             for stage in method.stages:

@@ -60,12 +60,11 @@ class CCFNetwork(nn.Module):
     def set_fusion(self, config: FusionConfig, seed: int = 0) -> None:
         """Put fresh alignment and gate networks in place."""
         torch.manual_seed(seed)
-        items = torch.arange(self.cf.n_items + 1, device=self.cf.device)
         self.fusion_config = config
         self.fusion = FusionPair(
             config,
-            users=self._trained_users()[self.cf.user_counts > 0],
-            items=self.cf.item_embedding(items).detach()[self.cf.item_counts > 0],
+            users=self.cf.user_statistics(),
+            items=self.cf.item_statistics(),
             width=self.llm.width,
             token_norm=self.token_norm,
         ).to(self.device)
@@ -153,9 +152,3 @@ class CCFNetwork(nn.Module):
             ids = torch.from_numpy(self.encoder.title(item)).to(table.device)
             table[item] = self.llm.embeddings(ids).mean(0)
         return to_norm(table, self.token_norm)
-
-    @torch.no_grad()
-    def _trained_users(self) -> Tensor:
-        """(n_users + 1, c) CF vectors of all user codes, without history."""
-        users = torch.arange(self.cf.n_users + 1, device=self.cf.device)
-        return self.cf.user_embedding(users, users.new_zeros(len(users), 1))

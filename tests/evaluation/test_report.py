@@ -15,6 +15,7 @@ from ccf_llm.evaluation import evaluate
 from ccf_llm.evaluation.plots import plot_overview
 from ccf_llm.evaluation.report import render_report, verdict, write_report
 
+RIVALS = ("mf", "llm_text")
 HOSTILE = "<script>alert(1)</script> & $x^2$ \u05d4 \u6620"
 
 
@@ -49,6 +50,7 @@ def report() -> dict[str, Any]:
                 "items": [{"rank": 1, "title": HOSTILE, "score": 1.25, "probability": 0.78}],
             }
         ],
+        "rivals": RIVALS,
         "about": {"base model": HOSTILE, "seed": 0},
         "notes": [HOSTILE],
     }
@@ -104,19 +106,19 @@ def test_page_is_accessible(report: dict[str, Any]) -> None:
 
 def test_verdict_says_plainly_who_is_ahead(report: dict[str, Any]) -> None:
     models = copy.deepcopy(report["models"])
-    assert re.search(r"is ahead of mf: \+0\.\d{3} AUC .*, and ahead of llm_text", verdict(models))
+    assert re.search(r"is ahead of mf: \+0\.\d{3} AUC .*, and ahead of llm_text", verdict(models, RIVALS))
     models["ccf_llm"]["diff"]["mf"] |= {"auc": -0.01, "auc_ci": [-0.02, -0.001]}
     models["ccf_llm"]["diff"]["llm_text"] |= {"auc": 0.01, "auc_ci": [-0.02, 0.03]}
-    sentence = verdict(models)
+    sentence = verdict(models, RIVALS)
     assert (
         "is behind mf: \N{MINUS SIGN}0.010 AUC (paired 95 % interval \N{MINUS SIGN}0.020 to \N{MINUS SIGN}0.001)"
         in sentence
     )
     assert "not clearly different from llm_text: +0.010" in sentence
     models["ccf_llm"]["diff"]["mf"]["auc_ci"] = [None, None]
-    assert "not comparable with mf" in verdict(models)
-    assert "no verdict" in verdict({"mf": models["mf"]})
-    assert "neither mf nor llm_text" in verdict({"ccf_llm": models["ccf_llm"]})
+    assert "not comparable with mf" in verdict(models, RIVALS)
+    assert "no verdict" in verdict({"mf": models["mf"]}, RIVALS)
+    assert "no rival was compared" in verdict({"ccf_llm": models["ccf_llm"]}, RIVALS)
 
 
 def test_best_figure_is_bold_and_lower_loss_is_better(report: dict[str, Any]) -> None:

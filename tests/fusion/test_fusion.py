@@ -102,7 +102,8 @@ def test_a_gate_that_does_not_count_reads_no_counts() -> None:
 def test_cf_vectors_are_centred_and_share_one_scale() -> None:
     users, items = 5 + 3 * torch.randn(200, C), torch.randn(100, C)
     users[:, 0] = 1.0  # a constant dimension is no division by zero
-    pair = FusionPair(FusionConfig(variant="cf_only", hidden=8), users, items, D, NORM).eval()
+    statistics = [(vectors.mean(0), vectors.var(0).mean().sqrt()) for vectors in (users, items)]
+    pair = FusionPair(FusionConfig(variant="cf_only", hidden=8), *statistics, D, NORM).eval()
     scaled = (users[:S] - users.mean(0)) / users.var(0).mean().sqrt()
     aligned = pair.user.align(scaled)
     fused = pair.user(*inputs()[:1], users[:S], torch.zeros(S))[0]

@@ -7,8 +7,10 @@ from ccf_llm.api import CCFLLM
 from ccf_llm.config import RunConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
-from ccf_llm.runs.evaluate import evaluate_cf, gate_by_popularity
+from ccf_llm.recommend import Recommender
+from ccf_llm.runs.evaluate import evaluate_cf, evaluate_run, gate_by_popularity
 from ccf_llm.runs.folder import RunFolder, fingerprint, open_split
+from ccf_llm.runs.report import report_run
 from ccf_llm.runs.train import train_run
 from ccf_llm.training.checkpoint import Progress
 
@@ -80,6 +82,34 @@ def test_a_cut_cf_model_is_named(tiny_run: RunConfig, name: str) -> None:
 def test_a_fingerprint_follows_the_values_alone() -> None:
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+@pytest.mark.parametrize("kind", ["lightgcn", "sasrec", "din"])
+def test_any_cf_model_fills_the_slots(tiny_run: RunConfig, tiny_data: Dataset, kind: str) -> None:
+    cf = tiny_run.cf.model_copy(update={"model": kind, "compare": ("mf",)})
+    folder = train_run(tiny_run.model_copy(update={"cf": cf}), say=SILENT)
+    kept = {path.name for path in (folder.path / "cf").iterdir()}
+    assert kept == {"item_user_mean", "mf", kind, f"{kind}-fold-0", f"{kind}-fold-1"}
+    model = CCFLLM.load(folder.model("ccf_llm"))
+    assert model.network.cf.kind == kind
+    assert min(float(fusion.cf_scale) for fusion in (model.network.fusion.user, model.network.fusion.item)) > 0.01
+    metrics = evaluate_run(folder)
+    assert set(metrics["models"]) == {"item_user_mean", kind, "mf", "llm_text", "late_fusion", "ccf_llm"}
+    assert metrics["models"][kind]["auc"] > 0.75
+    page = report_run(folder).read_text(encoding="utf-8")
+    assert f"the log-odds of {kind} and llm_text" in page
+    best = Recommender(model, tiny_data, retrieve=5).recommend(["u1"], k=3)
+    assert best["rank"].to_list() == [1, 2, 3]
+
+
+def test_another_row_of_the_comparison_fits_nothing_again(tiny_run: RunConfig) -> None:
+    lines: list[str] = []
+    train_run(tiny_run, only="llm_text", say=lines.append)
+    assert [line.split(":")[0] for line in lines[:4]] == ["item_user_mean", "mf", "mf", "mf"]
+    lines.clear()
+    cf = tiny_run.cf.model_copy(update={"compare": ("lightgcn",)})
+    train_run(tiny_run.model_copy(update={"cf": cf}), only="llm_text", say=lines.append)
+    assert [line.split(":")[0] for line in lines[:-1]] == ["lightgcn"]
 
 
 def test_folders_without_folds_train_on_the_models_own_vectors(tiny_run: RunConfig) -> None:

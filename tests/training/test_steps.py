@@ -1,4 +1,4 @@
-"""Which rows go into which step and fold."""
+"""Which rows go into which step."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.model import CCFNetwork
 from ccf_llm.prompts import Sequence, plan_sequences
-from ccf_llm.training.data import assign_folds, epoch_steps, sample_users
+from ccf_llm.training.data import epoch_steps, sample_users
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +49,6 @@ def test_no_more_packs_than_needed(packs: list[Sequence], wanted: int) -> None:
     total = sum(len(pack.rows) for pack in taken)
     assert wanted <= total < wanted + max(len(pack.rows) for pack in packs)
     assert total - len(taken[-1].rows) < wanted
-
-
-@pytest.mark.parametrize("whole_users", [0.0, 0.5, 1.0])
-def test_folds(packs: list[Sequence], train: Rows, whole_users: float) -> None:
-    folds = assign_folds(packs, train, folds=4, whole_users=whole_users, seed=0)
-    assert folds.shape == (len(train),)
-    assert set(folds) == {0, 1, 2, 3}
-    assert all(len(set(folds[pack.rows])) == 1 for pack in packs)
-    np.testing.assert_array_equal(folds, assign_folds(packs, train, folds=4, whole_users=whole_users, seed=0))
-    several = {u for u in set(train.users.tolist()) if sum(train.users[pack.rows[0]] == u for pack in packs) > 2}
-    whole = {user for user in several if len(set(folds[train.users == user])) == 1}
-    share = len(whole) / len(several)
-    assert whole_users - 0.3 < share < whole_users + 0.3
-    assert (share == 1) == (whole_users == 1)
 
 
 @pytest.mark.parametrize("most", [1, 100, 500])

@@ -1,8 +1,9 @@
-"""What a collaborative model is: `Scorer` for anything that scores rows, `CFModel` for models with embeddings."""
+"""`CFModel`: what every collaborative model with vectors is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,30 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ccf_llm.cf.checks import check_codes
+from ccf_llm.cf.fit import fit_on_labels
+from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.files import atomic_folder, read_json, write_json
+from ccf_llm.files import atomic_folder, write_json
 
-FORMAT = 1
-SETTINGS_FILE = "cf.json"
-WEIGHTS_FILE = "cf.safetensors"
 SCORE_BATCH = 8192
-
-
-class Scorer(Protocol):
-    """Anything that scores interactions: a collaborative model, a mean, a language model."""
-
-    name: str
-
-    def score(self, rows: Rows) -> NDArray[np.float32]:
-        """(N,) log-odds that the user likes the item."""
-
-    def save(self, folder: Path) -> None:
-        """Write the fitted model to `folder`, atomically."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
 
 
 class CFConfig(BaseModel):
@@ -65,40 +49,110 @@ class CFModel(nn.Module, ABC):
 
     Codes run from 1 to `n_users` and `n_items`; code 0 is a user or item that the vocabulary does not know, or padding.
     Every code has a defined vector, also 0 and those without a training row.
+
+    All vectors are d factors and, as one more dimension, a bias: a language model that reads them needs it as much as
+    the rest. A kind defines `item_vectors` and `user_vectors` in a space of its own; what is shown outside is turned
+    by `rotation`, so that models fitted apart can share one space. It scores
+
+        score(u, i) = p_u . q_i + b_u + b_i + offset
+
+    for users [p_u, b_u] and items [q_i, b_i], unless it overrides `forward`.
     """
 
     kind: ClassVar[str]
     config_type: ClassVar[type[CFConfig]]
-    name: str
+    name: ClassVar[str]
 
     user_counts: Tensor
     """(n_users + 1,) training interactions of each user code."""
     item_counts: Tensor
     """(n_items + 1,) training interactions of each item code."""
+    user_mean: Tensor
+    """(d + 1,) mean vector of the training users, each at the end of the training rows."""
+    user_variance: Tensor
+    """() mean variance of its dimensions over these users."""
+    rotation: Tensor
+    """(d, d) orthogonal: what the factors are multiplied by before they are shown; the identity at first."""
 
-    def __init__(self, n_users: int, n_items: int, config: CFConfig) -> None:
-        """Make the count buffers, zero until `count` is called."""
+    def __init__(self, n_users: int, n_items: int, config: CFConfig | None = None, *, seed: int = 0) -> None:
+        """Make the buffers, which `fit` fills; a kind adds its weights, drawn with `seed`."""
         super().__init__()
-        self.config = config
+        self.config = config or self.config_type()
+        self.offset = nn.Parameter(torch.zeros(()))
         self.register_buffer("user_counts", torch.zeros(n_users + 1))
         self.register_buffer("item_counts", torch.zeros(n_items + 1))
+        self.register_buffer("user_mean", torch.zeros(self.dim))
+        self.register_buffer("user_variance", torch.zeros(()))
+        self.register_buffer("rotation", torch.eye(self.config.dim))
 
-    @property
-    @abstractmethod
-    def dim(self) -> int:
-        """Width of the vectors that `user_embedding` and `item_embedding` return."""
+    @classmethod
+    def fit(
+        cls,
+        train: Rows,
+        valid: Rows,
+        *,
+        n_users: int,
+        n_items: int,
+        config: CFConfig | None = None,
+        seed: int = 0,
+        progress: Callable[[str], None] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """Train on `train` until the AUC on `valid` stops rising; `progress` gets one line per pass.
+
+        `n_users` and `n_items` are the sizes of the vocabularies, without code 0. Equal arguments on one machine give
+        equal weights. Raises `CCFError` for codes outside the vocabulary, labels without both classes, and a training
+        that diverges.
+        """
+        model = cls(n_users, n_items, config, seed=seed).to(device)
+        fit_on_labels(model, train, valid, seed=seed, progress=progress)
+        return model
 
     @abstractmethod
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """[q_i, b_i] of item codes, in the model's own space: (...) -> (..., d + 1)."""
+
+    @abstractmethod
+    def user_vectors(self, users: Tensor, history: Tensor) -> Tensor:
+        """[p_u, b_u] of user codes (B,) with histories (B, H), in the model's own space -> (B, d + 1)."""
+
+    @abstractmethod
+    def penalty(self, users: Tensor, items: Tensor) -> Tensor:
+        """() the sum of squares that `config.l2` weighs, for a batch's users (B,) and items (B,); biases are free."""
+
+    def begin_fit(self, train: Rows) -> None:
+        """Prepare for the first pass over `train`; nothing, for most kinds."""
+
+    @abstractmethod
+    def end_pass(self, last: Rows) -> None:
+        """Fill in what has no gradient, such as the vectors of items without a training row.
+
+        `last` holds one training row of each user, the one with the longest history.
+        """
+
+    def end_fit(self) -> None:
+        """Drop what only fitting needs; nothing, for most kinds."""
+
     def item_embedding(self, items: Tensor) -> Tensor:
         """Vectors of item codes: (...) -> (..., dim)."""
+        return self._turn(self.item_vectors(items))
 
-    @abstractmethod
     def user_embedding(self, users: Tensor, history: Tensor) -> Tensor:
         """Vectors of users: codes (B,) and liked items (B, H), oldest first, padded with 0 on the left -> (B, dim)."""
+        return self._turn(self.user_vectors(users, history))
 
-    @abstractmethod
     def forward(self, users: Tensor, history: Tensor, items: Tensor) -> Tensor:
         """Log-odds that the user likes the item: (B,), (B, H), (B,) -> (B,)."""
+        return self.match(self.user_vectors(users, history), self.item_vectors(items))
+
+    def match(self, user: Tensor, item: Tensor) -> Tensor:
+        """(B,) log-odds from vectors [p_u, b_u] and [q_i, b_i], both (B, d + 1)."""
+        return (user[:, :-1] * item[:, :-1]).sum(-1) + user[:, -1] + item[:, -1] + self.offset
+
+    @property
+    def dim(self) -> int:
+        """d + 1: the width of all vectors, factors and bias."""
+        return self.config.dim + 1
 
     @property
     def history_length(self) -> int:
@@ -138,6 +192,28 @@ class CFModel(nn.Module, ABC):
         users, history, items = (torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays)
         return users, history, items
 
+    def user_statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean (dim,) of the training users' vectors and () root mean variance of its dimensions, as of the fit."""
+        return self._turn(self.user_mean), self.user_variance.sqrt()
+
+    @torch.no_grad()
+    def item_statistics(self) -> tuple[Tensor, Tensor]:
+        """The same of the vectors of the items with a training row."""
+        vectors = self.item_embedding(self.item_counts.nonzero().squeeze(1))
+        return vectors.mean(0), vectors.var(0, correction=0).mean().sqrt()
+
+    @torch.no_grad()
+    def measure_users(self, last: Rows) -> None:
+        """Fill `user_mean` and `user_variance` from one row of each training user."""
+        rows = last.take(last.users > 0)
+        parts = []
+        for begin in range(0, len(rows), SCORE_BATCH):
+            users, history, _ = self.inputs(rows.take(slice(begin, begin + SCORE_BATCH)))
+            parts.append(self.user_vectors(users, history))
+        vectors = torch.cat(parts)
+        self.user_mean.copy_(vectors.mean(0))
+        self.user_variance.copy_(vectors.var(0, correction=0).mean())
+
     @torch.no_grad()
     def score(self, rows: Rows) -> NDArray[np.float32]:
         """(N,) log-odds, computed in batches without dropout."""
@@ -150,6 +226,10 @@ class CFModel(nn.Module, ABC):
         ]
         self.train(was_training)
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+
+    def _turn(self, vectors: Tensor) -> Tensor:
+        """Vectors of the model's own space (..., d + 1) as they are shown outside; the bias stays."""
+        return torch.cat([vectors[..., :-1] @ self.rotation, vectors[..., -1:]], dim=-1)
 
     def save(self, folder: Path) -> None:
         """Write `cf.json` and `cf.safetensors` to `folder`, atomically."""
@@ -180,14 +260,3 @@ class CFModel(nn.Module, ABC):
         except (KeyError, TypeError, ValidationError, RuntimeError, SafetensorError, OSError) as error:
             raise CCFError(f"{weights}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
         return model.eval()
-
-
-def read_settings(folder: Path, kind: str | None = None) -> dict[str, Any]:
-    """The settings of the collaborative model in `folder`; a `CCFError` if it is not of the expected `kind`."""
-    path = Path(folder) / SETTINGS_FILE
-    settings = read_json(path)
-    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-        raise CCFError(f"{path}: not the settings of a collaborative model of format {FORMAT}; save the model again")
-    if kind is not None and settings.get("kind") != kind:
-        raise CCFError(f"{path}: holds a model of kind {settings.get('kind')!r}, not {kind!r}; use load_cf")
-    return dict(settings)

@@ -2,15 +2,25 @@
 
 from pathlib import Path
 
-from ccf_llm.cf.base import SETTINGS_FILE, CFModel, read_settings
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.din import DIN
+from ccf_llm.cf.gbm import GBM
+from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
+from ccf_llm.cf.sasrec import SASRec
+from ccf_llm.cf.scorer import SETTINGS_FILE, Scorer, read_settings
 from ccf_llm.errors import CCFError
 
-KINDS: dict[str, type[CFModel] | type[ItemUserMean]] = {"mean": ItemUserMean, "mf": MF}
+MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN)}
+"""Models with vectors, by kind."""
+FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, "gbm": GBM}
+"""Everything that is fitted with settings."""
+KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **FITTED}
+"""All kinds that can be saved and loaded."""
 
 
-def load_cf(folder: Path) -> CFModel | ItemUserMean:
+def load_cf(folder: Path) -> Scorer:
     """The model that was saved in `folder`; raises `CCFError` where there is none or its kind is not known."""
     kind = read_settings(folder).get("kind")
     if not isinstance(kind, str) or kind not in KINDS:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ccf_llm.cf.base import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.cf.checks import check_codes, check_labels
+from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.files import atomic_folder, write_json

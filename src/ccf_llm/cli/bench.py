@@ -75,9 +75,9 @@ def _show(title: str, found: dict[str, Any], setting: Any, json_file: Path | Non
     from rich.table import Table
 
     from ccf_llm.files import write_json
-    from ccf_llm.runs.evaluate import made
+    from ccf_llm.runs.evaluate import circumstances
 
-    found |= {"dataset": setting.dataset.name, "llm": setting.source.name, "made": made()}
+    found |= {"dataset": setting.dataset.name, "llm": setting.source.name, "made": circumstances()}
     if json_file is not None:
         write_json(json_file, found)
     table = Table("technique", "dtype", "per second", "speedup", title=title)

@@ -1,5 +1,6 @@
 """The report: one self-contained HTML page from one plain dict."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation import plots
 from ccf_llm.files import atomic_file
 
-OURS, RIVALS = "ccf_llm", ("mf", "llm_text")
+OURS = "ccf_llm"
 DASH = "\N{EN DASH}"
 """Stands where a figure is not defined."""
 COLUMNS = {
@@ -38,6 +39,7 @@ def render_report(report: dict[str, Any]) -> str:
     - `training`: `[{"run", "stage", "steps": [...], "loss": [...], "valid": [{"step", "auc", "uauc"}]}]`
     - `gate`: `[{"popularity": label, "share": 0..1, "items": n}]`
     - `recommendations`: `[{"for", "history": [title], "items": [{"rank", "title", "score", "probability"}]}]`
+    - `rivals`: `[method]`, those that the verdict compares CCF-LLM with
     - `about`: `{setting: value}`; `notes`: `[sentence]`
 
     A section without data is left out. Raises `CCFError` where there is no method to report.
@@ -53,7 +55,7 @@ def render_report(report: dict[str, Any]) -> str:
         baseline=report["rows"].get("baseline"),
         columns=COLUMNS,
         best=_best(report["models"]),
-        verdict=verdict(report["models"]),
+        verdict=verdict(report["models"], report.get("rivals", ())),
         plots=_plots(report),
         training=report.get("training", []),
         gate=report.get("gate", []),
@@ -63,13 +65,13 @@ def render_report(report: dict[str, Any]) -> str:
     )
 
 
-def verdict(models: dict[str, Any]) -> str:
-    """Is CCF-LLM ahead of matrix factorisation and of the text-only language model? One sentence, from the figures."""
+def verdict(models: dict[str, Any], rivals: Sequence[str]) -> str:
+    """Is CCF-LLM ahead of its rivals, such as its own CF model? One sentence, from the figures."""
     if OURS not in models:
         return f"{OURS} is not among the methods compared here, so there is no verdict on it."
-    found = [_compare(rival, models[OURS]["diff"][rival]) for rival in RIVALS if rival in models]
+    found = [_compare(rival, models[OURS]["diff"][rival]) for rival in rivals if rival in models]
     if not found:
-        return f"{OURS} has AUC {figure(models[OURS]['auc'])}; neither {' nor '.join(RIVALS)} was compared with it."
+        return f"{OURS} has AUC {figure(models[OURS]['auc'])}; no rival was compared with it."
     return f"{OURS} (AUC {figure(models[OURS]['auc'])}) is {', and '.join(found)}."
 
 

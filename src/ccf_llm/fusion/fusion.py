@@ -114,9 +114,16 @@ class Fusion(nn.Module):
 class FusionPair(nn.Module):
     """Fusion of user slots and of item slots, whose CF vectors live in different spaces, and the final blend."""
 
-    def __init__(self, config: FusionConfig, users: Tensor, items: Tensor, width: int, token_norm: float) -> None:
-        """`users` (U, c) and `items` (I, c) are the trained CF vectors, for their statistics."""
+    def __init__(
+        self,
+        config: FusionConfig,
+        users: tuple[Tensor, Tensor],
+        items: tuple[Tensor, Tensor],
+        width: int,
+        token_norm: float,
+    ) -> None:
+        """`users` and `items` are the mean and the scale of their CF vectors."""
         super().__init__()
-        self.user = Fusion(config, users.mean(0), users.var(0).mean().sqrt(), width, token_norm)
-        self.item = Fusion(config, items.mean(0), items.var(0).mean().sqrt(), width, token_norm)
+        self.user = Fusion(config, *users, width, token_norm)
+        self.item = Fusion(config, *items, width, token_norm)
         self.blend = Blend()

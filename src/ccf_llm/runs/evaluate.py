@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from ccf_llm.api import CCFLLM
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.load import load_cf
-from ccf_llm.cf.mean import ItemUserMean
-from ccf_llm.cf.mf import MF
-from ccf_llm.config import CF_METHODS, LATE_FUSION
+from ccf_llm.config import CF_METHODS, LATE_FUSION, CFSettings
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
@@ -24,6 +22,7 @@ from ccf_llm.evaluation.evaluate import evaluate
 from ccf_llm.evaluation.metrics import auc
 from ccf_llm.files import write_json
 from ccf_llm.fusion.blend import Blend
+from ccf_llm.runs.cf import fit_row
 from ccf_llm.runs.folder import RunFolder, open_split
 from ccf_llm.training.data import sample_users
 
@@ -44,18 +43,19 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
     dataset = open_split(config)
     rows = dataset.rows(part)
-    cf = {name: load_cf(folder.cf(name)) for name in CF_METHODS}
+    cf = {name: load_cf(folder.cf(name)) for name in config.cf.rows}
     scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
         scores[method] = _score(model, method, rows, report)
         if config.fusion_of(method).variant == "semantic" and LATE_FUSION not in scores:
-            # The honest simple rival: the text-only model's and MF's log-odds, weighted on the valid rows of its stage.
+            # The honest simple rival: the text-only model's and CF's log-odds, weighted on the valid rows of its stage.
             stage = config.stages[config.methods[method].stages[-1]]
             chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed)
             blend = Blend()
-            blend.fit(_score(model, f"{method} on valid", chosen, report), cf["mf"].score(chosen), chosen.labels)
-            scores[LATE_FUSION] = blend(scores[method], scores["mf"])
+            llm = _score(model, f"{method} on valid", chosen, report)
+            blend.fit(llm, cf[config.cf.model].score(chosen), chosen.labels)
+            scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
     metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
     metrics["config"] = config.model_dump(mode="json")
     write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)
@@ -72,13 +72,8 @@ def evaluate_cf(method: str, dataset: Dataset, *, part: Part = "test", seed: int
         raise CCFError(
             f"--method {method}: not one of {', '.join(CF_METHODS)}; language-model methods need a trained run"
         )
-    train, valid, rows = dataset.rows("train"), dataset.rows("valid"), dataset.rows(part)
-    n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
-    model: ItemUserMean | MF
-    if method == "mf":
-        model = MF.fit(train, valid, n_users=n_users, n_items=n_items, seed=seed)
-    else:
-        model = ItemUserMean.fit(train, n_users=n_users, n_items=n_items)
+    train, rows = dataset.rows("train"), dataset.rows(part)
+    model = fit_row(method, dataset, train, CFSettings(), seed)
     return measure(dataset, rows, {method: model.score(rows)}, part=part, seed=seed)
 
 
@@ -101,12 +96,12 @@ def measure(
         "seed": seed,
         "rows": {part: len(rows), **found["rows"]},
         "models": found["models"],
-        "made": made(),
+        "made": circumstances(),
     }
 
 
-def made() -> dict[str, Any]:
-    """When, from which code and on what a result was made."""
+def circumstances() -> dict[str, Any]:
+    """When, with which commit and on what figures were made."""
     return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()}
 
 

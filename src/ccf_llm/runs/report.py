@@ -37,6 +37,7 @@ def report_run(folder: RunFolder) -> Path:
     page = {
         "models": metrics["models"],
         "rows": metrics["rows"],
+        "rivals": [config.cf.model, *_text_only(config)[:1]],
         "training": training,
         "gate": gate_by_popularity(CCFLLM.load(folder.model(config.main), device="cpu")),
         "recommendations": read_json(folder.recommendations) if folder.recommendations.is_file() else [],
@@ -66,11 +67,17 @@ def _about(metrics: dict[str, Any], config: RunConfig, training: list[dict[str, 
         "seed": metrics["seed"],
         "language-model training": times,
         "gate": config.fusion_of(config.main).variant,
+        "collaborative model in the slots": config.cf.model,
         "cross-fitted CF folds": config.cf.folds,
         "commit": made["commit"] or "not a checkout",
         "machine": ", ".join(f"{k} {v}" for k, v in made["machine"].items() if v),
         "measured at": made["at"],
     }
+
+
+def _text_only(config: RunConfig) -> list[str]:
+    """The methods that read no CF."""
+    return [name for name in config.methods if config.fusion_of(name).variant == "semantic"]
 
 
 def _notes(config: RunConfig) -> list[str]:
@@ -86,11 +93,11 @@ def _notes(config: RunConfig) -> list[str]:
                 f"Stage '{name}' trains the language model on a random {stage.rows:,} of the training rows per pass "
                 "(whole packs, drawn with the seed); the CF models are fitted on all of them."
             )
-    text = [name for name in config.methods if config.fusion_of(name).variant == "semantic"]
+    text = _text_only(config)
     if text:
         notes.append(
-            f"{LATE_FUSION} is the simple rival: the log-odds of mf and {text[0]}, weighted by a logistic regression "
-            "on valid. Methods that read CF end with the same blend, so they are to be compared with it too."
+            f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {text[0]}, weighted by a "
+            "logistic regression on valid. Methods that read CF end with the same blend, so compare them with it too."
         )
     most = config.data.split.max_rows_per_user
     if most is not None:

@@ -47,10 +47,10 @@ def train_run(
     dataset = dataset or open_split(config)
     with atomic_file(folder.config) as temporary:
         temporary.write_text(dump_config(config), encoding="utf-8")
-    _, mf = fit_cf(folder, dataset, config.cf, config.seed, say)
+    cf = fit_cf(folder, dataset, config.cf, config.seed, say)
     network = build_network(
         dataset.items,
-        mf,
+        cf,
         llm=config.llm,
         prompt=config.prompt,
         fusion=config.fusion,
@@ -59,7 +59,7 @@ def train_run(
     )
     train = dataset.rows("train")
     sequences = plan_training(network, train, config.batch)
-    crossed = fit_folds(folder, dataset, config.cf, config.seed, mf, sequences, say)
+    crossed = fit_folds(folder, dataset, config.cf, config.seed, cf, sequences, say)
     if crossed is not None:
         for model in crossed.models:
             model.to(network.device)
@@ -129,7 +129,8 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     """Everything outside the stages that decides a result."""
     return fingerprint(
         {
-            "cf": cf_key(dataset, config.cf, config.seed),
+            "cf": cf_key(config.cf.model, dataset, config.cf, config.seed),
+            "folds": [config.cf.folds, config.cf.whole_users],
             "model": network.llm.source.checksum,
             "dtype": str(network.llm.dtype),
             "lora": config.llm.lora.model_dump(),

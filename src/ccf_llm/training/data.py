@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.rows import Rows
 from ccf_llm.prompts import Sequence
 
 
@@ -36,19 +36,3 @@ def sample_users(rows: Rows, most: int | None, seed: int) -> Rows:
     order = np.random.default_rng(seed).permutation(len(users))
     enough = int(np.searchsorted(np.cumsum(counts[order]), most)) + 1
     return rows.take(np.isin(rows.users, users[order[:enough]]))
-
-
-def assign_folds(sequences: list[Sequence], rows: Rows, *, folds: int, whole_users: float, seed: int) -> Codes:
-    """(N,) fold of each training row; rows of one pack share theirs, so that each pack is read through one CF model.
-
-    For the share `whole_users` of users all rows lie in one fold: to that fold's CF model they are cold. For the others
-    it knows the rest of their rows. So the language model meets cold and warm users, as it will later.
-    """
-    generator = np.random.default_rng(seed)
-    fold_of_user = generator.integers(0, folds, int(rows.users.max()) + 1)
-    whole = generator.random(len(fold_of_user)) < whole_users
-    assigned = np.zeros(len(rows), dtype=np.int64)
-    for sequence in sequences:
-        user = rows.users[sequence.rows[0]]
-        assigned[sequence.rows] = fold_of_user[user] if whole[user] else generator.integers(0, folds)
-    return assigned

@@ -1,0 +1,197 @@
+"""Gradient-boosted trees (LightGBM; Ke et al. 2017) on a handful of features that have not seen the row's label."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.metrics import roc_auc_score
+
+from ccf_llm.cf.checks import check_codes, check_labels
+from ccf_llm.cf.cross_fit import assign_folds
+from ccf_llm.cf.features import NAMES, Features
+from ccf_llm.cf.mf import MFConfig
+from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, read_settings
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError, one_line
+from ccf_llm.files import atomic_folder, write_json
+
+TREES_FILE = "trees.txt"
+
+
+class GBMConfig(BaseModel):
+    """Settings of `GBM`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: float = Field(default=0.03, gt=0)
+    """What each tree adds, as a share of its fit."""
+    leaves: int = Field(default=8, ge=2)
+    """Of each tree, at most."""
+    min_rows: int = Field(default=100, ge=1)
+    """Training rows of a leaf, at least."""
+    l2: float = Field(default=10.0, ge=0)
+    """Shrinks the values of leaves."""
+    sampled: float = Field(default=0.7, gt=0, le=1)
+    """Share of rows and of features that each tree is grown on, drawn with the seed."""
+    max_trees: int = Field(default=1000, ge=1)
+    """Trees at most."""
+    patience: int = Field(default=50, ge=1)
+    """Trees without a better AUC on the validation rows after which training stops."""
+    folds: int = Field(default=5, ge=2)
+    """The features of a training row come from the rows of all other folds."""
+    whole_users: float = Field(default=0.5, ge=0, le=1)
+    """Share of users whose rows lie in one fold, so that the trees also meet cold users."""
+    history_length: int = Field(default=50, ge=1)
+    """How many of the last liked items the neighbourhood is made of."""
+    mf: MFConfig = MFConfig()
+    """Of the factorisation whose log-odds are a feature."""
+
+
+@dataclass(frozen=True)
+class GBM:
+    """Boosted trees on smoothed means, counts, a factorisation's log-odds and the candidate's likeness to the history.
+
+    A feature made of a row's own label would give it away. So the training rows are cut into folds, and the features of
+    each fold are fitted on the others (out-of-fold prediction, as in stacking); rows to be scored read features fitted
+    on all of train. A scorer without vectors: it cannot fill slots.
+    """
+
+    kind: ClassVar[str] = "gbm"
+    name: ClassVar[str] = "gbm"
+
+    config: GBMConfig
+    features: Features
+    trees: str
+    """LightGBM's text form of the model."""
+
+    @classmethod
+    def fit(
+        cls,
+        train: Rows,
+        valid: Rows,
+        *,
+        n_users: int,
+        n_items: int,
+        config: GBMConfig | None = None,
+        seed: int = 0,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Grow trees until the AUC on `valid` stops rising; `progress` gets one line for each set of features.
+
+        Raises `CCFError` for codes outside the vocabulary, labels without both classes, and where LightGBM is missing.
+        """
+        lightgbm = import_lightgbm()
+        config = config or GBMConfig()
+        for name, rows in (("train", train), ("valid", valid)):
+            check_codes(rows, n_users, n_items)
+            check_labels(rows, name)
+        say = progress or (lambda line: None)
+
+        def fit_features(rows: Rows) -> Features:
+            return Features.fit(rows, valid, n_users=n_users, n_items=n_items, config=config.mf, seed=seed)
+
+        table = np.zeros((len(train), len(NAMES)), dtype=np.float32)
+        single = np.arange(len(train))[:, None]
+        folds = assign_folds(single, train, folds=config.folds, whole_users=config.whole_users, seed=seed)
+        for fold in np.unique(folds):
+            table[folds == fold] = fit_features(train.take(folds != fold)).of(
+                train.take(folds == fold), config.history_length
+            )
+            say(f"{cls.name}: features of fold {fold + 1} of {config.folds}")
+        features = fit_features(train)
+        told = features.of(valid, config.history_length)
+        data = lightgbm.Dataset(table, train.labels)
+        booster = lightgbm.train(
+            _parameters(config, seed),
+            data,
+            config.max_trees,
+            valid_sets=[lightgbm.Dataset(told, valid.labels, reference=data)],
+            callbacks=[lightgbm.early_stopping(config.patience, verbose=False)],
+        )
+        model = cls(config, features, booster.model_to_string(num_iteration=booster.best_iteration))
+        auc = float(roc_auc_score(valid.labels, model.score(valid)))
+        say(f"{cls.name}: {booster.best_iteration} trees, valid AUC {auc:.4f}")
+        return model
+
+    def score(self, rows: Rows) -> NDArray[np.float32]:
+        """(N,) log-odds."""
+        check_codes(rows, self.features.mf.n_users, self.features.mf.n_items)
+        if not len(rows):
+            return np.zeros(0, dtype=np.float32)
+        booster = import_lightgbm().Booster(model_str=self.trees)
+        found = booster.predict(self.features.of(rows, self.config.history_length), raw_score=True)
+        return np.asarray(found, dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write `cf.json`, `trees.txt` and the features to `folder`, atomically."""
+        settings = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "config": self.config.model_dump(mode="json"),
+            "trees": _checksum(self.trees),
+        }
+        with atomic_folder(Path(folder)) as temporary:
+            write_json(temporary / SETTINGS_FILE, settings)
+            (temporary / TREES_FILE).write_text(self.trees, encoding="utf-8")
+            self.features.save(temporary)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; raises `CCFError` where a file is missing or damaged."""
+        settings = read_settings(folder, cls.kind)
+        path = Path(folder) / TREES_FILE
+        try:
+            trees = path.read_text(encoding="utf-8")
+            config = GBMConfig.model_validate(settings["config"])
+            # LightGBM reads a cut file without complaint, as a model of fewer trees.
+            if _checksum(trees) != settings["trees"]:
+                raise ValueError("it was changed or cut")
+        except FileNotFoundError:
+            raise CCFError(f"{path}: no such file; save the model again") from None
+        except (KeyError, ValueError, OSError) as error:
+            raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
+        return cls(config, Features.load(Path(folder)), trees)
+
+
+def import_lightgbm() -> Any:
+    """The library, which is an extra; a `CCFError` says how to get what is missing."""
+    try:
+        import lightgbm
+    except ImportError:
+        raise CCFError("gbm: LightGBM is not installed; pip install 'ccf-llm[gbm]'") from None
+    except OSError as error:  # its wheel has no OpenMP runtime of its own
+        raise CCFError(
+            f"gbm: LightGBM cannot be loaded ({one_line(error)}); install the OpenMP runtime: "
+            "apt-get install libgomp1, dnf install libgomp, or brew install libomp"
+        ) from None
+    return lightgbm
+
+
+def _parameters(config: GBMConfig, seed: int) -> dict[str, Any]:
+    """The settings in LightGBM's words; the same seed gives the same trees."""
+    return {
+        "objective": "binary",
+        "metric": "auc",
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.leaves,
+        "min_data_in_leaf": config.min_rows,
+        "lambda_l2": config.l2,
+        "bagging_fraction": config.sampled,
+        "bagging_freq": 1,
+        "feature_fraction": config.sampled,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,  # the choice between row- and column-wise is otherwise made by timing
+        "num_threads": torch.get_num_threads(),
+        "verbosity": -1,
+    }
+
+
+def _checksum(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

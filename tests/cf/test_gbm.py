@@ -1,0 +1,106 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shared_suite import N_ITEMS, N_USERS, ScorerSuite
+from sklearn.metrics import roc_auc_score
+
+from ccf_llm.cf import GBM, GBMConfig, MFConfig, load_cf
+from ccf_llm.cf.features import NAMES, Features
+from ccf_llm.cf.gbm import import_lightgbm
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+
+MF_CONFIG = MFConfig(dim=8, learning_rate=0.02, batch_size=64, max_epochs=8, history_length=10, l2=1e-3)
+
+
+class TestGBM(ScorerSuite):
+    model_type = GBM
+    config = GBMConfig(learning_rate=0.1, min_rows=10, l2=1.0, max_trees=80, folds=3, history_length=10, mf=MF_CONFIG)
+
+    def test_reports_each_set_of_features_and_the_end(self, train: Rows, valid: Rows) -> None:
+        lines: list[str] = []
+        self.fit(train, valid, progress=lines.append)
+        assert [line.split()[1] for line in lines[:-1]] == ["features"] * 3
+        assert "valid AUC" in lines[-1]
+
+    @pytest.mark.parametrize(
+        ("file", "message"),
+        [
+            ("trees.txt", "it was changed or cut"),
+            ("mf/cf.safetensors", "does not hold a mf"),
+            ("mean/cf.safetensors", ""),
+        ],
+    )
+    def test_names_any_damaged_file(self, model: GBM, tmp_path: Path, file: str, message: str) -> None:
+        model.save(tmp_path / "cf")
+        path = tmp_path / "cf" / file
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        with pytest.raises(CCFError, match=rf"{file}: .*{message}"):
+            load_cf(tmp_path / "cf")
+        path.unlink()
+        with pytest.raises(CCFError, match=rf"{file}: "):
+            load_cf(tmp_path / "cf")
+
+    def test_saves_text_and_tensors_only(self, model: GBM, tmp_path: Path) -> None:
+        model.save(tmp_path / "cf")
+        suffixes = {path.suffix for path in (tmp_path / "cf").rglob("*") if path.is_file()}
+        assert suffixes == {".json", ".txt", ".safetensors"}
+
+
+@pytest.fixture(scope="module")
+def features(train: Rows, valid: Rows) -> Features:
+    return Features.fit(train, valid, n_users=N_USERS, n_items=N_ITEMS, config=MF_CONFIG, seed=0)
+
+
+def test_neighbourhood_is_what_a_count_by_hand_gives(features: Features, train: Rows) -> None:
+    history, item = np.array([3, 8]), 5
+    found = dict(zip(NAMES, features.of(Rows.for_candidates(history, np.array([item])), 10)[0].tolist(), strict=True))
+    liked = {(u, i) for u, i, y in zip(train.users, train.items, train.labels, strict=True) if y}
+    disliked = {(u, i) for u, i, y in zip(train.users, train.items, train.labels, strict=True) if not y}
+
+    def users(pairs: set[tuple[int, int]], code: int) -> set[int]:
+        return {u for u, i in pairs if i == code}
+
+    both = [len(users(liked, j) & users(liked, item)) for j in history]
+    against = [len(users(liked, j) & users(disliked, item)) for j in history]
+    cosine = [n / np.sqrt(len(users(liked, j)) * len(users(liked, item))) for n, j in zip(both, history, strict=True)]
+    assert found["mean similarity"] == pytest.approx(np.mean(cosine), rel=1e-5)
+    assert found["largest similarity"] == pytest.approx(max(cosine), rel=1e-5)
+    assert found["neighbours"] == pytest.approx(np.log1p(sum(both) + sum(against)), rel=1e-5)
+    share = train.labels.mean()
+    rate = (sum(both) + 3 * share) / (sum(against) + 3 * (1 - share))
+    assert found["neighbours' rate"] == pytest.approx(np.log(rate), abs=0.02)
+    assert found["item rows"] == pytest.approx(np.log1p((train.items == item).sum()), rel=1e-5)
+    assert found["user rows"] == 0
+
+
+def test_no_feature_of_a_training_row_has_seen_its_label(train: Rows, valid: Rows) -> None:
+    """Labels that are noise cannot be learned: out-of-fold features stay worthless on the training rows too."""
+    noise = np.random.default_rng(5).integers(0, 2, len(train)).astype(np.int8)
+    rows = Rows(**{**vars(train), "labels": noise})
+    seen = Features.fit(rows, valid, n_users=N_USERS, n_items=N_ITEMS, config=MF_CONFIG, seed=0).of(rows, 10)
+    folds = np.arange(len(rows)) % 3
+    honest = np.zeros_like(seen)
+    for fold in range(3):
+        part = Features.fit(rows.take(folds != fold), valid, n_users=N_USERS, n_items=N_ITEMS, config=MF_CONFIG, seed=0)
+        honest[folds == fold] = part.of(rows.take(folds == fold), 10)
+    column = NAMES.index("factorisation")
+    assert roc_auc_score(noise, seen[:, column]) > 0.7
+    assert all(abs(roc_auc_score(noise, honest[:, c]) - 0.5) < 0.08 for c in range(len(NAMES)))
+
+
+def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(CCFError, match=r"pip install 'ccf-llm\[gbm\]'"):
+        import_lightgbm()
+
+
+def test_a_missing_openmp_runtime_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "lightgbm.py").write_text(f"raise OSError({message!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "lightgbm", raising=False)
+    with pytest.raises(CCFError, match=r"libgomp\.so\.1.*apt-get install libgomp1"):
+        import_lightgbm()
