@@ -20,7 +20,7 @@ from ccf_llm.errors import CCFError, one_line
 from ccf_llm.files import atomic_folder, read_json, write_json
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.base import LanguageModel, load_tokenizer
-from ccf_llm.llm.runtime import choose_device, choose_dtype
+from ccf_llm.llm.runtime import choose_device, choose_dtype, tune_cpu
 from ccf_llm.llm.source import ModelSource, resolve_model
 from ccf_llm.model import CCFNetwork
 from ccf_llm.prompts import PromptEncoder
@@ -68,6 +68,8 @@ def build_network(
         raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
     source = source or resolve_model(llm.model)
     device = choose_device(llm.device)
+    if device.type == "cpu":
+        tune_cpu()
     language_model = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed)
     words = items.select(pl.concat_str([pl.col(c).fill_null("") for c in details] or [pl.lit("")], separator=", "))
     encoder = PromptEncoder(

@@ -1,5 +1,10 @@
 """Where and in what precision the language model runs."""
 
+import ctypes
+import os
+import sys
+from pathlib import Path
+
 import torch
 
 from ccf_llm.errors import CCFError
@@ -34,3 +39,31 @@ def has_native_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     features = torch.cpu.get_capabilities()
     return any(bool(features.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def tune_cpu() -> None:
+    """Make this process fit the processors it may use; called before a model computes on them."""
+    allowed = available_cpus()
+    if allowed < torch.get_num_threads():
+        torch.set_num_threads(allowed)
+    if sys.platform == "linux":
+        # glibc hands a large block back to the system when it is freed, and gets it back page by page: every layer's
+        # activations would be faulted in anew. These two of mallopt's settings keep blocks up to 32 MB in the process.
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def available_cpus(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Processors that this process may use: PyTorch counts those of the machine, a container may have fewer."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = cgroup.read_text(encoding="ascii").split()
+        share = allowed if quota == "max" else round(int(quota) / int(period))
+    except (OSError, ValueError):
+        share = allowed
+    return max(1, min(allowed, share))

@@ -23,8 +23,8 @@ from ccf_llm.scoring.cache import PrefixCache, PrefixKey
 Floats = NDArray[np.float32]
 Progress = Callable[[int], None]
 
-MOST_TOKENS = 2560
-"""Of a batch: beyond it nothing gets faster, and progress is told less often."""
+MOST_TOKENS = 1024
+"""Of a batch: beyond it nothing gets faster, as activations leave the processor's cache."""
 
 
 class SharedPrefixScorer:
