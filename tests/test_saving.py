@@ -9,12 +9,13 @@ from safetensors.torch import load_file, save_file
 
 import tiny
 from ccf_llm.api import CCFLLM
-from ccf_llm.config import check_config
+from ccf_llm.cf.mf import MF
+from ccf_llm.config import LLMConfig, PromptConfig, check_config
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.model import CCFNetwork
-from ccf_llm.saving import load_model, save_model
+from ccf_llm.saving import build_network, load_model, save_model
 from ccf_llm.scoring import SharedPrefixScorer
 
 
@@ -139,3 +140,17 @@ def refused(folder: Path, message: str) -> None:
     with pytest.raises(CCFError, match=message) as fault:
         load_model(folder)
     assert "\n" not in str(fault.value)
+
+
+def test_items_need_no_words_but_their_titles(tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF) -> None:
+    network = build_network(
+        tiny_data.items,
+        tiny_mf,
+        llm=LLMConfig(model=str(tiny_llm), dtype="float32", device="cpu"),
+        prompt=PromptConfig(),
+        fusion=FusionConfig(hidden=16),
+        details=(),
+        seed=0,
+    )
+    scores = SharedPrefixScorer(network).score(tiny_data.rows("test"))
+    assert np.isfinite(scores).all()

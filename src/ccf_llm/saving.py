@@ -71,9 +71,14 @@ def build_network(
     if device.type == "cpu":
         tune_cpu()
     language_model = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed)
-    words = items.select(pl.concat_str([pl.col(c).fill_null("") for c in details] or [pl.lit("")], separator=", "))
+    details_of = (
+        [", ".join(word or "" for word in row) for row in items.select(details).iter_rows()] if details else None
+    )
     encoder = PromptEncoder(
-        load_tokenizer(source), prompt.template, ["", *items["title"].to_list()], ["", *words.to_series().to_list()]
+        load_tokenizer(source),
+        prompt.template,
+        ["", *items["title"].to_list()],
+        ["", *details_of] if details_of is not None else None,
     )
     _check_context(language_model, prompt)
     network = CCFNetwork(language_model, encoder, cf, fusion, prompt.history, seed)

@@ -9,7 +9,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.model import CCFNetwork
 from ccf_llm.prompts import Sequence, plan_sequences
-from ccf_llm.training.data import epoch_steps, sample_users
+from ccf_llm.training.data import epoch_steps, row_weights, sample_users
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,19 @@ def test_users_are_sampled_whole(train: Rows, most: int) -> None:
 def test_all_rows_where_no_more_are_wanted(train: Rows) -> None:
     assert sample_users(train, None, seed=0) is train
     assert sample_users(train, len(train), seed=0) is train
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_rows_of_busy_users_weigh_less(train: Rows, balance: float) -> None:
+    weights = row_weights(train, balance)
+    assert weights.mean() == pytest.approx(1, abs=1e-5)
+    counts = np.bincount(train.users)[train.users]
+    np.testing.assert_allclose(weights * counts**balance, weights[0] * counts[0] ** balance, rtol=1e-5)
+    if balance == 1:
+        totals = np.bincount(train.users, weights)[np.unique(train.users)]
+        np.testing.assert_allclose(totals, totals[0], rtol=1e-5)
+
+
+def test_unknown_users_are_no_crowd() -> None:
+    rows = Rows.for_candidates(np.array([1]), np.array([1, 2, 3]), user=0)
+    np.testing.assert_array_equal(row_weights(rows, 1.0), [1, 1, 1])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from ccf_llm.cf.mf import MF, MFConfig
 from ccf_llm.config import LLMConfig, PromptConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.split import global_time_split
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
@@ -63,21 +63,21 @@ class Setting:
                     weight.normal_(std=1e-3)
         return network.eval()
 
-    def readers(self, users: int, likes: int) -> list[tuple[int, Any]]:
-        """Users with at least `likes` likes, drawn at random, each with the history of the newest row.
+    def readers(self, users: int) -> list[tuple[int, Codes]]:
+        """Code and likes (oldest first) of the test users with the longest histories.
 
         Raises:
             CCFError: there are not so many.
         """
         rows = self.dataset.rows("test")
-        last = rows.take(np.unique(rows.users[::-1], return_index=True)[1] * -1 + len(rows) - 1)
-        enough = np.flatnonzero(last.end - last.start >= likes)
-        if len(enough) < users:
-            raise CCFError(f"--users {users}: {self.dataset.name} has {len(enough)} test users with {likes} likes")
-        chosen = np.random.default_rng(0).choice(enough, users, replace=False)
-        return [(int(last.users[i]), last.history(int(i))[-max(likes, 1) :]) for i in chosen]
+        longest = rows.take(np.argsort(rows.start - rows.end, kind="stable"))
+        known, first = np.unique(longest.users, return_index=True)
+        first = np.sort(first[known > 0])[:users]
+        if len(first) < users:
+            raise CCFError(f"--users {users}: {self.dataset.name} has {len(first)} known users in its test part")
+        return [(int(longest.users[i]), longest.history(int(i))) for i in first]
 
-    def candidates(self, user: int, history: Any, n: int, seed: int = 0) -> Rows:
+    def candidates(self, user: int, history: Codes, n: int, seed: int = 0) -> Rows:
         """Rows that ask for `n` random items of the catalogue, repeated where it is smaller."""
         items = len(self.dataset.item_vocabulary)
         chosen = np.random.default_rng(seed).choice(np.arange(1, items + 1), n, replace=n > items)

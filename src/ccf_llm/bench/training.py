@@ -20,7 +20,7 @@ from ccf_llm.training.data import sample_users
 
 HISTORY = HistoryBudget(items=20, tokens=400, step=10)
 """The window starts at every tenth like: ten to twenty liked items, whose start a user's next targets share."""
-SEQUENCE_TOKENS, BATCH_TOKENS = 1024, 2560
+SEQUENCE_TOKENS, BATCH_TOKENS = 1024, 1280
 COMPARED = 6
 """So many rows have their gradients compared, in fp32."""
 
@@ -33,8 +33,7 @@ def bench_training(setting: Setting, *, rows: int = 160, say: Say = print) -> di
     device = choose_device(setting.device)
     dtype = choose_dtype("auto", device)
     train = sample_users(setting.dataset.rows("train"), rows, seed=0)
-    if len(train) > 2 * rows:
-        train = train.take(slice(0, 2 * rows))
+    train = train.take(slice(0, max(rows, COMPARED)))
     steps: list[dict[str, Any]] = []
 
     def step(name: str, network: CCFNetwork, log_odds: LogOdds, batches: list[list[Sequence]]) -> float:

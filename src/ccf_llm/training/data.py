@@ -1,6 +1,7 @@
 """Training rows as steps of packed sequences, the same for the same seed, epoch and rows."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.prompts import Sequence
@@ -36,3 +37,15 @@ def sample_users(rows: Rows, most: int | None, seed: int) -> Rows:
     order = np.random.default_rng(seed).permutation(len(users))
     enough = int(np.searchsorted(np.cumsum(counts[order]), most)) + 1
     return rows.take(np.isin(rows.users, users[order[:enough]]))
+
+
+def row_weights(rows: Rows, user_balance: float) -> NDArray[np.float32]:
+    """(N,) weight of each row's loss, (rows of its user) ** -user_balance, with a mean of 1.
+
+    Rows of users that the vocabulary does not know count as one user each.
+    """
+    counts = np.bincount(rows.users)[rows.users]
+    counts[rows.users == 0] = 1
+    weights = counts.astype(np.float64) ** -user_balance
+    scaled: NDArray[np.float32] = (weights / weights.mean()).astype(np.float32)
+    return scaled

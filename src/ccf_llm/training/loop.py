@@ -19,7 +19,7 @@ from ccf_llm.model import CCFNetwork
 from ccf_llm.prompts import Sequence, plan_batches, plan_sequences
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
-from ccf_llm.training.data import epoch_steps, sample_users
+from ccf_llm.training.data import epoch_steps, row_weights, sample_users
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
 LOSS_POINTS = 24
@@ -68,6 +68,7 @@ def train_stage(
         for epoch in range(stage.epochs)
         for step in epoch_steps(sequences, rows=stage.rows, batch_rows=stage.batch_rows, seed=seed, epoch=epoch)
     ]
+    row_weight = torch.from_numpy(row_weights(train, stage.user_balance)).to(model.device)
     measured = sample_users(valid, stage.valid_rows, seed)
     every = max(1, math.ceil(len(steps) / stage.evaluations))
     tell = report or (lambda word, progress, steps: None)
@@ -88,7 +89,9 @@ def train_stage(
         torch.manual_seed(seed * 1_000_003 + progress.step)
         _set_rates(optimizer, stage, progress.step, len(steps))
         packs = steps[progress.step]
-        progress.pending.append(_step(model, train, packs, optimizer, accelerator, weights, stage, batch, cf_of_row))
+        progress.pending.append(
+            _step(model, train, packs, optimizer, accelerator, weights, stage, batch, cf_of_row, row_weight)
+        )
         progress.step += 1
         progress.rows += sum(len(pack.rows) for pack in packs)
         last = progress.step == len(steps)
@@ -137,15 +140,18 @@ def _step(
     stage: StageConfig,
     batch: BatchConfig,
     cf_of_row: Callable[[int], CFModel] | None,
+    row_weight: Tensor,
 ) -> float:
-    """One optimizer step: mean cross-entropy over the step's targets, in micro-batches that fit the memory."""
+    """One optimizer step: weighted mean cross-entropy over the step's targets, in micro-batches that fit the memory."""
     model.train()
-    targets = sum(len(s.rows) for s in sequences)
+    whole = row_weight[[row for s in sequences for row in s.rows]].sum()
     total = 0.0
     for group in plan_batches(sequences, batch_tokens=batch.batch_tokens):
-        labels = torch.from_numpy(train.labels[[row for s in group for row in s.rows]]).float().to(model.device)
+        rows = [row for s in group for row in s.rows]
+        labels = torch.from_numpy(train.labels[rows]).float().to(model.device)
         cf = [cf_of_row(sequence.rows[0]) for sequence in group] if cf_of_row else None
-        loss = F.binary_cross_entropy_with_logits(model(group, train, cf), labels, reduction="sum") / targets
+        losses = F.binary_cross_entropy_with_logits(model(group, train, cf), labels, reduction="none")
+        loss = losses @ row_weight[rows] / whole
         accelerator.backward(loss)
         total += float(loss.detach())
     nn.utils.clip_grad_norm_([weight for weight in weights.values() if weight.requires_grad], stage.clip)

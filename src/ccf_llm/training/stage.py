@@ -20,6 +20,9 @@ class StageConfig(BaseModel):
     """Passes over those rows; each draws its packs anew."""
     batch_rows: int = Field(default=64, ge=1)
     """Targets per optimizer step, about: packs are gathered until there are so many."""
+    user_balance: float = Field(default=0.0, ge=0, le=1)
+    """How far users with many rows are held back: a row weighs (rows of its user) ** -user_balance in the loss. 0: rows
+    weigh alike; 1: users do."""
     lora_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate of the adapter."""
     fusion_rate: float = Field(default=2e-3, gt=0)
@@ -50,7 +53,7 @@ class BatchConfig(BaseModel):
     training_pack: int = Field(default=4, ge=1)
     """Most targets of one pack in training. More share a pass, but a step then holds fewer users, and its gradient
     follows their mood: on MovieLens-100K steps of one user each learned nothing."""
-    batch_tokens: int = Field(default=2560, ge=32)
+    batch_tokens: int = Field(default=1280, ge=32)
     """Tokens that go through the model at once in training."""
     memory_mb: int = Field(default=512, ge=16)
     """What the activations of a batch may take while scoring; it bounds how many tokens go through at once."""
