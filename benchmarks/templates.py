@@ -23,7 +23,7 @@ from ccf_llm.runs.folder import RunFolder, open_split
 from ccf_llm.runs.train import train_run
 from ccf_llm.training.data import sample_users
 
-ROWS, MEASURED = 800, 800
+ROWS, MEASURED = 480, 480
 FORMS = {
     "titles, request last": {"history_titles": True, "request_first": False},
     "titles, request first": {"history_titles": True, "request_first": True},
@@ -51,7 +51,7 @@ def measure(form: dict[str, bool], folder: Path) -> dict[str, Any]:
         "batch.sequence_tokens": 640,
         "stages.fusion.rows": ROWS,
         "stages.fusion.evaluations": 1,
-        "stages.fusion.valid_rows": 400,
+        "stages.fusion.valid_rows": 240,
         "methods": "{ccf_llm: {stages: [fusion]}}",
     }
     config = load_config(Path("configs/demo.yaml"), [f"{key}={value}" for key, value in settings.items()])
