@@ -12,7 +12,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.model import CCFNetwork
 from ccf_llm.recommend import Recommender
 
-COLUMNS = ["item_id", "title", "rank", "score", "probability"]
+COLUMNS = ["item_id", "title", "rank", "score", "probability", "cf_rank", "text_rank", "collaborative_share"]
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,10 @@ class CCFLLM:
         self.item_vocabulary = Vocabulary.of(items["item_id"].to_list())
         self.run = run
         """The resolved configuration that the model was trained with."""
-        self.scorer = SharedPrefixScorer(
-            network, memory_mb=check_config(run, "run").batch.memory_mb, cache=PrefixCache()
-        )
+        config = check_config(run, "run")
+        self.details = config.data.details
+        """Columns of the items whose words follow the title of the target item."""
+        self.scorer = SharedPrefixScorer(network, memory_mb=config.batch.memory_mb, cache=PrefixCache())
 
     @classmethod
     def fit(cls, dataset: Dataset, config: RunConfig | None = None, *, say: Callable[[str], None] = print) -> Self:

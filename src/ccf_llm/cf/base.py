@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ccf_llm.cf.checks import check_codes
 from ccf_llm.cf.fit import fit_on_labels
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.files import atomic_folder, write_json
 
@@ -226,6 +226,18 @@ class CFModel(nn.Module, ABC):
         ]
         self.train(was_training)
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+
+    @torch.no_grad()
+    def score_catalogue(self, user: int, history: Codes) -> NDArray[np.float32]:
+        """(n_items,) log-odds of every item, by code from 1, for one user with these likes.
+
+        One product of the item matrix with the user's vector; a kind whose `forward` is no such product overrides it.
+        """
+        users, likes, _ = self.inputs(Rows.for_candidates(history, np.zeros(1, dtype=np.int64), user=user))
+        user_vector = self.user_vectors(users, likes)[0]
+        items = self.item_vectors(torch.arange(1, self.n_items + 1, device=self.device))
+        scores = items[:, :-1] @ user_vector[:-1] + items[:, -1] + user_vector[-1] + self.offset
+        return scores.cpu().numpy()
 
     def _turn(self, vectors: Tensor) -> Tensor:
         """Vectors of the model's own space (..., d + 1) as they are shown outside; the bias stays."""

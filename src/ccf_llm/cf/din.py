@@ -2,14 +2,16 @@
 
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
 from ccf_llm.cf.base import CFConfig, CFModel
 from ccf_llm.cf.fit import seeded
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 
 
 class DINConfig(CFConfig):
@@ -80,6 +82,10 @@ class DIN(CFModel):
         v = user[:, :-1]
         deep: Tensor = self.network(torch.cat([v, q, v * q], dim=-1)).squeeze(-1)
         return deep + user[:, -1] + item[:, -1] + self.offset
+
+    def score_catalogue(self, user: int, history: Codes) -> NDArray[np.float32]:
+        """(n_items,) log-odds of every item for one user: each item weighs the history anew."""
+        return self.score(Rows.for_candidates(history, np.arange(1, self.n_items + 1), user=user))
 
     def penalty(self, users: Tensor, items: Tensor) -> Tensor:
         """Of the factors of users and candidates."""

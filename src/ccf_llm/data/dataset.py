@@ -202,7 +202,7 @@ class Dataset:
 
     def _rows_of(self, user_id: str) -> NDArray[np.int64]:
         """The user's rows, oldest first."""
-        code = int(self.user_vocabulary.encode([user_id])[0])
+        code = self.user_vocabulary.code(user_id)
         order, bounds = self._by_user
         return order[bounds[code] : bounds[code + 1]]
 

@@ -1,5 +1,6 @@
 """Encoded interactions: integer codes in NumPy arrays, with the history of each row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -60,6 +61,20 @@ class Rows:
         if len(self.likes) == 0:
             return np.zeros((len(self), length), dtype=np.int64)
         return np.where(inside, self.likes[np.where(inside, position, 0)], 0)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """All rows of `parts`, in order; the histories of one part stay apart from those of another."""
+        offsets = np.cumsum([0, *(len(part.likes) for part in parts)])
+        return cls(
+            users=np.concatenate([part.users for part in parts]),
+            items=np.concatenate([part.items for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+            timestamps=np.concatenate([part.timestamps for part in parts]),
+            likes=np.concatenate([part.likes for part in parts]),
+            start=np.concatenate([part.start + offset for part, offset in zip(parts, offsets, strict=False)]),
+            end=np.concatenate([part.end + offset for part, offset in zip(parts, offsets, strict=False)]),
+        )
 
     @classmethod
     def for_candidates(cls, history: Codes, candidates: Codes, *, user: int = 0) -> Self:

@@ -50,6 +50,10 @@ class Vocabulary:
         codes = series.cast(pl.String).to_frame("id").join(self._codes, on="id", how="left", maintain_order="left")
         return codes["code"].fill_null(0).to_numpy().astype(np.int64)
 
+    def code(self, one: str) -> int:
+        """The code of one id, 0 where it is not known; quicker than `encode` for a few."""
+        return self._positions.get(one, 0)
+
     def decode(self, codes: Codes | Iterable[int]) -> list[str]:
         """The ids of codes 1..n; any other code is a `CCFError`."""
         wanted = np.asarray(list(codes), dtype=np.int64)
@@ -61,6 +65,10 @@ class Vocabulary:
     @cached_property
     def _codes(self) -> pl.DataFrame:
         return self.ids.to_frame("id").with_columns(pl.int_range(1, len(self) + 1, dtype=pl.Int64).alias("code"))
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {one: code for code, one in enumerate(self.ids, start=1)}
 
     def save(self, path: Path) -> None:
         """Write the ids, in code order, as a Parquet file of one column."""

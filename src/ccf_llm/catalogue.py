@@ -1,0 +1,136 @@
+"""The items of a model: searched by words, compared by vectors, filtered by category."""
+
+import unicodedata
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ccf_llm.api import CCFLLM
+from ccf_llm.data.rows import Codes
+from ccf_llm.data.titles import reading_order
+from ccf_llm.errors import CCFError
+
+Floats = NDArray[np.float32]
+MAX_CATEGORIES = 100
+"""A column with more distinct entries than this does not sort items into categories."""
+FUSE_BATCH = 4096
+
+
+class Catalogue:
+    """What can be asked of items alone. Item code c is at position c - 1 of every list and array.
+
+    Args:
+        model: its items, its semantic embeddings, its CF vectors and its gate.
+    """
+
+    def __init__(self, model: CCFLLM) -> None:
+        """Read the titles; vectors are computed on first use."""
+        self._network = model.network
+        self.ids: list[str] = model.items["item_id"].to_list()
+        self.titles = [reading_order(title) for title in model.items["title"]]
+        details = model.details
+        self.details = (
+            [", ".join(filter(None, row)) for row in model.items.select(pl.col(*details).cast(pl.String)).rows()]
+            if details
+            else []
+        )
+        self._folded = pl.Series([fold(title) for title in self.titles], dtype=pl.String)
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.ids)
+
+    def search(self, words: str, limit: int | None = None) -> Codes:
+        """Codes of the items whose titles hold all words, whatever their case and accents.
+
+        The title that is just that comes first, then titles that begin so, then shorter ones before longer ones.
+        """
+        wanted = fold(words)
+        every = pl.Series(np.ones(len(self), dtype=bool))
+        for word in wanted.split():
+            every &= self._folded.str.contains(word, literal=True)
+        found = np.flatnonzero(every.to_numpy())
+        texts = self._folded.gather(found).to_list()
+        order = sorted(
+            range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), len(texts[i]))
+        )[:limit]
+        return found[order] + 1
+
+    def similar(self, item: int) -> Floats:
+        """(n_items,) closeness of every item to the one of code `item`: mean cosine of CF and semantic vectors.
+
+        An item that CF has never met has no direction there (its vector is the mean), so its words alone count.
+        """
+        return (self._cf @ self._cf[item - 1] + self._semantic @ self._semantic[item - 1]) / 2
+
+    def text_scores(self, history: Codes) -> Floats:
+        """(n_items,) cosine of every title's semantic embedding with the mean of the liked ones'; no CF, no LLM.
+
+        All zero for an empty history.
+        """
+        if len(history) == 0:
+            return np.zeros(len(self), dtype=np.float32)
+        mean = self._semantic[history - 1].mean(0)
+        scores: Floats = self._semantic @ (mean / max(float(np.linalg.norm(mean)), 1e-9))
+        return scores
+
+    @cached_property
+    def collaborative_shares(self) -> Floats:
+        """(n_items,) how much of each item's slot comes from CF: 0 text only, 1 CF only (see `Fusion`)."""
+        network = self._network
+        codes = torch.arange(1, len(self) + 1, device=network.device)
+        with torch.no_grad():
+            shares = [network.fuse_items(part, network.cf)[1].float().cpu() for part in codes.split(FUSE_BATCH)]
+        return torch.cat(shares).numpy()
+
+    @cached_property
+    def categories(self) -> dict[str, NDArray[np.bool_]]:
+        """Category -> (n_items,) which items have it: the entries between commas of the items' details.
+
+        Empty where there are no details, or where they are so varied that they sort nothing.
+        """
+        entries = [{entry.strip() for entry in text.split(",") if entry.strip()} for text in self.details]
+        names = sorted(set().union(*entries)) if entries else []
+        if len(names) > MAX_CATEGORIES:
+            return {}
+        return {name: np.array([name in mine for mine in entries]) for name in names}
+
+    def in_category(self, name: str) -> NDArray[np.bool_]:
+        """(n_items,) which items have the category; an unknown one is a `CCFError` that lists what there is."""
+        if name not in self.categories:
+            known = ", ".join(self.categories) or "none in this catalogue"
+            raise CCFError(f"category '{name}': unknown; choose one of: {known}")
+        return self.categories[name]
+
+    @cached_property
+    def _cf(self) -> Floats:
+        network = self._network
+        with torch.no_grad():
+            vectors = network.cf.item_embedding(torch.arange(1, len(self) + 1, device=network.cf.device))
+        return _directions(vectors, network.cf.item_counts[1:] > 0)
+
+    @cached_property
+    def _semantic(self) -> Floats:
+        vectors = self._network.semantic[1:]
+        return _directions(vectors, torch.ones(len(vectors), dtype=torch.bool, device=vectors.device))
+
+
+def fold(text: str) -> str:
+    """Lower case, without accents, single spaces: how titles and searches are compared.
+
+    >>> fold(" Amélie  (2001)")
+    'amelie (2001)'
+    """
+    letters = (c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    return " ".join("".join(letters).split())
+
+
+def _directions(vectors: Tensor, known: Tensor) -> Floats:
+    """Unit vectors around the mean of the known ones; without the mean, all would point the same way."""
+    centred = vectors.detach().float() - vectors[known].detach().float().mean(0)
+    unit: Floats = (centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-6)).cpu().numpy()
+    return unit
