@@ -47,7 +47,7 @@ class Catalogue:
     def search(self, words: str, limit: int | None = None) -> Codes:
         """Codes of the items whose titles hold all words, whatever their case and accents.
 
-        The title that is just that comes first, then titles that begin so, then shorter ones before longer ones.
+        The title that is just that comes first, then titles that begin so; of these, what more people have met.
         """
         wanted = fold(words)
         every = pl.Series(np.ones(len(self), dtype=bool))
@@ -55,8 +55,9 @@ class Catalogue:
             every &= self._folded.str.contains(word, literal=True)
         found = np.flatnonzero(every.to_numpy())
         texts = self._folded.gather(found).to_list()
+        met = self._network.cf.item_counts[found + 1].tolist()
         order = sorted(
-            range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), len(texts[i]))
+            range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), -met[i])
         )[:limit]
         return found[order] + 1
 
@@ -65,7 +66,8 @@ class Catalogue:
 
         An item that CF has never met has no direction there (its vector is the mean), so its words alone count.
         """
-        return (self._cf @ self._cf[item - 1] + self._semantic @ self._semantic[item - 1]) / 2
+        closeness: Floats = (self._cf @ self._cf[item - 1] + self._semantic @ self._semantic[item - 1]) / 2
+        return closeness
 
     def text_scores(self, history: Codes) -> Floats:
         """(n_items,) cosine of every title's semantic embedding with the mean of the liked ones'; no CF, no LLM.
@@ -84,7 +86,7 @@ class Catalogue:
         network = self._network
         codes = torch.arange(1, len(self) + 1, device=network.device)
         with torch.no_grad():
-            shares = [network.fuse_items(part, network.cf)[1].float().cpu() for part in codes.split(FUSE_BATCH)]
+            shares = [network.fuse_items(part, network.cf)[1].float().cpu() for part in torch.split(codes, FUSE_BATCH)]
         return torch.cat(shares).numpy()
 
     @cached_property
@@ -130,7 +132,13 @@ def fold(text: str) -> str:
 
 
 def _directions(vectors: Tensor, known: Tensor) -> Floats:
-    """Unit vectors around the mean of the known ones; without the mean, all would point the same way."""
-    centred = vectors.detach().float() - vectors[known].detach().float().mean(0)
-    unit: Floats = (centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-6)).cpu().numpy()
+    """Unit vectors around the mean of the known ones, which all point to, with loud dimensions damped.
+
+    Each dimension is divided by the root of its variance plus the mean variance: an item bias, which varies most, would
+    otherwise call all popular items alike; full whitening would let the noise of quiet dimensions speak.
+    """
+    known_vectors = vectors[known].detach().float()
+    variance = known_vectors.var(0, correction=0)
+    scaled = (vectors.detach().float() - known_vectors.mean(0)) / (variance + variance.mean()).sqrt().clamp(min=1e-6)
+    unit: Floats = (scaled / scaled.norm(dim=1, keepdim=True).clamp(min=1e-6)).cpu().numpy()
     return unit

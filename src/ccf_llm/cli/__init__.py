@@ -11,6 +11,7 @@ from ccf_llm.cli.doctor import doctor
 from ccf_llm.cli.evaluate import evaluate
 from ccf_llm.cli.recommend import recommend
 from ccf_llm.cli.report import report
+from ccf_llm.cli.serve import serve
 from ccf_llm.cli.train import train
 from ccf_llm.errors import CCFError
 
@@ -23,7 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
-for command in (train, evaluate, recommend, report, doctor):
+for command in (train, evaluate, recommend, serve, report, doctor):
     app.command()(command)
 
 

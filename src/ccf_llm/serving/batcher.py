@@ -1,0 +1,132 @@
+"""Micro-batching: one thread owns the language model and scores what several requests wait for in one call."""
+
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccf_llm.api import CCFLLM
+from ccf_llm.data.rows import Rows
+from ccf_llm.serving.recorder import OverloadError
+
+Floats = NDArray[np.float32]
+
+
+class LateError(Exception):
+    """The scores cannot be there by the deadline."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    model: CCFLLM
+    rows: Rows
+    deadline: float
+    done: "Future[Floats]" = field(default_factory=Future)
+
+
+class Batcher:
+    """Scores rows in one worker thread.
+
+    A batch takes the oldest waiting requests for as long as the time that it is expected to take ends before the
+    earliest deadline in it. A request that can no longer be served in time gets `LateError` at once, so that under
+    overload the model works on answers that somebody still waits for.
+
+    Args:
+        waiting: most requests that may wait; beyond it `OverloadError` is raised.
+        max_rows: most rows of a batch of several requests.
+        nice: how far the thread steps back behind the server's other threads where the cores are busy (Linux only).
+    """
+
+    def __init__(self, waiting: int = 64, max_rows: int = 512, nice: int = 10) -> None:
+        """Start the thread."""
+        self._waiting, self._max_rows, self._nice = waiting, max_rows, nice
+        self._jobs: deque[_Job] = deque()
+        self._ready = threading.Condition()
+        self._closed = False
+        self._seconds_per_row = 0.0
+        self.scored = 0
+        """Rows scored so far."""
+        self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
+        self._thread.start()
+
+    @property
+    def depth(self) -> int:
+        """How many requests wait."""
+        return len(self._jobs)
+
+    def score(self, model: CCFLLM, rows: Rows, deadline: float) -> "Future[Floats]":
+        """(N,) log-odds of `rows`; `LateError` where they cannot be there by `deadline` (of `time.monotonic`)."""
+        job = _Job(model, rows, deadline)
+        with self._ready:
+            if len(self._jobs) >= self._waiting:
+                raise OverloadError
+            self._jobs.append(job)
+            self._ready.notify()
+        return job.done
+
+    def close(self) -> None:
+        """Stop after the batch that is being scored; what waits gets `LateError`."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify()
+        self._thread.join()
+        for job in self._jobs:
+            if job.done.set_running_or_notify_cancel():
+                job.done.set_exception(LateError())
+
+    def _run(self) -> None:
+        if hasattr(os, "setpriority") and os.uname().sysname == "Linux":  # there a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._jobs or self._closed)
+                if self._closed:
+                    return
+                batch = self._take()
+            if batch:
+                self._score(batch)
+
+    def _take(self) -> list[_Job]:
+        """The next batch; jobs that nobody waits for any more, or that cannot be in time, are dropped on the way."""
+        batch: list[_Job] = []
+        rows, end = 0, float("inf")
+        now = time.monotonic()
+        while self._jobs:
+            job = self._jobs[0]
+            grown = rows + len(job.rows)
+            expected = now + grown * self._seconds_per_row
+            if batch and (
+                grown > self._max_rows or expected > min(end, job.deadline) or job.model is not batch[0].model
+            ):
+                break
+            self._jobs.popleft()
+            if not job.done.set_running_or_notify_cancel():
+                continue
+            if expected > job.deadline:
+                # The estimate may be stale (a cold start, a busy machine): it fades until a job is tried again.
+                self._seconds_per_row *= 0.9
+                job.done.set_exception(LateError())
+                continue
+            batch.append(job)
+            rows, end = grown, min(end, job.deadline)
+        return batch
+
+    def _score(self, batch: list[_Job]) -> None:
+        started = time.monotonic()
+        try:
+            scores = batch[0].model.score_rows(Rows.concat([job.rows for job in batch]))
+        except Exception as error:  # those who wait are told, and the thread goes on
+            for job in batch:
+                job.done.set_exception(error)
+            return
+        taken = (time.monotonic() - started) / max(len(scores), 1)
+        self._seconds_per_row = 0.7 * self._seconds_per_row + 0.3 * taken if self._seconds_per_row else taken
+        self.scored += len(scores)
+        ends = np.cumsum([len(job.rows) for job in batch])
+        for job, part in zip(batch, np.split(scores, ends[:-1]), strict=True):
+            job.done.set_result(part)

@@ -1,0 +1,134 @@
+"""The addresses of the API."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.security import APIKeyHeader
+from starlette.concurrency import run_in_threadpool
+
+from ccf_llm.serving import schemas
+from ccf_llm.serving.problems import ProblemError, documented, overloaded
+from ccf_llm.serving.service import Service
+from ccf_llm.serving.store import Event
+
+PathId = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
+COMMON = documented(408, 413, 422, 503)
+_header = APIKeyHeader(name="X-API-Key", auto_error=False)
+
+
+def api(service: Service) -> APIRouter:
+    """Everything under /v1 but administration."""
+    keys = service.settings.api_keys
+    guarded = [Depends(_guard(keys, 401, "give a valid key in the header X-API-Key"))] if keys else []
+    router = APIRouter(prefix="/v1", responses=COMMON | (documented(401) if keys else {}), dependencies=guarded)
+
+    @router.post("/recommend", responses=documented(404), response_model=schemas.RecommendResponse)
+    async def recommend(ask: schemas.RecommendRequest, request: Request) -> dict[str, Any]:
+        """The best items for a user, for a person known by liked items, or for both together."""
+        return await service.recommend(ask, request.state.arrived)
+
+    @router.post("/score", responses=documented(404), response_model=schemas.ScoreResponse)
+    async def score(ask: schemas.ScoreRequest, request: Request) -> dict[str, Any]:
+        """Log-odds and probability that a person likes each item."""
+        return await service.score(ask, request.state.arrived)
+
+    @router.post("/explain", responses=documented(404), response_model=schemas.ExplainResponse)
+    async def explain(ask: schemas.ExplainRequest, request: Request) -> dict[str, Any]:
+        """Which likes moved the score of each item most, and how much of its embedding is collaborative."""
+        return await service.explain(ask, request.state.arrived)
+
+    @router.post(
+        "/events",
+        status_code=201,
+        responses=documented(404, 409)
+        | {200: {"model": schemas.EventResponse, "description": "It was there already."}},
+    )
+    async def events(ask: schemas.EventRequest, response: Response) -> schemas.EventResponse:
+        """Keep a like, a dislike or a withdrawal. It is on disk when this answers, and counts from now on."""
+        duplicate = await service.record(Event(ask.key, ask.user_id, ask.item_id, ask.kind))
+        if duplicate:
+            response.status_code = 200
+        return schemas.EventResponse(key=ask.key, duplicate=duplicate)
+
+    @router.get("/items", response_model=schemas.ItemsResponse)
+    async def items(
+        query: Annotated[str, Query(min_length=1, max_length=200, description="Words of the title.")],
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> dict[str, Any]:
+        """Items whose title holds all the words, the closest first; case and accents do not matter."""
+        return {"items": await service.search(query, limit)}
+
+    @router.get("/items/{item_id:path}/similar", responses=documented(404), response_model=schemas.SimilarResponse)
+    async def similar(item_id: PathId, k: Annotated[int, Query(ge=1, le=100)] = 10) -> dict[str, Any]:
+        """Items that are liked by the same people and called alike."""
+        return {"items": await service.similar(item_id, k)}
+
+    @router.get("/categories")
+    async def categories() -> schemas.CategoriesResponse:
+        """What `category` of a recommendation may be."""
+        return schemas.CategoriesResponse(categories=list(service.served.recommender.catalogue.categories))
+
+    @router.get("/users/{user_id:path}", response_model=schemas.LikesResponse)
+    async def user(user_id: PathId) -> dict[str, Any]:
+        """What is known of a user: likes of the data set and of the events. Empty for an id that nobody knows."""
+        return await service.likes(user_id)
+
+    @router.delete("/users/{user_id:path}")
+    async def erase(user_id: PathId) -> schemas.ErasedResponse:
+        """Erase a person: events are deleted, and the data set's interactions of that id are not used any more."""
+        return schemas.ErasedResponse(events=await service.erase(user_id))
+
+    return router
+
+
+def admin(service: Service) -> APIRouter:
+    """What only the administrator may do."""
+    key = service.settings.admin_key
+    closed = "give the administrator's key in the header X-API-Key"
+    if key is None:
+        closed = "closed: start the server with CCF_LLM_ADMIN_KEY set to a key of your choice"
+    guard = Depends(_guard(frozenset([key] if key else []), 403, closed))
+    router = APIRouter(prefix="/v1/admin", responses=COMMON | documented(403), dependencies=[guard])
+
+    @router.post("/reload", responses=documented(409))
+    async def reload() -> schemas.ReloadResponse:
+        """Load the model's folder anew and swap it in; the old one goes on serving if the new one does not load."""
+        return schemas.ReloadResponse(**await service.reload())
+
+    return router
+
+
+def health(service: Service) -> APIRouter:
+    """For those who watch the server."""
+    router = APIRouter()
+
+    @router.get("/healthz")
+    async def healthz() -> schemas.Health:
+        """The process answers."""
+        return schemas.Health(status="alive")
+
+    @router.get("/readyz", responses=documented(503))
+    async def readyz() -> schemas.Health:
+        """The model is loaded and the event store answers."""
+        try:
+            await run_in_threadpool(service.store.check)
+        except Exception:
+            raise overloaded("the event store does not answer") from None
+        return schemas.Health(status="ready")
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        """Counters for Prometheus."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+def _guard(keys: frozenset[str], status: int, detail: str) -> Callable[..., Awaitable[None]]:
+    async def guard(given: Annotated[str | None, Depends(_header)]) -> None:
+        if not any(hmac.compare_digest((given or "").encode(), key.encode()) for key in keys):
+            raise ProblemError(status, detail)
+
+    return guard

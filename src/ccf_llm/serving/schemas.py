@@ -1,0 +1,196 @@
+"""What requests and answers look like; the OpenAPI document is made from these."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from ccf_llm.recommend import Order
+from ccf_llm.serving.store import Kind
+
+# NUL is the one character that PostgreSQL cannot keep.
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
+DeadlineMs = Annotated[
+    int | None,
+    Field(
+        ge=10,
+        le=60_000,
+        description="Milliseconds from the arrival of the request, after which the CF answer is given, marked "
+        "`degraded`. Default: the server's.",
+    ),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Whom(_Request):
+    """For whom."""
+
+    user_id: Id | None = Field(
+        None,
+        description="Likes and dislikes kept under this id, in the data set and as events, are used. An id that nobody "
+        "knows is a person without history: what is liked by most comes first.",
+    )
+    history: list[Id] = Field(
+        [], max_length=500, description="Liked items, oldest first; after those of user_id. They are not kept."
+    )
+    deadline_ms: DeadlineMs = None
+
+
+class RecommendRequest(Whom):
+    """For whom, how many, and from what."""
+
+    k: int = Field(10, ge=1, le=100)
+    order: Order = Field("fused", description="fused: the model; cf: CF alone; text: closeness of the titles alone.")
+    filter_seen: bool = Field(True, description="Leave out what the user has met.")
+    candidates: list[Id] | None = Field(
+        None, min_length=1, max_length=200, description="Choose from these, instead of CF's best."
+    )
+    exclude: list[Id] = Field([], max_length=500, description="Never these.")
+    category: Id | None = Field(None, description="Only items of this category; GET /v1/categories lists them.")
+
+
+class ScoreRequest(Whom):
+    """Items to score for a person."""
+
+    item_ids: list[Id] = Field(min_length=1, max_length=200)
+
+
+class ExplainRequest(Whom):
+    """Items to give reasons for."""
+
+    item_ids: list[Id] = Field(min_length=1, max_length=10)
+
+
+class EventRequest(_Request):
+    """A like or a dislike, or the withdrawal of either."""
+
+    key: Id = Field(description="Idempotency key, such as a UUID: sent twice, the event counts once.")
+    user_id: Id
+    item_id: Id
+    kind: Kind
+
+
+class Item(BaseModel):
+    """An item of the catalogue."""
+
+    item_id: str
+    title: str
+    details: str = Field(description="Further words, such as genres.")
+
+
+class Recommendation(Item):
+    """A recommended item."""
+
+    rank: int
+    score: float = Field(description="Log-odds of a like; in the order `text` the cosine of the titles.")
+    probability: float | None = Field(description="Sigmoid of the log-odds; null in the order `text`.")
+    cf_rank: int = Field(description="Rank by CF alone among all items that the filters leave.")
+    text_rank: int = Field(description="Rank by the titles alone among the same.")
+    collaborative_share: float = Field(description="Of the item's embedding: 0 text only, 1 CF only.")
+
+
+class _Answer(BaseModel):
+    model: str = Field(description="Version of the model that answered.")
+    degraded: bool = Field(description="The deadline passed before the language model was done: this is CF's answer.")
+    history: int = Field(description="How many likes were used.")
+
+
+class RecommendResponse(_Answer):
+    """The best items, best first."""
+
+    order: Order = Field(description="What decided in the end; `cf` where degraded.")
+    items: list[Recommendation]
+
+
+class Score(BaseModel):
+    """A scored item."""
+
+    item_id: str
+    score: float
+    probability: float
+
+
+class ScoreResponse(_Answer):
+    """Scores in the order of the request."""
+
+    scores: list[Score]
+
+
+class Reason(BaseModel):
+    """A like and what it does to the score."""
+
+    item_id: str
+    title: str
+    effect: float = Field(description="Score with all likes minus score without this one, in log-odds.")
+
+
+class Explanation(Item):
+    """Why an item has its score."""
+
+    collaborative_share: float
+    reasons: list[Reason] = Field(description="The strongest first, from the newest ten likes.")
+
+
+class ExplainResponse(_Answer):
+    """Explanations in the order of the request."""
+
+    items: list[Explanation]
+
+
+class EventResponse(BaseModel):
+    """The event is on disk."""
+
+    key: str
+    duplicate: bool = Field(description="Whether it was there already; it counts once.")
+
+
+class SimilarItem(Item):
+    """An item and how close it is."""
+
+    similarity: float = Field(description="Mean cosine of CF vectors and of title embeddings, from -1 to 1.")
+
+
+class SimilarResponse(BaseModel):
+    """The closest items, closest first."""
+
+    items: list[SimilarItem]
+
+
+class ItemsResponse(BaseModel):
+    """Items found."""
+
+    items: list[Item]
+
+
+class CategoriesResponse(BaseModel):
+    """Categories that `category` accepts."""
+
+    categories: list[str]
+
+
+class LikesResponse(BaseModel):
+    """What is known of a user."""
+
+    likes: list[Item] = Field(description="Newest first, at most 500.")
+    dislikes: list[Item] = Field(description="Of the events alone, newest first.")
+
+
+class ErasedResponse(BaseModel):
+    """A person is gone."""
+
+    events: int = Field(description="How many events were deleted.")
+
+
+class ReloadResponse(BaseModel):
+    """Which model serves now."""
+
+    model: str
+    previous: str
+
+
+class Health(BaseModel):
+    """Alive, or ready."""
+
+    status: str

@@ -1,0 +1,120 @@
+"""A loaded model with everything that answering needs; replaced as a whole when a new model is swapped in."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from ccf_llm.api import CCFLLM
+from ccf_llm.config import check_config
+from ccf_llm.data.rows import Codes
+from ccf_llm.errors import CCFError
+from ccf_llm.recommend import Person, Recommender
+from ccf_llm.runs.folder import RunFolder, open_split
+from ccf_llm.serving.store import UserRecord
+
+MAX_HISTORY = 500
+NO_CODES: Codes = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Served:
+    """One version of the model."""
+
+    recommender: Recommender
+    version: str
+    """Changes with any byte of the model's files."""
+
+    @property
+    def model(self) -> CCFLLM:
+        """The model itself."""
+        return self.recommender.model
+
+    @classmethod
+    def load(cls, path: Path, retrieve: int) -> Self:
+        """Load a model folder, or the main model of a run folder, and try it.
+
+        Raises:
+            CCFError: it is missing or damaged, its data set is not there, or its scores are no numbers.
+        """
+        folder = model_folder(path)
+        model = CCFLLM.load(folder)
+        dataset = open_split(check_config(model.run, str(folder / "config.json")))
+        served = cls(Recommender(model, dataset, retrieve), _version(folder))
+        served._try()
+        return served
+
+    def person(self, user_id: str | None, record: UserRecord, history: list[str], *, filter_seen: bool) -> Person:
+        """What the data set, the events and the request know of a person, put together.
+
+        An event replaces what was known of its item before: a like comes last in the history, a dislike is seen but not
+        liked, a withdrawal leaves neither. Items that this model does not know are passed over.
+        """
+        asked = self.recommender.codes(history, "history")
+        known = Person(0, NO_CODES, NO_CODES)
+        if user_id is not None and not record.erased:
+            known = self.recommender.person(user_id)
+        latest = self.latest_events(record)
+        liked = [item for item, kind in latest.items() if kind == "like"]
+        met = [item for item, kind in latest.items() if kind != "withdraw"]
+        likes = _newest_last([*_without(known.history, latest), *liked, *asked])[-MAX_HISTORY:]
+        seen = np.union1d(_without(known.seen, latest), np.array(met, dtype=np.int64)) if filter_seen else NO_CODES
+        # What a request names as liked is never its answer.
+        return Person(known.user, likes, np.union1d(seen, asked).astype(np.int64))
+
+    def latest_events(self, record: UserRecord) -> dict[int, str]:
+        """Item code -> kind of its last event, in the order of these."""
+        vocabulary = self.recommender.model.item_vocabulary
+        latest: dict[int, str] = {}
+        for item_id, kind in record.events:
+            if code := vocabulary.code(item_id):
+                latest.pop(code, None)
+                latest[code] = kind
+        return latest
+
+    def item(self, code: int) -> dict[str, Any]:
+        """An item as answers show it."""
+        catalogue = self.recommender.catalogue
+        return {
+            "item_id": catalogue.ids[code - 1],
+            "title": catalogue.titles[code - 1],
+            "details": catalogue.details[code - 1] if catalogue.details else "",
+        }
+
+    def _try(self) -> None:
+        """Compute what is computed once, and score a person with and one without likes."""
+        catalogue = self.recommender.catalogue
+        first = np.arange(1, min(len(catalogue), 20) + 1)
+        catalogue.similar(1)
+        for history in (NO_CODES, first[:3]):
+            shortlist = self.recommender.shortlist(Person(0, history, NO_CODES), 10)
+            scores = self.recommender.model.score_rows(shortlist.rows())
+            if not np.isfinite(scores).all() or not np.isfinite(catalogue.collaborative_shares).all():
+                raise CCFError("model: its scores are not finite; train it again")
+
+
+def model_folder(path: Path) -> Path:
+    """`path` itself where it is a model, else the main model of the run in it."""
+    if (path / "config.json").is_file():
+        return path
+    run = RunFolder(path)
+    return run.model(run.load_config().main)
+
+
+def _version(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        digest.update(str(file.relative_to(folder)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _without(codes: Codes, latest: dict[int, str]) -> Codes:
+    return codes[~np.isin(codes, list(latest))] if latest else codes
+
+
+def _newest_last(codes: list[int]) -> Codes:
+    """Each code once, where it came last."""
+    return np.array(list(dict.fromkeys(reversed(codes)))[::-1], dtype=np.int64)

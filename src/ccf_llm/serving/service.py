@@ -1,0 +1,206 @@
+"""What the routes call: answers of the CF model at once, of the language model by the deadline, and events."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ccf_llm.api import CCFLLM, probability
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.explain import LeaveOneOut
+from ccf_llm.recommend import Filters, Person
+from ccf_llm.serving import schemas
+from ccf_llm.serving.batcher import Batcher, Floats, LateError
+from ccf_llm.serving.metrics import Metrics
+from ccf_llm.serving.problems import ProblemError
+from ccf_llm.serving.recorder import Recorder
+from ccf_llm.serving.served import Served
+from ccf_llm.serving.settings import ServeSettings
+from ccf_llm.serving.store import Event, EventStore, UserRecord
+
+T = TypeVar("T")
+NOTHING = UserRecord([], erased=False)
+
+
+class Service:
+    """One model, one store, the threads that work for them.
+
+    Args:
+        path: a model folder or a run folder; `reload` reads it anew.
+        store: events.
+        settings: limits.
+    """
+
+    def __init__(self, path: Path, store: EventStore, settings: ServeSettings) -> None:
+        """Load the model; a `CCFError` says why that fails."""
+        self.path, self.store, self.settings = path, store, settings
+        self.served = Served.load(path, settings.retrieve)
+        self.recorder = Recorder(store)
+        self.batcher = Batcher(settings.waiting)
+        self.metrics = Metrics(self.batcher)
+        # CF answers and reads of the store: a millisecond each. Few threads, so that they do not fight for the cores.
+        self._quick = ThreadPoolExecutor(4, thread_name_prefix="quick")
+        self._reloading = asyncio.Lock()
+
+    def close(self) -> None:
+        """Finish what was accepted, and stop."""
+        self.batcher.close()
+        self.recorder.close()
+        self._quick.shutdown()
+        self.store.close()
+
+    async def recommend(self, ask: schemas.RecommendRequest, arrived: float) -> dict[str, Any]:
+        """The best items for a person."""
+        served, recommender = self.served, self.served.recommender
+        filters = Filters(ask.candidates, ask.exclude, ask.category)
+
+        def retrieve() -> Any:
+            person = self._person(served, ask, filter_seen=ask.filter_seen)
+            return recommender.shortlist(person, ask.k, filters, ask.order)
+
+        shortlist = await self._quickly(retrieve)
+        order, scores = ask.order, shortlist.scores
+        if order == "fused":
+            found = await self._score(served.model, shortlist.rows(), self._deadline(ask, arrived))
+            order, scores = ("cf", scores) if found is None else ("fused", found)
+        frame = await self._quickly(lambda: recommender.ranking(shortlist, scores, ask.k, order))
+        details = {code: served.item(code) for code in recommender.codes(frame["item_id"], "items")}
+        return {
+            **self._about(served, shortlist.person, degraded=order != ask.order),
+            "order": order,
+            "items": [row | item for row, item in zip(frame.to_dicts(), details.values(), strict=True)],
+        }
+
+    async def score(self, ask: schemas.ScoreRequest, arrived: float) -> dict[str, Any]:
+        """Scores of items for a person."""
+        served, recommender = self.served, self.served.recommender
+
+        def prepare() -> tuple[Person, Rows, Floats]:
+            person = self._person(served, ask, filter_seen=False)
+            rows = Rows.for_candidates(person.history, recommender.codes(ask.item_ids, "item_ids"), user=person.user)
+            return person, rows, served.model.network.cf.score(rows)
+
+        person, rows, cf = await self._quickly(prepare)
+        found = await self._score(served.model, rows, self._deadline(ask, arrived))
+        scores = cf if found is None else found
+        return {
+            **self._about(served, person, degraded=found is None),
+            "scores": [
+                {"item_id": item, "score": float(score), "probability": float(p)}
+                for item, score, p in zip(ask.item_ids, scores, probability(scores), strict=True)
+            ],
+        }
+
+    async def explain(self, ask: schemas.ExplainRequest, arrived: float) -> dict[str, Any]:
+        """Which likes moved the score of each item most."""
+        served, recommender = self.served, self.served.recommender
+
+        def prepare() -> tuple[LeaveOneOut, Rows, Floats]:
+            person = self._person(served, ask, filter_seen=False)
+            reasons = LeaveOneOut.of(person, recommender.codes(ask.item_ids, "item_ids"))
+            rows = reasons.rows()
+            return reasons, rows, served.model.network.cf.score(rows)
+
+        reasons, rows, cf = await self._quickly(prepare)
+        found = await self._score(served.model, rows, self._deadline(ask, arrived))
+        effects = reasons.effects(cf if found is None else found)
+        return {
+            **self._about(served, reasons.person, degraded=found is None),
+            "items": [
+                served.item(code)
+                | {
+                    "collaborative_share": float(recommender.catalogue.collaborative_shares[code - 1]),
+                    "reasons": [
+                        served.item(reasons.likes[i]) | {"effect": float(mine[i])} for i in np.argsort(-np.abs(mine))
+                    ],
+                }
+                for code, mine in zip(reasons.items, effects, strict=True)
+            ],
+        }
+
+    async def record(self, event: Event) -> bool:
+        """Put an event on disk; whether it was there already."""
+        self.served.recommender.codes([event.item_id], "item_id")
+        outcome = await asyncio.wrap_future(self.recorder.record(event))
+        if outcome == "conflict":
+            raise ProblemError(409, f"key '{event.key}': belongs to another event; give each event a key of its own")
+        self.metrics.events.labels(event.kind, outcome).inc()
+        return outcome == "duplicate"
+
+    async def erase(self, user_id: str) -> int:
+        """Delete a person's events and stop using the data set's interactions of that id."""
+        return await asyncio.wrap_future(self.recorder.erase(user_id))
+
+    async def search(self, query: str, limit: int) -> list[dict[str, Any]]:
+        """Items by words of their titles."""
+        served = self.served
+        found = await self._quickly(lambda: served.recommender.catalogue.search(query, limit))
+        return [served.item(code) for code in found]
+
+    async def similar(self, item_id: str, k: int) -> list[dict[str, Any]]:
+        """The `k` items closest to one."""
+        served = self.served
+        code = int(served.recommender.codes([item_id], "item_id")[0])
+        closeness = await self._quickly(lambda: served.recommender.catalogue.similar(code))
+        closeness[code - 1] = -np.inf  # it is not an answer to itself
+        best = np.argsort(-closeness, kind="stable")[: min(k, len(closeness) - 1)]
+        return [served.item(i + 1) | {"similarity": float(closeness[i])} for i in best]
+
+    async def likes(self, user_id: str) -> dict[str, Any]:
+        """What is known of a user."""
+        served = self.served
+
+        def read() -> dict[str, Any]:
+            record = self.store.of_user(user_id)
+            person = served.person(user_id, record, [], filter_seen=False)
+            disliked = [code for code, kind in served.latest_events(record).items() if kind == "dislike"]
+            return {
+                "likes": [served.item(code) for code in person.history[::-1]],
+                "dislikes": [served.item(code) for code in disliked[::-1]],
+            }
+
+        return await self._quickly(read)
+
+    async def reload(self) -> dict[str, str]:
+        """Load the model anew beside the one that serves, try it, and swap; what is under way ends with the old one."""
+        if self._reloading.locked():
+            raise ProblemError(409, "a reload is under way; wait until it ends")
+        async with self._reloading:
+            previous = self.served
+            try:
+                self.served = await asyncio.to_thread(Served.load, self.path, self.settings.retrieve)
+            except CCFError as error:
+                raise ProblemError(
+                    409, f"the old model goes on serving, for the new one does not load: {error}"
+                ) from None
+            return {"model": self.served.version, "previous": previous.version}
+
+    async def _quickly(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._quick, work)
+
+    async def _score(self, model: CCFLLM, rows: Rows, deadline: float) -> Floats | None:
+        """The model's scores, or None once it is clear that they are not there by the deadline."""
+        if len(rows) == 0:
+            return np.zeros(0, dtype=np.float32)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await asyncio.wrap_future(self.batcher.score(model, rows, deadline))
+        except (LateError, TimeoutError):
+            self.metrics.degraded.inc()
+            return None
+
+    def _person(self, served: Served, ask: schemas.Whom, *, filter_seen: bool) -> Person:
+        record = self.store.of_user(ask.user_id) if ask.user_id is not None else NOTHING
+        return served.person(ask.user_id, record, ask.history, filter_seen=filter_seen)
+
+    def _deadline(self, ask: schemas.Whom, arrived: float) -> float:
+        return arrived + (ask.deadline_ms or self.settings.deadline_ms) / 1000
+
+    @staticmethod
+    def _about(served: Served, person: Person, *, degraded: bool) -> dict[str, Any]:
+        return {"model": served.version, "degraded": degraded, "history": len(person.history)}
