@@ -56,9 +56,9 @@ class Catalogue:
         found = np.flatnonzero(every.to_numpy())
         texts = self._folded.gather(found).to_list()
         met = self._network.cf.item_counts[found + 1].tolist()
-        order = sorted(
-            range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), -met[i])
-        )[:limit]
+        order = sorted(range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), -met[i]))[
+            :limit
+        ]
         return found[order] + 1
 
     def similar(self, item: int) -> Floats:

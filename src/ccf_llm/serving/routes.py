@@ -7,14 +7,32 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.security import APIKeyHeader
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 
 from ccf_llm.serving import schemas
 from ccf_llm.serving.problems import ProblemError, documented, overloaded
 from ccf_llm.serving.service import Service
 from ccf_llm.serving.store import Event
 
+
+class IdConvertor(Convertor[str]):
+    """An id in a path: any characters, slashes and line breaks (percent-encoded) among them."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        """As it stands; Starlette has decoded it."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it stands."""
+        return value
+
+
+register_url_convertor("id", IdConvertor())
+
 PathId = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
-COMMON = documented(408, 413, 422, 503)
+COMMON = documented(400, 408, 413, 422, 503)
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
@@ -60,7 +78,7 @@ def api(service: Service) -> APIRouter:
         """Items whose title holds all the words, the closest first; case and accents do not matter."""
         return {"items": await service.search(query, limit)}
 
-    @router.get("/items/{item_id:path}/similar", responses=documented(404), response_model=schemas.SimilarResponse)
+    @router.get("/items/{item_id:id}/similar", responses=documented(404), response_model=schemas.SimilarResponse)
     async def similar(item_id: PathId, k: Annotated[int, Query(ge=1, le=100)] = 10) -> dict[str, Any]:
         """Items that are liked by the same people and called alike."""
         return {"items": await service.similar(item_id, k)}
@@ -70,12 +88,12 @@ def api(service: Service) -> APIRouter:
         """What `category` of a recommendation may be."""
         return schemas.CategoriesResponse(categories=list(service.served.recommender.catalogue.categories))
 
-    @router.get("/users/{user_id:path}", response_model=schemas.LikesResponse)
+    @router.get("/users/{user_id:id}", response_model=schemas.LikesResponse)
     async def user(user_id: PathId) -> dict[str, Any]:
         """What is known of a user: likes of the data set and of the events. Empty for an id that nobody knows."""
         return await service.likes(user_id)
 
-    @router.delete("/users/{user_id:path}")
+    @router.delete("/users/{user_id:id}")
     async def erase(user_id: PathId) -> schemas.ErasedResponse:
         """Erase a person: events are deleted, and the data set's interactions of that id are not used any more."""
         return schemas.ErasedResponse(events=await service.erase(user_id))

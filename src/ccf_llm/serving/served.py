@@ -59,7 +59,7 @@ class Served:
         latest = self.latest_events(record)
         liked = [item for item, kind in latest.items() if kind == "like"]
         met = [item for item, kind in latest.items() if kind != "withdraw"]
-        likes = _newest_last([*_without(known.history, latest), *liked, *asked])[-MAX_HISTORY:]
+        likes = np.concatenate([_without(known.history, latest), np.array(liked, dtype=np.int64), asked])[-MAX_HISTORY:]
         seen = np.union1d(_without(known.seen, latest), np.array(met, dtype=np.int64)) if filter_seen else NO_CODES
         # What a request names as liked is never its answer.
         return Person(known.user, likes, np.union1d(seen, asked).astype(np.int64))
@@ -113,8 +113,3 @@ def _version(folder: Path) -> str:
 
 def _without(codes: Codes, latest: dict[int, str]) -> Codes:
     return codes[~np.isin(codes, list(latest))] if latest else codes
-
-
-def _newest_last(codes: list[int]) -> Codes:
-    """Each code once, where it came last."""
-    return np.array(list(dict.fromkeys(reversed(codes)))[::-1], dtype=np.int64)
