@@ -208,7 +208,7 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("GET", "/v1/items?query=", None, 422, "query.query: "),
     ("GET", "/v1/items", None, 422, "query.query: Field required"),
     ("GET", "/v1/nothing", None, 404, "no such address"),
-    ("PUT", "/v1/recommend", {}, 405, "other methods"),
+    ("PUT", "/v1/recommend", {}, 405, "has the methods POST;"),
     ("POST", "/v1/admin/reload", None, 403, "administrator's key"),
 ]
 
@@ -266,6 +266,11 @@ def test_keys(make_client: Clients) -> None:
     assert client.get("/healthz").status_code == client.get("/").status_code == 200
     closed = client.post("/v1/admin/reload", headers={"X-API-Key": "one"})
     assert (closed.status_code, "CCF_LLM_ADMIN_KEY" in closed.json()["detail"]) == (403, True)
+
+
+def test_a_whole_number_may_be_written_with_a_point_and_wrong_methods_are_told(client: TestClient) -> None:
+    assert len(recommend(client, k=3.0, deadline_ms=20_000.0)["items"]) == 3
+    assert client.put("/v1/users/u").headers["allow"] == "DELETE, GET"
 
 
 def test_health_and_metrics(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ccf_llm.errors import CCFError
 from ccf_llm.serving.recorder import OverloadError
@@ -79,10 +80,12 @@ def install(app: FastAPI) -> None:
         return answer(ProblemError(422, f"{where}: {fault['msg']}"))
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        advice = {404: "no such address; see /docs", 405: "this address has other methods; see /docs"}
-        headers = dict(error.headers) if error.headers else None
-        return answer(ProblemError(error.status_code, advice.get(error.status_code, str(error.detail)), headers))
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 405:
+            allowed = ", ".join(_methods(app, request))
+            return answer(ProblemError(405, f"this address has the methods {allowed}; see /docs", {"Allow": allowed}))
+        detail = "no such address; see /docs" if error.status_code == 404 else str(error.detail)
+        return answer(ProblemError(error.status_code, detail, dict(error.headers) if error.headers else None))
 
     @app.exception_handler(OverloadError)
     async def _full(_: Request, error: OverloadError) -> JSONResponse:
@@ -96,3 +99,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
         return answer(ProblemError(500, "the server failed on this request; its log says why"))
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """The methods of this address over all routes; Starlette names those of the first one."""
+    scopes = {method: {**request.scope, "method": method} for method in ("DELETE", "GET", "HEAD", "POST", "PUT")}
+    return [m for m, scope in scopes.items() if any(route.matches(scope)[0] == Match.FULL for route in app.routes)]

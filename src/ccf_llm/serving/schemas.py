@@ -2,22 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from ccf_llm.recommend import Order
 from ccf_llm.serving.store import Kind
 
 # NUL is the one character that PostgreSQL cannot keep.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
-DeadlineMs = Annotated[
-    int | None,
-    Field(
-        ge=10,
-        le=60_000,
-        description="Milliseconds from the arrival of the request, after which the CF answer is given, marked "
-        "`degraded`. Default: the server's.",
-    ),
-]
+# For JSON, 3.0 is an integer.
+_whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+Milliseconds = Annotated[int, Field(ge=10, le=60_000), _whole]
 
 
 class _Request(BaseModel):
@@ -35,13 +29,17 @@ class Whom(_Request):
     history: list[Id] = Field(
         [], max_length=500, description="Liked items, oldest first; after those of user_id. They are not kept."
     )
-    deadline_ms: DeadlineMs = None
+    deadline_ms: Milliseconds | None = Field(
+        None,
+        description="From the arrival of the request; past it the CF answer is given, marked `degraded`. Default: the "
+        "server's.",
+    )
 
 
 class RecommendRequest(Whom):
     """For whom, how many, and from what."""
 
-    k: int = Field(10, ge=1, le=100)
+    k: Annotated[int, Field(ge=1, le=100), _whole] = 10
     order: Order = Field("fused", description="fused: the model; cf: CF alone; text: closeness of the titles alone.")
     filter_seen: bool = Field(True, description="Leave out what the user has met.")
     candidates: list[Id] | None = Field(
