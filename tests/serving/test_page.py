@@ -1,0 +1,134 @@
+"""The page in a real browser."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from live import LiveServer
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE = 20_000  # ms; the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine; .ci/services.sh installs Debian's")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, live: LiveServer) -> Iterator[Page]:
+    """A new visitor; anything that the page fetches from elsewhere, or complains of, fails the test."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    faults: list[str] = []
+    page.on("request", lambda request: None if request.url.startswith(live.url) else faults.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(live.url)
+    yield page
+    assert faults == []
+    context.close()
+
+
+def titles(page: Page) -> list[str]:
+    """The list in the model's order."""
+    expect(page.locator("#list[data-order=fused][aria-busy=false]")).to_be_attached()
+    return page.locator("#list .title").all_inner_texts()
+
+
+def pick(page: Page, words: str) -> str:
+    """Pick the first title found, by keyboard alone."""
+    page.get_by_label("Find a title").focus()
+    page.keyboard.type(words)
+    page.keyboard.press("Enter")
+    chip = page.locator("#likes li span").first
+    expect(chip).to_contain_text(words, ignore_case=True)
+    return chip.inner_text()
+
+
+def test_pick_three_get_ten_like_one_and_see_the_list_change(page: Page) -> None:
+    expect(page.locator("#list > li")).to_have_count(10)  # what most like, before anything is known
+    picked = [pick(page, words) for words in ("(1971)", "(1974)", "(1975)")]
+    expect(page.locator("#likes li")).to_have_count(3)
+    before = titles(page)
+    assert len(before) == 10
+    assert not set(before) & set(picked)
+    assert "language model" in page.locator("#status").inner_text()
+    page.get_by_role("button", name=f"Like {before[0]}", exact=True).click()
+    expect(page.locator("#likes li")).to_have_count(4)
+    expect(page.locator("#list .title").first).not_to_have_text(before[0])
+    after = titles(page)
+    assert after != before
+    assert before[0] not in after
+    page.reload()
+    expect(page.locator("#likes li")).to_have_count(4)  # kept on the server
+    assert titles(page) == after
+
+
+def test_orders_categories_and_reasons(page: Page) -> None:
+    pick(page, "(1972)")
+    fused = titles(page)
+    page.get_by_label("Text only").check(force=True)
+    expect(page.locator("#list[data-order=text]")).to_be_attached()
+    by_text = page.locator("#list .title").all_inner_texts()
+    page.get_by_label("Likes only").check(force=True)
+    expect(page.locator("#list[data-order=cf]")).to_be_attached()
+    assert by_text != page.locator("#list .title").all_inner_texts()
+    page.get_by_label("Fused").check(force=True)
+    assert titles(page) == fused
+    page.get_by_label("Category").select_option("drama")
+    expect(page.locator("#list .facts").first).to_contain_text("drama")
+    expect(page.locator("#list[data-order=fused][aria-busy=false]")).to_be_attached()
+    why = page.get_by_role("button", name="Why?").first
+    why.click()
+    expect(page.locator(".why li")).to_have_count(1)
+    assert "(1972)" in page.locator(".why li").inner_text()
+    expect(why).to_have_attribute("aria-expanded", "true")
+    assert re.fullmatch(r"\d+ % text, \d+ % likes", page.locator(".share").first.get_attribute("aria-label") or "")
+
+
+def test_a_person_can_be_forgotten(page: Page, live: LiveServer) -> None:
+    stranger = titles(page)
+    pick(page, "(1973)")
+    user = page.evaluate("localStorage.getItem('ccf-llm-user')")
+    page.get_by_role("button", name="Forget me").click()
+    expect(page.locator("#likes li")).to_have_count(0)
+    assert page.evaluate("localStorage.getItem('ccf-llm-user')") != user
+    assert page.request.get(f"{live.url}/v1/users/{user}").json() == {"likes": [], "dislikes": []}
+    assert titles(page) == stranger
+
+
+def test_it_works_on_a_phone_and_in_the_dark(browser: Browser, live: LiveServer) -> None:
+    context = browser.new_context(viewport={"width": 320, "height": 640}, color_scheme="dark", has_touch=True)
+    page = context.new_page()
+    page.goto(live.url)
+    expect(page.locator("#list > li")).to_have_count(10)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320  # nothing sticks out
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    channels = [int(part) / 255 for part in background.removeprefix("rgb(").removesuffix(")").split(",")]
+    assert max(channels) < 0.2
+    small = [
+        button
+        for button in page.get_by_role("button").all()
+        if button.is_visible() and (button.bounding_box() or {"height": 0})["height"] < 40
+    ]
+    assert small == []  # a thumb can hit each
+    context.close()
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    titles(page)
+    for control in page.locator("button:visible, input:visible, select:visible").all():
+        name = control.evaluate(
+            "e => e.getAttribute('aria-label') || e.innerText || [...(e.labels || [])].map(l => l.innerText).join()"
+        )
+        assert name.strip()
