@@ -110,6 +110,11 @@ class CCFLLM:
         """(N,) log-odds of encoded rows."""
         return self.scorer.score(rows, progress)
 
+    def forget(self) -> None:
+        """Drop what scoring keeps in memory of the histories that it has read."""
+        if self.scorer.cache is not None:
+            self.scorer.cache.clear()
+
 
 def probability(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """The sigmoid of log-odds."""

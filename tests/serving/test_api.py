@@ -119,6 +119,17 @@ def test_an_erased_user_of_the_data_set_is_a_stranger(client: TestClient) -> Non
     assert [i["item_id"] for i in client.get("/v1/users/u3").json()["likes"]] == ["i2"]
 
 
+def test_erasing_empties_what_memory_keeps_of_histories(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[CCFLLM] = []
+    plain = CCFLLM.forget
+    monkeypatch.setattr(CCFLLM, "forget", lambda model: [plain(model), forgotten.append(model)])
+    recommend(client, user_id="u3")
+    client.delete("/v1/users/u3")
+    assert len(forgotten) == 1
+    assert forgotten[0].scorer.cache is not None
+    assert len(forgotten[0].scorer.cache) == 0
+
+
 def test_scores_are_those_of_the_model(client: TestClient, served_model: Path) -> None:
     model, data = CCFLLM.load(served_model), Dataset.load(served_model.parent / "data")
     pairs = pl.DataFrame({"user_id": ["u1"] * 3, "item_id": ["i1", "i9", "i4"]})

@@ -29,6 +29,12 @@ class _Job:
     done: "Future[Floats]" = field(default_factory=Future)
 
 
+@dataclass(frozen=True)
+class _Chore:
+    model: CCFLLM
+    done: "Future[None]"
+
+
 class Batcher:
     """Scores rows in one worker thread.
 
@@ -46,6 +52,7 @@ class Batcher:
         """Start the thread."""
         self._waiting, self._max_rows, self._nice = waiting, max_rows, nice
         self._jobs: deque[_Job] = deque()
+        self._chores: deque[_Chore] = deque()
         self._ready = threading.Condition()
         self._closed = False
         self._seconds_per_row = 0.0
@@ -69,6 +76,14 @@ class Batcher:
             self._ready.notify()
         return job.done
 
+    def forget(self, model: CCFLLM) -> "Future[None]":
+        """Drop what the model keeps in memory of histories, between two batches."""
+        done: Future[None] = Future()
+        with self._ready:
+            self._chores.append(_Chore(model, done))
+            self._ready.notify()
+        return done
+
     def close(self) -> None:
         """Stop after the batch that is being scored; what waits gets `LateError`."""
         with self._ready:
@@ -84,7 +99,12 @@ class Batcher:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while True:
             with self._ready:
-                self._ready.wait_for(lambda: self._jobs or self._closed)
+                self._ready.wait_for(lambda: self._jobs or self._chores or self._closed)
+                while self._chores:
+                    chore = self._chores.popleft()
+                    chore.model.forget()
+                    if chore.done.set_running_or_notify_cancel():
+                        chore.done.set_result(None)
                 if self._closed:
                     return
                 batch = self._take()

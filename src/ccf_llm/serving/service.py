@@ -133,8 +133,10 @@ class Service:
         return outcome == "duplicate"
 
     async def erase(self, user_id: str) -> int:
-        """Delete a person's events and stop using the data set's interactions of that id."""
-        return await asyncio.wrap_future(self.recorder.erase(user_id))
+        """Delete a person's events and what memory holds of them; the data set's rows of that id are not used any more."""
+        deleted = await asyncio.wrap_future(self.recorder.erase(user_id))
+        await asyncio.wrap_future(self.batcher.forget(self.served.model))
+        return deleted
 
     async def search(self, query: str, limit: int) -> list[dict[str, Any]]:
         """Items by words of their titles."""
