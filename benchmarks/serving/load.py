@@ -63,9 +63,14 @@ def main() -> int:
 async def load(arguments: argparse.Namespace) -> dict[str, Any]:
     """All clients for the time given."""
     headers = {"X-API-Key": arguments.key} if arguments.key else {}
-    limits = httpx.Limits(max_connections=arguments.clients + 1, max_keepalive_connections=arguments.clients + 1)
-    async with httpx.AsyncClient(base_url=arguments.url, headers=headers, timeout=60, limits=limits) as client:
-        items = await catalogue(client)
+    async with contextlib.AsyncExitStack() as stack:
+        # A client each: one pool of many connections is slow, and would be measured with the server.
+        clients = [
+            httpx.AsyncClient(base_url=arguments.url, headers=headers, timeout=60) for _ in range(arguments.clients)
+        ]
+        for client in clients:
+            await stack.enter_async_context(client)
+        items = await catalogue(clients[0])
         tally, memory = Tally(), []
         end = time.monotonic() + arguments.seconds
         people = [
@@ -104,6 +109,7 @@ async def person(
     """One client until the end."""
     draw = random.Random(seed)
     history = draw.sample(items, min(arguments.likes, len(items)))
+    await asyncio.sleep(draw.uniform(0, 1))  # people do not come in the same moment
     while time.monotonic() < end:
         if not arguments.same:
             history = draw.sample(items, min(arguments.likes, len(items)))

@@ -1,6 +1,5 @@
 """Micro-batching: one thread owns the language model and scores what several requests wait for in one call."""
 
-import os
 import threading
 import time
 from collections import deque
@@ -45,17 +44,16 @@ class Batcher:
     Args:
         waiting: most requests that may wait; beyond it `OverloadError` is raised.
         max_rows: most rows of a batch of several requests.
-        nice: how far the thread steps back behind the server's other threads where the cores are busy (Linux only).
     """
 
-    def __init__(self, waiting: int = 64, max_rows: int = 512, nice: int = 10) -> None:
+    def __init__(self, waiting: int = 64, max_rows: int = 512) -> None:
         """Start the thread."""
-        self._waiting, self._max_rows, self._nice = waiting, max_rows, nice
+        self._waiting, self._max_rows = waiting, max_rows
         self._jobs: deque[_Job] = deque()
         self._chores: deque[_Chore] = deque()
         self._ready = threading.Condition()
         self._closed = False
-        self._seconds_per_row = 0.0
+        self._pace = _Pace()
         self.scored = 0
         """Rows scored so far."""
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
@@ -70,6 +68,9 @@ class Batcher:
         """(N,) log-odds of `rows`; `LateError` where they cannot be there by `deadline` (of `time.monotonic`)."""
         job = _Job(model, rows, deadline)
         with self._ready:
+            if len(self._jobs) >= self._waiting:
+                # Those who got the CF answer meanwhile wait no more.
+                self._jobs = deque(job for job in self._jobs if not job.done.cancelled())
             if len(self._jobs) >= self._waiting:
                 raise OverloadError
             self._jobs.append(job)
@@ -95,8 +96,6 @@ class Batcher:
                 job.done.set_exception(LateError())
 
     def _run(self) -> None:
-        if hasattr(os, "setpriority") and os.uname().sysname == "Linux":  # there a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while True:
             with self._ready:
                 self._ready.wait_for(lambda: self._jobs or self._chores or self._closed)
@@ -119,21 +118,25 @@ class Batcher:
         while self._jobs:
             job = self._jobs[0]
             grown = rows + len(job.rows)
-            expected = now + grown * self._seconds_per_row
+            expected = now + grown * self._pace.cautious
             if batch and (
-                grown > self._max_rows or expected > min(end, job.deadline) or job.model is not batch[0].model
+                self._pace.mean == 0  # nothing measured yet: one request alone
+                or grown > self._max_rows
+                or expected > min(end, job.deadline)
+                or job.model is not batch[0].model
             ):
                 break
             self._jobs.popleft()
             if not job.done.set_running_or_notify_cancel():
                 continue
             if expected > job.deadline:
-                # The estimate may be stale (a cold start, a busy machine): it fades until a job is tried again.
-                self._seconds_per_row *= 0.9
                 job.done.set_exception(LateError())
                 continue
             batch.append(job)
             rows, end = grown, min(end, job.deadline)
+        if not batch:
+            # The estimate may be stale (a cold start, a busy machine): it fades until a request is tried again.
+            self._pace.fade()
         return batch
 
     def _score(self, batch: list[_Job]) -> None:
@@ -144,9 +147,32 @@ class Batcher:
             for job in batch:
                 job.done.set_exception(error)
             return
-        taken = (time.monotonic() - started) / max(len(scores), 1)
-        self._seconds_per_row = 0.7 * self._seconds_per_row + 0.3 * taken if self._seconds_per_row else taken
+        self._pace.add((time.monotonic() - started) / max(len(scores), 1))
         self.scored += len(scores)
         ends = np.cumsum([len(job.rows) for job in batch])
         for job, part in zip(batch, np.split(scores, ends[:-1]), strict=True):
             job.done.set_result(part)
+
+
+@dataclass
+class _Pace:
+    """Seconds per row, smoothed as TCP smooths round-trip times (Jacobson 1988): mean, and mean deviation."""
+
+    mean: float = 0.0
+    deviation: float = 0.0
+
+    @property
+    def cautious(self) -> float:
+        """What few batches exceed."""
+        return self.mean + 2 * self.deviation
+
+    def add(self, seconds: float) -> None:
+        """Take in a batch."""
+        if self.mean == 0:
+            self.mean, self.deviation = seconds, seconds / 4
+        self.deviation += 0.25 * (abs(seconds - self.mean) - self.deviation)
+        self.mean += 0.25 * (seconds - self.mean)
+
+    def fade(self) -> None:
+        """Believe it a little less."""
+        self.mean, self.deviation = 0.95 * self.mean, 0.95 * self.deviation

@@ -133,7 +133,7 @@ class Service:
         return outcome == "duplicate"
 
     async def erase(self, user_id: str) -> int:
-        """Delete a person's events and what memory holds of them; the data set's rows of that id are not used any more."""
+        """Delete a person's events and what memory holds; the data set's rows of that id are not used any more."""
         deleted = await asyncio.wrap_future(self.recorder.erase(user_id))
         await asyncio.wrap_future(self.batcher.forget(self.served.model))
         return deleted
