@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := $(BIN)/.ready
+PORT := 8000
 
 .DEFAULT_GOAL := help
 
@@ -28,6 +29,11 @@ demo: $(READY)  ## Train, compare, recommend and report on MovieLens-100K (about
 	$(BIN)/ccf-llm recommend runs/demo --user 880 --keep
 	$(BIN)/ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --liked "The Lion King" --keep
 	$(BIN)/ccf-llm report runs/demo
+
+.PHONY: serve
+serve: $(READY)  ## Serve the demo's model on http://127.0.0.1:8000 (trains it first if it is not there)
+	@test -f runs/demo/models/ccf_llm/config.json || $(MAKE) demo
+	$(BIN)/ccf-llm serve runs/demo --port $(PORT)
 
 .PHONY: test
 test: $(READY)  ## Run the tests

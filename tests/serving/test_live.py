@@ -103,3 +103,23 @@ def test_it_ends_when_asked(served_model: Path, tmp_path: Path) -> None:
     log = (tmp_path / "log").read_text()
     assert "Finished server process" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["{tmp}/nothing"], "not the folder of a run (no config.yaml)"),
+        (["{model}", "--store", "mysql://x/y"], "--store: mysql is not supported"),
+        (["{model}", "--port", "{taken}"], "choose another --port or --host"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    options: list[str], message: str, served_model: Path, live: LiveServer, tmp_path: Path
+) -> None:
+    words = {"tmp": str(tmp_path), "model": str(served_model), "taken": str(live.port)}
+    command = [str(Path(sys.executable).with_name("ccf-llm")), "serve", *(option.format(**words) for option in options)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

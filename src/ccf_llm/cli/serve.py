@@ -34,12 +34,14 @@ def serve(
     import uvicorn
 
     from ccf_llm.serving.app import create_app
+    from ccf_llm.serving.served import model_folder
     from ccf_llm.serving.service import Service
     from ccf_llm.serving.settings import ServeSettings
     from ccf_llm.serving.store import EventStore
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     settings = ServeSettings.with_keys_of(retrieve=retrieve, deadline_ms=deadline, waiting=waiting)
+    model_folder(model)  # said before anything is made beside it
     try:
         with socket.create_server((host, port)):  # said before a model is loaded for nothing
             pass

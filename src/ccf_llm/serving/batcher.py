@@ -1,5 +1,7 @@
 """Micro-batching: one thread owns the language model and scores what several requests wait for in one call."""
 
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -14,6 +16,7 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.serving.recorder import OverloadError
 
 Floats = NDArray[np.float32]
+NICE = 10
 
 
 class LateError(Exception):
@@ -96,6 +99,10 @@ class Batcher:
                 job.done.set_exception(LateError())
 
     def _run(self) -> None:
+        if sys.platform == "linux":
+            # There a thread has a priority of its own, and hands it to those that it computes with. Where the cores are
+            # busy, this one steps back behind those that answer: they need little, and soon.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             with self._ready:
                 self._ready.wait_for(lambda: self._jobs or self._chores or self._closed)

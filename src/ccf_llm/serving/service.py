@@ -13,7 +13,7 @@ from ccf_llm.api import CCFLLM, probability
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.explain import LeaveOneOut
-from ccf_llm.recommend import Filters, Person
+from ccf_llm.recommend import Filters, Order, Person, Shortlist
 from ccf_llm.serving import schemas
 from ccf_llm.serving.batcher import Batcher, Floats, LateError
 from ccf_llm.serving.metrics import Metrics
@@ -24,6 +24,8 @@ from ccf_llm.serving.settings import ServeSettings
 from ccf_llm.serving.store import Event, EventStore, UserRecord
 
 T = TypeVar("T")
+ANSWER_SECONDS = 0.004
+"""What it takes to write one answer, where the cores are busy."""
 NOTHING = UserRecord([], erased=False)
 
 
@@ -59,22 +61,28 @@ class Service:
         served, recommender = self.served, self.served.recommender
         filters = Filters(ask.candidates, ask.exclude, ask.category)
 
-        def retrieve() -> Any:
-            person = self._person(served, ask, filter_seen=ask.filter_seen)
-            return recommender.shortlist(person, ask.k, filters, ask.order)
+        def rank(shortlist: Shortlist, scores: Floats, order: Order) -> dict[str, Any]:
+            frame = recommender.ranking(shortlist, scores, ask.k, order)
+            codes = recommender.codes(frame["item_id"], "items")
+            items = [row | served.item(code) for row, code in zip(frame.to_dicts(), codes, strict=True)]
+            return {
+                **self._about(served, shortlist.person, degraded=order != ask.order),
+                "order": order,
+                "items": items,
+            }
 
-        shortlist = await self._quickly(retrieve)
-        order, scores = ask.order, shortlist.scores
-        if order == "fused":
-            found = await self._score(served.model, shortlist.rows(), self._deadline(ask, arrived))
-            order, scores = ("cf", scores) if found is None else ("fused", found)
-        frame = await self._quickly(lambda: recommender.ranking(shortlist, scores, ask.k, order))
-        details = {code: served.item(code) for code in recommender.codes(frame["item_id"], "items")}
-        return {
-            **self._about(served, shortlist.person, degraded=order != ask.order),
-            "order": order,
-            "items": [row | item for row, item in zip(frame.to_dicts(), details.values(), strict=True)],
-        }
+        def first() -> tuple[Shortlist, dict[str, Any]]:
+            person = self._person(served, ask, filter_seen=ask.filter_seen)
+            shortlist = recommender.shortlist(person, ask.k, filters, ask.order)
+            return shortlist, rank(shortlist, shortlist.scores, "cf" if ask.order == "fused" else ask.order)
+
+        # The CF answer is made before the language model is waited for, so that nothing is left to do at the deadline.
+        shortlist, answer = await self._quickly(first)
+        if ask.order == "fused":
+            scores = await self._score(served.model, shortlist.rows(), self._deadline(ask, arrived))
+            if scores is not None:
+                answer = await self._quickly(lambda: rank(shortlist, scores, "fused"))
+        return answer
 
     async def score(self, ask: schemas.ScoreRequest, arrived: float) -> dict[str, Any]:
         """Scores of items for a person."""
@@ -190,8 +198,12 @@ class Service:
         if len(rows) == 0:
             return np.zeros(0, dtype=np.float32)
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                return await asyncio.wrap_future(self.batcher.score(model, rows, deadline))
+            # Those who wait may all be answered at the same moment: the last one too should be in time.
+            reserve = ANSWER_SECONDS * (1 + self.batcher.depth)
+            now = time.monotonic()
+            until = now + max(deadline - now - reserve, (deadline - now) / 2)
+            async with asyncio.timeout(until - now):
+                return await asyncio.wrap_future(self.batcher.score(model, rows, until))
         except (LateError, TimeoutError):
             self.metrics.degraded.inc()
             return None
