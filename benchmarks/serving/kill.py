@@ -7,23 +7,22 @@ what was acknowledged so far; in the end it must hold every event exactly once. 
 """
 
 import argparse
-import asyncio
-import contextlib
+import http.client
 import json
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 import sqlalchemy as sa
 
 from ccf_llm.serving.served import model_folder
-from live import LiveServer
+from live import LightClient, LiveServer
 
 CLIENTS = 32
 USERS = 200
@@ -37,6 +36,7 @@ class Tally:
     acknowledged: set[str] = field(default_factory=set)
     repeated: int = 0
     failures: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def main() -> int:
@@ -51,7 +51,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ccf-llm-kill-") as folder:
         store = arguments.store or f"sqlite:///{folder}/events.sqlite"
         server = LiveServer(arguments.model, "--store", store, log=Path(folder) / "server.log")
-        figures = asyncio.run(torment(server, store, events_for(arguments.model, arguments.events), arguments.kills))
+        figures = torment(server, store, events_for(arguments.model, arguments.events), arguments.kills)
     print(json.dumps(figures, indent=2))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -73,22 +73,25 @@ def events_for(model: Path, n: int) -> list[dict[str, str]]:
     ]
 
 
-async def torment(server: LiveServer, store: str, events: list[dict[str, str]], kills: int) -> dict[str, Any]:
+def torment(server: LiveServer, store: str, events: list[dict[str, str]], kills: int) -> dict[str, Any]:
     """Send everything, killing the server `kills` times on the way."""
     started = time.monotonic()
     tally = Tally(todo=list(events))
     lost: set[str] = set()
     server.start()
-    clients = [asyncio.create_task(send(server.url, tally)) for _ in range(CLIENTS)]
+    clients = [threading.Thread(target=send, args=(server.url, tally)) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
     for kill in range(kills):
         # The kills are spread over the events; there are always requests under way.
-        while len(tally.acknowledged) < (kill + 0.5) / kills * len(events) and not all(c.done() for c in clients):
-            await asyncio.sleep(0.005)
+        while len(tally.acknowledged) < (kill + 0.5) / kills * len(events) and any(c.is_alive() for c in clients):
+            time.sleep(0.002)
         server.kill()
-        await asyncio.sleep(0.05)  # let the clients take in what was acknowledged before the kill
-        lost |= tally.acknowledged - set(kept(store))
-        await asyncio.to_thread(server.start)
-    await asyncio.gather(*clients)
+        time.sleep(0.05)  # let the clients take in what was acknowledged before the kill
+        lost |= tally.acknowledged.copy() - set(kept(store))
+        server.start()
+    for client in clients:
+        client.join()
     server.stop()
     found = kept(store)
     lost |= {event["key"] for event in events} - set(found)
@@ -106,22 +109,32 @@ async def torment(server: LiveServer, store: str, events: list[dict[str, str]], 
     }
 
 
-async def send(url: str, tally: Tally) -> None:
+def send(url: str, tally: Tally) -> None:
     """One client: takes events and sends each until it is acknowledged."""
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        while tally.todo:
+    client = LightClient(url, timeout=30)
+    while True:
+        try:
             event = tally.todo.pop()
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    response = await client.post("/v1/events", json=event)
-                    if response.status_code in (200, 201):
-                        tally.acknowledged.add(event["key"])
-                        tally.repeated += response.json()["duplicate"]
-                        break
-                    if response.status_code != 503:
-                        tally.failures.append(response.text)
-                        break
-                await asyncio.sleep(0.1)
+        except IndexError:
+            client.close()
+            return
+        while not sent(client, event, tally):
+            time.sleep(0.1)
+
+
+def sent(client: LightClient, event: dict[str, str], tally: Tally) -> bool:
+    """Whether the event is done with: acknowledged, or refused for good."""
+    try:
+        status, answer, _ = client.ask("POST", "/v1/events", event)
+    except (OSError, http.client.HTTPException):
+        return False
+    if status in (200, 201):
+        tally.acknowledged.add(event["key"])
+        with tally.lock:
+            tally.repeated += answer["duplicate"]
+    elif status != 503:
+        tally.failures.append(str(answer))
+    return status != 503
 
 
 def kept(store: str) -> list[str]:

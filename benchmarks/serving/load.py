@@ -8,21 +8,24 @@ the same machine as the server, and take part of its cores then.
 """
 
 import argparse
-import asyncio
 import contextlib
+import http.client
 import json
 import os
 import platform
 import random
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 import numpy as np
 import psutil
+
+from live import LightClient
 
 LATE_MS = 200
 WORDS = ("the", "a", "of", "in", "man", "love", "night", "(19")
@@ -37,6 +40,7 @@ class Tally:
     rejected: int = 0
     late: int = 0
     errors: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def main() -> int:
@@ -53,35 +57,25 @@ def main() -> int:
     parser.add_argument("--pid", type=int, help="process id of the server, to watch its memory")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
-    figures = asyncio.run(load(arguments))
+    figures = load(arguments)
     print(json.dumps(figures, indent=2))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 1 if figures["errors"] else 0
 
 
-async def load(arguments: argparse.Namespace) -> dict[str, Any]:
+def load(arguments: argparse.Namespace) -> dict[str, Any]:
     """All clients for the time given."""
-    headers = {"X-API-Key": arguments.key} if arguments.key else {}
-    async with contextlib.AsyncExitStack() as stack:
-        # A client each: one pool of many connections is slow, and would be measured with the server.
-        clients = [
-            httpx.AsyncClient(base_url=arguments.url, headers=headers, timeout=60) for _ in range(arguments.clients)
-        ]
-        for client in clients:
-            await stack.enter_async_context(client)
-        items = await catalogue(clients[0])
-        tally, memory = Tally(), []
-        end = time.monotonic() + arguments.seconds
-        people = [
-            asyncio.create_task(person(client, items, i, end, arguments, tally)) for i in range(arguments.clients)
-        ]
+    items = catalogue(LightClient(arguments.url, arguments.key))
+    tally, memory = Tally(), []
+    end = time.monotonic() + arguments.seconds
+    people = [threading.Thread(target=person, args=(items, i, end, arguments, tally)) for i in range(arguments.clients)]
+    for thread in people:
+        thread.start()
+    while any(thread.is_alive() for thread in people):
         if arguments.pid is not None:
-            server = psutil.Process(arguments.pid)
-            while not all(task.done() for task in people):
-                memory.append(round(server.memory_info().rss / 2**20, 1))
-                await asyncio.sleep(max(arguments.seconds / 20, 0.2))
-        await asyncio.gather(*people)
+            memory.append(round(psutil.Process(arguments.pid).memory_info().rss / 2**20, 1))
+        time.sleep(max(arguments.seconds / 20, 0.2))
     p50, p95, p99 = np.percentile(tally.milliseconds or [0.0], [50, 95, 99]).round(1).tolist()
     return {
         "requests": len(tally.milliseconds),
@@ -103,43 +97,47 @@ async def load(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-async def person(
-    client: httpx.AsyncClient, items: list[str], seed: int, end: float, arguments: argparse.Namespace, tally: Tally
-) -> None:
+def person(items: list[str], seed: int, end: float, arguments: argparse.Namespace, tally: Tally) -> None:
     """One client until the end."""
+    client = LightClient(arguments.url, arguments.key)
     draw = random.Random(seed)
     history = draw.sample(items, min(arguments.likes, len(items)))
-    await asyncio.sleep(draw.uniform(0, 1))  # people do not come in the same moment
+    time.sleep(draw.uniform(0, 1))  # people do not come in the same moment
     while time.monotonic() < end:
         if not arguments.same:
             history = draw.sample(items, min(arguments.likes, len(items)))
         ask = {"history": history, "order": arguments.order, "deadline_ms": arguments.deadline_ms}
         started = time.monotonic()
         try:
-            response = await client.post("/v1/recommend", json=ask)
-        except httpx.HTTPError as error:
+            status, answer, headers = client.ask("POST", "/v1/recommend", ask)
+        except (OSError, http.client.HTTPException) as error:
             tally.errors.append(repr(error))
             continue
         taken = 1000 * (time.monotonic() - started)
-        if response.status_code == 503:
-            tally.rejected += 1
+        if status == 503:
+            with tally.lock:
+                tally.rejected += 1
             # As a polite client does, and not all at the same moment.
-            await asyncio.sleep(float(response.headers["retry-after"]) * draw.uniform(1, 1.5))
-        elif response.status_code != 200:
-            tally.errors.append(response.text)
+            time.sleep(float(headers["retry-after"]) * draw.uniform(1, 1.5))
+        elif status != 200:
+            tally.errors.append(str(answer))
         else:
-            tally.milliseconds.append(taken)
-            tally.degraded += response.json()["degraded"]
-            tally.late += taken > arguments.deadline_ms + LATE_MS
+            with tally.lock:
+                tally.milliseconds.append(taken)
+                tally.degraded += answer["degraded"]
+                tally.late += taken > arguments.deadline_ms + LATE_MS
+    client.close()
 
 
-async def catalogue(client: httpx.AsyncClient) -> list[str]:
+def catalogue(client: LightClient) -> list[str]:
     """Ids of a few hundred items."""
     found: dict[str, None] = {}
     for word in WORDS:
-        response = await client.get("/v1/items", params={"query": word, "limit": 100})
-        response.raise_for_status()
-        found |= dict.fromkeys(item["item_id"] for item in response.json()["items"])
+        status, answer, _ = client.ask("GET", f"/v1/items?{urlencode({'query': word, 'limit': 100})}")
+        if status != 200:
+            sys.exit(f"the server does not give its items: {answer}")
+        found |= dict.fromkeys(item["item_id"] for item in answer["items"])
+    client.close()
     if not found:
         sys.exit("the server's catalogue has no titles with common words; change WORDS")
     return list(found)

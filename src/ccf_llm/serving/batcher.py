@@ -1,7 +1,5 @@
 """Micro-batching: one thread owns the language model and scores what several requests wait for in one call."""
 
-import os
-import sys
 import threading
 import time
 from collections import deque
@@ -9,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ccf_llm.api import CCFLLM
@@ -16,7 +15,8 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.serving.recorder import OverloadError
 
 Floats = NDArray[np.float32]
-NICE = 10
+BUSY = 4
+"""Waiting requests from which on one core is left to those who answer."""
 
 
 class LateError(Exception):
@@ -56,6 +56,7 @@ class Batcher:
         self._chores: deque[_Chore] = deque()
         self._ready = threading.Condition()
         self._closed = False
+        self._threads = torch.get_num_threads()
         self._pace = _Pace()
         self.scored = 0
         """Rows scored so far."""
@@ -99,10 +100,6 @@ class Batcher:
                 job.done.set_exception(LateError())
 
     def _run(self) -> None:
-        if sys.platform == "linux":
-            # There a thread has a priority of its own, and hands it to those that it computes with. Where the cores are
-            # busy, this one steps back behind those that answer: they need little, and soon.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             with self._ready:
                 self._ready.wait_for(lambda: self._jobs or self._chores or self._closed)
@@ -147,6 +144,9 @@ class Batcher:
         return batch
 
     def _score(self, batch: list[_Job]) -> None:
+        # Threads of one computation wait for each other at every step, and so for any that had to leave its core. Where
+        # many requests come, one thread fewer is faster, and nobody else is held up.
+        torch.set_num_threads(max(1, self._threads - 1) if self.depth >= BUSY else self._threads)
         started = time.monotonic()
         try:
             scores = batch[0].model.score_rows(Rows.concat([job.rows for job in batch]))
