@@ -7,9 +7,7 @@ import pytest
 import tiny
 from ccf_llm.api import CCFLLM
 from ccf_llm.catalogue import Catalogue, fold
-from ccf_llm.cf.mf import MF
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.model import CCFNetwork
 
@@ -70,14 +68,6 @@ def test_categories_come_from_details(catalogue: Catalogue, model: CCFLLM, monke
         catalogue.in_category("war")
     monkeypatch.setattr("ccf_llm.catalogue.MAX_CATEGORIES", 0)
     assert Catalogue(model).categories == {}
-
-
-def test_one_product_scores_the_catalogue_as_row_by_row(tiny_mf: MF) -> None:
-    for user, likes in [(1, [2, 4]), (0, [1, 3]), (0, [])]:
-        history = np.array(likes, dtype=np.int64)
-        rows = Rows.for_candidates(history, np.arange(1, tiny.N_ITEMS + 1), user=user)
-        np.testing.assert_allclose(tiny_mf.score_catalogue(user, history), tiny_mf.score(rows), atol=1e-5)
-        np.testing.assert_allclose(super(MF, tiny_mf).score_catalogue(user, history), tiny_mf.score(rows), atol=1e-6)
 
 
 def test_a_vocabulary_knows_single_ids(tiny_data: Dataset) -> None:

@@ -119,6 +119,12 @@ class CFModelSuite(ScorerSuite):
         torch.testing.assert_close(model.user_embedding(users, history), expected)
         model.eval()
 
+    @pytest.mark.parametrize(("user", "likes"), [(1, [2, 4]), (0, [1, 3]), (0, []), (N_USERS, [5])])
+    def test_the_catalogue_is_scored_as_row_by_row(self, model: CFModel, user: int, likes: list[int]) -> None:
+        history = np.array(likes, dtype=np.int64)
+        rows = Rows.for_candidates(history, np.arange(1, N_ITEMS + 1), user=user)
+        np.testing.assert_allclose(model.score_catalogue(user, history), model.score(rows), atol=1e-5)
+
     def test_counts_training_rows(self, model: CFModel, train: Rows) -> None:
         assert model.user_counts.sum() == model.item_counts.sum() == len(train)
         assert model.user_counts[7] == (train.users == 7).sum()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
 from ccf_llm.api import CCFLLM, probability
 from ccf_llm.data.rows import Rows
@@ -45,8 +47,10 @@ class Service:
         self.recorder = Recorder(store)
         self.batcher = Batcher(settings.waiting)
         self.metrics = Metrics(self.batcher)
-        # CF answers and reads of the store: a millisecond each. Few threads, so that they do not fight for the cores.
-        self._quick = ThreadPoolExecutor(4, thread_name_prefix="quick")
+        # CF answers and reads of the store: a millisecond each, on one core each. The helpers that small products would
+        # start spin for longer than these take, and the language model would have to share the cores with them.
+        threadpool_limits(1, user_api="blas")
+        self._quick = ThreadPoolExecutor(2, "quick", initializer=torch.set_num_threads, initargs=(1,))
         self._reloading = asyncio.Lock()
 
     def close(self) -> None:

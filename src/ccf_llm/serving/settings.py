@@ -21,7 +21,7 @@ class ServeSettings(BaseModel):
     """After which the CF answer is given, where a request does not say."""
     waiting: int = Field(default=64, ge=1)
     """Most requests that wait for the language model; further ones get 503."""
-    in_flight: int = Field(default=512, ge=1)
+    in_flight: int = Field(default=100, ge=1)
     """Most requests of any kind at a time; further ones get 503."""
     body_bytes: int = Field(default=256 * 1024, ge=1024)
     """Longest request body; longer ones get 413."""
