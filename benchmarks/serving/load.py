@@ -66,6 +66,7 @@ def main() -> int:
 
 def load(arguments: argparse.Namespace) -> dict[str, Any]:
     """All clients for the time given."""
+    others = busy_cores()
     items = catalogue(LightClient(arguments.url, arguments.key))
     tally, memory = Tally(), []
     end = time.monotonic() + arguments.seconds
@@ -93,6 +94,7 @@ def load(arguments: argparse.Namespace) -> dict[str, Any]:
         "seconds": arguments.seconds,
         "order": arguments.order,
         "deadline_ms": arguments.deadline_ms,
+        "cores_busy_before": others,
         "machine": machine(),
     }
 
@@ -141,6 +143,11 @@ def catalogue(client: LightClient) -> list[str]:
     if not found:
         sys.exit("the server's catalogue has no titles with common words; change WORDS")
     return list(found)
+
+
+def busy_cores() -> float:
+    """How many cores were busy with anything else in the second before: where it is not near 0, measure again."""
+    return round(psutil.cpu_percent(interval=1) / 100 * (psutil.cpu_count() or 1), 2)
 
 
 def machine() -> dict[str, Any]:
