@@ -20,6 +20,17 @@ def test_the_table_is_the_one_of_the_committed_results() -> None:
     assert "**CCF-LLM**" in printed
 
 
+def test_the_speed_table_is_the_one_of_the_committed_results() -> None:
+    files = sorted((ROOT / "benchmarks" / "speed").glob("*.json"))
+    run = [sys.executable, str(ROOT / "benchmarks" / "speed.py"), *map(str, files)]
+    printed = subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+    found = re.search(r"<!-- speed -->\n(.*?)\n<!-- /speed -->", README, flags=re.DOTALL)
+    assert found is not None
+    assert found[1].strip() == printed
+    assert "shared prefix" in printed
+    assert all(json.loads(file.read_text(encoding="utf-8"))["made"]["commit"] for file in files)
+
+
 def test_results_say_how_they_came_about() -> None:
     assert len(RESULTS) >= 3
     seeds = set()
