@@ -5,11 +5,11 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = {
-    "cf": "CF answer, one client",
-    "one-person": "re-ranked, one client, a new person each time",
-    "one-person-again": "re-ranked, one client, the same person",
     "clients-64": "64 clients for 60 s, deadline 1.5 s",
     "clients-256": "256 clients for 60 s, deadline 1.5 s",
+    "one-person": "re-ranked, one client, a new person each time",
+    "one-person-again": "re-ranked, one client, the same person",
+    "cf": "CF answer, one client",
 }
 
 
