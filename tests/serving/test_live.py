@@ -82,7 +82,7 @@ def test_load_is_answered_in_time_or_refused(live: LiveServer, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_no_failure(live: LiveServer) -> None:
+def test_schemathesis_finds_no_failure(live: LiveServer, tmp_path: Path) -> None:
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
         "run",
@@ -91,7 +91,8 @@ def test_schemathesis_finds_no_failure(live: LiveServer) -> None:
         "all",
     ]
     options = ["--max-examples", "15", "--seed", "1", "--header", "X-API-Key: the-admin", "--no-color"]
-    run = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240)
+    # It leaves a folder where it runs.
+    run = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert run.returncode == 0, run.stdout[-6000:]
 
 
