@@ -187,9 +187,9 @@ class CFModel(nn.Module, ABC):
             buffer.copy_(torch.from_numpy(counts))
 
     def inputs(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-        """The arguments of `forward` for `rows`: users (N,), histories (N, H), items (N,), on the model's device."""
+        """Copies of the arguments of `forward` for `rows`: users (N,), histories (N, H), items (N,), on the device."""
         arrays = (rows.users, rows.padded_histories(self.history_length), rows.items)
-        users, history, items = (torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays)
+        users, history, items = (torch.tensor(array, device=self.device) for array in arrays)
         return users, history, items
 
     def user_statistics(self) -> tuple[Tensor, Tensor]:
