@@ -90,7 +90,7 @@ class CCFNetwork(nn.Module):
                 all with the own one.
         """
         if torch.is_grad_enabled():
-            self.llm.merged.undo()  # merged weights have no gradient
+            self.llm.products.for_training()
         chains, targets = collate_chains(sequences), collate_targets(sequences)
         return self.answer(targets, rows, self.read_chains(chains, rows, cf), cf)
 

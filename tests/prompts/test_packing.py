@@ -92,7 +92,7 @@ def gradients(
     for weight in weights.values():
         weight.requires_grad_(True)
         weight.grad = None
-    network.llm.merged.undo()
+    network.llm.products.undo()
     for group in batches:
         labels = torch.from_numpy(rows.labels[[row for s in group for row in s.rows]]).float()
         F.binary_cross_entropy_with_logits(log_odds(group, rows), labels, reduction="sum").backward()

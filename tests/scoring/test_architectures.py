@@ -63,9 +63,9 @@ def test_branches_equal_separate_prompts(name: str, tmp_path: Path) -> None:
     )
     index = torch.tensor([[[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 0]]])
     branches = Branches(index, torch.arange(11), torch.tensor([limits]), prefix)
-    model.merged.apply()
+    model.products.for_scoring()
     merged = model(e[9:], positions, branches)
-    model.merged.undo()
+    model.products.undo()
     together = model(e[9:], positions, branches)
     torch.testing.assert_close(merged, together, rtol=0, atol=1e-5)
     for (start, end), limit in zip(spans, limits, strict=True):
@@ -96,9 +96,34 @@ def test_taking_the_adapter_out_restores_every_bit(tmp_path: Path) -> None:
     precise = model(e, tokens, branches)
     model.body.to(torch.bfloat16)
     before = model(e, tokens, branches)
-    model.merged.apply()
+    model.products.for_scoring()
     merged = model(e, tokens, branches)
     assert not torch.equal(merged, before)  # rounded anew
     assert (merged - precise).norm() < 2 * (before - precise).norm()
     model.train().eval()
     assert torch.equal(model(e, tokens, branches), before)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "phi3", "gpt2"])
+def test_training_in_bf16_is_as_precise_as_the_plain_layers(name: str, tmp_path: Path) -> None:
+    model = build(tmp_path / "llm", name, ARCHITECTURES[name])
+    tokens = torch.arange(9)
+    e, branches = model.embeddings(tokens), Branches(tokens.view(1, 1, 9), tokens)
+    precise = gradients(model, e, branches)
+    model.body.to(torch.bfloat16)
+    for weight in model.adapter().values():
+        weight.data = weight.data.float()
+    plain = gradients(model, e, branches)
+    model.products.for_training()
+    fast = gradients(model, e, branches)
+    for weight, right, slow, quick in zip(["input", *model.adapter()], precise, plain, fast, strict=True):
+        assert quick.dtype == torch.float32, weight
+        assert (quick - right).norm() < 1.5 * (slow - right).norm() + 0.01 * right.norm(), weight
+
+
+def gradients(model: LanguageModel, embeddings: torch.Tensor, branches: Branches) -> list[torch.Tensor]:
+    """Of a score, to the input embeddings and the adapter's weights."""
+    embeddings = embeddings.clone().requires_grad_()
+    weights = [weight.requires_grad_() for weight in model.adapter().values()]
+    score = model.answer(model(embeddings, torch.arange(9), branches)[-1:]).sum()
+    return list(torch.autograd.grad(score, [embeddings, *weights]))

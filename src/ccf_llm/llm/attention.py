@@ -22,6 +22,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from ccf_llm.errors import CCFError
 
 NAME = "ccf_llm_branches"
+SHORT = 64
+"""Tokens up to which branches that read only themselves are computed as plain products, which is quicker."""
 
 
 @dataclass
@@ -136,17 +138,19 @@ def branch_attention(
     D, H, G = query.shape[3], query.shape[1], key.shape[1]
     where = branches.index.flatten()
     # Tokens to places: (T, heads, D) -> (B, G, n, [R,] S, D) with R = H / G queries to each key.
-    q = query[0].transpose(0, 1)[where].view(B, n, S, G, H // G, D).permute(0, 3, 1, 4, 2, 5)
-    k, v = (x[0].transpose(0, 1)[where].view(B, n, S, G, D).permute(0, 3, 1, 2, 4) for x in (key, value))
+    q = query[0].transpose(0, 1).index_select(0, where).view(B, n, S, G, H // G, D).permute(0, 3, 1, 4, 2, 5)
+    k, v = (x[0].transpose(0, 1).index_select(0, where).view(B, n, S, G, D) for x in (key, value))
+    k, v = k.permute(0, 3, 1, 2, 4), v.permute(0, 3, 1, 2, 4)
     if branches.record is not None:
         branches.record.layers[layer] = (k[:, :, 0], v[:, :, 0])
     scale = D**-0.5 if scaling is None else scaling
-    if branches.prefix is None and q.dtype != torch.float64:
+    if branches.prefix is None and q.dtype != torch.float64 and S > SHORT:
         out = _causal(q, k, v, scale, dropout)
     else:
         before = branches.prefix.layers[layer] if branches.prefix else (k[:, :, 0, :0], v[:, :, 0, :0])
         out = _over_prefix(q, k, v, before, branches.limits, scale, dropout)
-    return out.permute(0, 2, 4, 1, 3, 5).reshape(B * n * S, H, D)[branches.place].unsqueeze(0).to(dtype), None
+    out = out.permute(0, 2, 4, 1, 3, 5).reshape(B * n * S, H, D).index_select(0, branches.place)
+    return out.unsqueeze(0).to(dtype), None
 
 
 AttentionInterface.register(NAME, branch_attention)

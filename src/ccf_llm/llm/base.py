@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.llm.attention import NAME, Branches
 from ccf_llm.llm.lora import LoRAConfig
-from ccf_llm.llm.merge import MergedAdapter
+from ccf_llm.llm.products import Products
 from ccf_llm.llm.quiet import quiet
 from ccf_llm.llm.source import ModelSource
 
@@ -47,7 +47,7 @@ class LanguageModel(nn.Module):
         self.body.requires_grad_(False)  # the stages say what is trained
         # What a saved adapter names is the model, not a folder of this machine.
         self.body.peft_config["default"].base_model_name_or_path = source.name
-        self.merged = MergedAdapter(self.body)
+        self.products = Products(self.body)
 
     def set_answers(self, yes: int, no: int) -> None:
         """Choose the two rows of the output head."""
@@ -105,7 +105,7 @@ class LanguageModel(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`; an adapter that was merged for scoring is taken out again."""
         if mode:
-            self.merged.undo()
+            self.products.undo()
         return super().train(mode)
 
     @property

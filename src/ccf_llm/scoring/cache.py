@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ccf_llm.llm.attention import Prefix
-from ccf_llm.llm.merge import Version, version_of
+from ccf_llm.llm.products import Version, version_of
 
 
 class PrefixKey(NamedTuple):

@@ -43,7 +43,7 @@ def plain_log_odds(
 def plain_scores(network: CCFNetwork, rows: Rows, *, batch_size: int = 8, exact: bool = False) -> Tensor:
     """(N,) fp32 log-odds of rows, `batch_size` prompts at a time, with the adapter beside the weights."""
     network.eval()
-    network.llm.merged.undo()
+    network.llm.products.undo()
     scores = torch.zeros(len(rows))
     prompts = plan_prompts(network, rows)
     for begin in range(0, len(prompts), batch_size):

@@ -58,7 +58,7 @@ class SharedPrefixScorer:
         was_training = network.training
         network.eval()
         if network.llm.dtype != torch.float32:  # in fp32, where every bit counts, merging would round anew
-            network.llm.merged.apply()
+            network.llm.products.for_scoring()
         if self.cache is not None:
             self.cache.renew(network.weights())
         scores = np.zeros(len(rows), dtype=np.float32)
