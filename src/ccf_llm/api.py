@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from ccf_llm.config import RunConfig, check_config
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.validate import check_items
 from ccf_llm.data.vocabulary import Vocabulary
 from ccf_llm.errors import CCFError
 from ccf_llm.model import CCFNetwork
 from ccf_llm.runs.folder import RunFolder
 from ccf_llm.runs.train import train_run
-from ccf_llm.saving import load_model, save_model
+from ccf_llm.saving import details_of, load_model, save_model
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 
 
@@ -60,6 +61,29 @@ class CCFLLM:
     def load(cls, folder: str | Path, *, device: str = "auto") -> Self:
         """Read a saved model; a `CCFError` says what is missing or damaged."""
         return cls(*load_model(Path(folder), device=device))
+
+    def with_items(self, items: pl.DataFrame) -> Self:
+        """The same model over further items, which then can be recommended and scored by their words.
+
+        Weights are shared with this model, not copied. CF knows as little of the new items as of any without a
+        training row; train again once people have met them.
+
+        Args:
+            items: item_id and title, and the columns whose words the model reads (`details`); others are left behind.
+
+        Raises:
+            CCFError: a column or a title is missing, or an id is there twice or in the catalogue already.
+        """
+        new = check_items(items)
+        for column in self.details:
+            if column not in new.columns:
+                raise CCFError(f"items: no column '{column}', whose words the model reads; add it (it may be empty)")
+        known = new.filter(pl.col("item_id").is_in(self.items["item_id"].implode()))
+        if len(known):
+            raise CCFError(f"items: item '{known['item_id'][0]}' is in the model's catalogue already; leave it out")
+        network = self.network.with_items(new["title"].to_list(), details_of(new, self.details))
+        new = new.select(column for column in self.items.columns if column in new.columns)
+        return type(self)(network, self.users, pl.concat([self.items, new], how="diagonal"), self.run)
 
     def save(self, folder: str | Path) -> None:
         """Write the model to `folder`, atomically."""

@@ -69,6 +69,16 @@ class CCFNetwork(nn.Module):
             token_norm=self.token_norm,
         ).to(self.device)
 
+    def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None = None) -> "CCFNetwork":
+        """The same model over further items, whose codes follow; language model and fusion are shared, not copied.
+
+        CF knows as little of them as of any item without a training row, so their words alone tell them apart.
+        """
+        encoder, cf = self.encoder.with_items(titles, details), self.cf.with_items(len(titles))
+        grown = CCFNetwork(self.llm, encoder, cf, self.fusion_config, self.budget)
+        grown.fusion = self.fusion  # also its statistics of the CF vectors, as of training
+        return grown.train(self.training)
+
     def part(self, name: Literal["lora", "fusion", "cf"]) -> dict[str, nn.Parameter]:
         """The weights of one trainable part, by name."""
         if name == "lora":

@@ -66,23 +66,26 @@ def build_network(
     missing = [column for column in details if column not in items.columns]
     if missing:
         raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
+    words = details_of(items, details)
     source = source or resolve_model(llm.model)
     device = choose_device(llm.device)
     if device.type == "cpu":
         tune_cpu()
     language_model = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed)
-    details_of = (
-        [", ".join(word or "" for word in row) for row in items.select(details).iter_rows()] if details else None
-    )
     encoder = PromptEncoder(
         load_tokenizer(source),
         prompt.template,
         ["", *items["title"].to_list()],
-        ["", *details_of] if details_of is not None else None,
+        ["", *words] if words is not None else None,
     )
     _check_context(language_model, prompt)
     network = CCFNetwork(language_model, encoder, cf, fusion, prompt.history, seed)
     return network.to(device)
+
+
+def details_of(items: pl.DataFrame, details: tuple[str, ...]) -> list[str] | None:
+    """The further words of each item, from these of its columns; None where there are no such columns."""
+    return [", ".join(word or "" for word in row) for row in items.select(details).iter_rows()] if details else None
 
 
 def save_model(

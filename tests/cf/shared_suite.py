@@ -125,6 +125,16 @@ class CFModelSuite(ScorerSuite):
         rows = Rows.for_candidates(history, np.arange(1, N_ITEMS + 1), user=user)
         np.testing.assert_allclose(model.score_catalogue(user, history), model.score(rows), atol=1e-5)
 
+    def test_new_items_are_unknown_ones_and_change_nothing_else(self, model: CFModel, valid: Rows) -> None:
+        grown = model.with_items(3)
+        assert (grown.n_items, model.n_items) == (N_ITEMS + 3, N_ITEMS)
+        np.testing.assert_array_equal(grown.score(valid), model.score(valid))
+        scores = grown.score_catalogue(2, np.array([4, N_ITEMS + 2]))  # a new item that is liked says nothing
+        np.testing.assert_allclose(scores[:N_ITEMS], model.score_catalogue(2, np.array([4])), atol=1e-5)
+        # The last of the old items has no training row either.
+        np.testing.assert_allclose(scores[N_ITEMS:], scores[N_ITEMS - 1], atol=1e-5)
+        assert not grown.training
+
     def test_counts_training_rows(self, model: CFModel, train: Rows) -> None:
         assert model.user_counts.sum() == model.item_counts.sum() == len(train)
         assert model.user_counts[7] == (train.users == 7).sum()

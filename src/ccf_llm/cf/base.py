@@ -62,6 +62,10 @@ class CFModel(nn.Module, ABC):
     kind: ClassVar[str]
     config_type: ClassVar[type[CFConfig]]
     name: ClassVar[str]
+    scores_by_product: ClassVar[bool] = True
+    """Whether a score is the inner product of a user's and an item's vector, so that an index can find the best."""
+    item_tables: ClassVar[tuple[str, ...]] = ("item_counts", "items")
+    """Weights and buffers that have a row for each item code."""
 
     user_counts: Tensor
     """(n_users + 1,) training interactions of each user code."""
@@ -227,17 +231,40 @@ class CFModel(nn.Module, ABC):
         self.train(was_training)
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
-    @torch.no_grad()
     def score_catalogue(self, user: int, history: Codes) -> NDArray[np.float32]:
         """(n_items,) log-odds of every item, by code from 1, for one user with these likes.
 
         One product of the item matrix with the user's vector; a kind whose `forward` is no such product overrides it.
         """
+        query, rest = self.query(user, history)
+        scores: NDArray[np.float32] = self.item_matrix() @ query + np.float32(rest)
+        return scores
+
+    @torch.no_grad()
+    def item_matrix(self) -> NDArray[np.float32]:
+        """(n_items, d + 1) the vectors [q_i, b_i] of all items, by code from 1."""
+        return self.item_vectors(torch.arange(1, self.n_items + 1, device=self.device)).cpu().numpy()
+
+    @torch.no_grad()
+    def query(self, user: int, history: Codes) -> tuple[NDArray[np.float32], float]:
+        """[p_u, 1] (d + 1,) and b_u + offset of one user with these likes: score(u, i) = query . [q_i, b_i] + rest."""
         users, likes, _ = self.inputs(Rows.for_candidates(history, np.zeros(1, dtype=np.int64), user=user))
-        user_vector = self.user_vectors(users, likes)[0]
-        items = self.item_vectors(torch.arange(1, self.n_items + 1, device=self.device))
-        scores = items[:, :-1] @ user_vector[:-1] + items[:, -1] + user_vector[-1] + self.offset
-        return scores.cpu().numpy()
+        vector = self.user_vectors(users, likes)[0]
+        query = torch.cat([vector[:-1], vector.new_ones(1)])
+        return query.cpu().numpy(), float(vector[-1] + self.offset)
+
+    def with_items(self, n: int) -> Self:
+        """The same model over `n` further items, whose codes follow; it knows as little of them as of code 0.
+
+        Code 0 stands for any item without a training row, so every table gets its row for the new ones.
+        """
+        grown = type(self)(self.n_users, self.n_items + n, self.config)
+        state = self.state_dict()
+        for name in self.item_tables:
+            unknown = state[name][:1]
+            state[name] = torch.cat([state[name], unknown.expand(n, *unknown.shape[1:])])
+        grown.load_state_dict(state)
+        return grown.to(self.device).train(self.training)
 
     def _turn(self, vectors: Tensor) -> Tensor:
         """Vectors of the model's own space (..., d + 1) as they are shown outside; the bias stays."""

@@ -48,6 +48,7 @@ class DIN(CFModel):
     kind: ClassVar[str] = "din"
     config_type: ClassVar[type[CFConfig]] = DINConfig
     name: ClassVar[str] = "din"
+    scores_by_product: ClassVar[bool] = False
     config: DINConfig
 
     def __init__(self, n_users: int, n_items: int, config: CFConfig | None = None, *, seed: int = 0) -> None:

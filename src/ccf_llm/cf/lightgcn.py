@@ -44,6 +44,7 @@ class LightGCN(CFModel):
     kind: ClassVar[str] = "lightgcn"
     config_type: ClassVar[type[CFConfig]] = LightGCNConfig
     name: ClassVar[str] = "lightgcn"
+    item_tables: ClassVar[tuple[str, ...]] = ("item_counts", "items", "messages")
     config: LightGCNConfig
 
     messages: Tensor

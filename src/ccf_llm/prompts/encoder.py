@@ -48,6 +48,11 @@ class PromptEncoder:
         """An encoder of the same catalogue in other words."""
         return type(self)(self.tokenizer, template, self.titles, self.details)
 
+    def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None = None) -> Self:
+        """An encoder of a catalogue that goes on with further items."""
+        more = details if details is not None else [""] * len(titles)
+        return type(self)(self.tokenizer, self.template, [*self.titles, *titles], [*self.details, *more])
+
     @cached_property
     def instruction(self) -> Ids:
         """Ids that open every prompt; with the tokenizer's own beginning-of-text token where it uses one."""
