@@ -66,7 +66,7 @@ class Catalogue:
 
         An item that CF has never met has no direction there (its vector is the mean), so its words alone count.
         """
-        closeness: Floats = (self._cf @ self._cf[item - 1] + self._semantic @ self._semantic[item - 1]) / 2
+        closeness: Floats = (self._cf @ self._cf[item - 1] + self.semantic @ self.semantic[item - 1]) / 2
         return closeness
 
     def text_scores(self, history: Codes) -> Floats:
@@ -74,11 +74,15 @@ class Catalogue:
 
         All zero for an empty history.
         """
-        if len(history) == 0:
-            return np.zeros(len(self), dtype=np.float32)
-        mean = self._semantic[history - 1].mean(0)
-        scores: Floats = self._semantic @ (mean / max(float(np.linalg.norm(mean)), 1e-9))
+        scores: Floats = self.semantic @ self.text_query(history)
         return scores
+
+    def text_query(self, history: Codes) -> Floats:
+        """(d,) unit vector along the mean of the liked titles' semantic embeddings; zero for an empty history."""
+        if len(history) == 0:
+            return np.zeros(self.semantic.shape[1], dtype=np.float32)
+        mean: Floats = self.semantic[history - 1].mean(0)
+        return mean / max(float(np.linalg.norm(mean)), 1e-9)
 
     @cached_property
     def collaborative_shares(self) -> Floats:
@@ -116,7 +120,8 @@ class Catalogue:
         return _directions(vectors, network.cf.item_counts[1:] > 0)
 
     @cached_property
-    def _semantic(self) -> Floats:
+    def semantic(self) -> Floats:
+        """(n_items, d) unit vectors of the titles' semantic embeddings, around their mean."""
         vectors = self._network.semantic[1:]
         return _directions(vectors, torch.ones(len(vectors), dtype=torch.bool, device=vectors.device))
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Codes, Rows
-from ccf_llm.recommend import Person
+from ccf_llm.recommend import Person, Recommender
 
 Floats = NDArray[np.float32]
 
@@ -42,3 +43,36 @@ class LeaveOneOut:
         table = scores.reshape(len(self.likes) + 1, len(self.items))
         effects: Floats = (table[0] - table[1:]).T
         return effects
+
+    @staticmethod
+    def strongest(effects: Floats) -> list[int]:
+        """Positions in `likes` by the size of one item's effects (m,), the strongest first."""
+        return [int(i) for i in np.argsort(-np.abs(effects), kind="stable")]
+
+
+def explain(recommender: Recommender, person: Person, item_ids: list[str], newest: int = 10) -> pl.DataFrame:
+    """Which liked items move the score of each item most, from `newest` + 1 scores of it.
+
+    Args:
+        recommender: its model scores.
+        person: `recommender.person(user)` or `recommender.stranger(liked items)`.
+        item_ids: what to explain.
+        newest: how many of the newest likes are left out in turn.
+
+    Returns:
+        item_id, liked_item_id, liked_title, effect (log-odds); for each item the strongest first.
+
+    Raises:
+        CCFError: an item is not in the catalogue.
+    """
+    reasons = LeaveOneOut.of(person, recommender.codes(item_ids, "items"), newest)
+    effects = reasons.effects(recommender.model.score_rows(reasons.rows()))
+    ids, titles = recommender.catalogue.ids, recommender.catalogue.titles
+    found = [
+        (item, ids[like - 1], titles[like - 1], float(mine[i]))
+        for item, mine in zip(item_ids, effects, strict=True)
+        for i in reasons.strongest(mine)
+        for like in [int(reasons.likes[i])]
+    ]
+    schema = {"item_id": pl.String, "liked_item_id": pl.String, "liked_title": pl.String, "effect": pl.Float32}
+    return pl.DataFrame(found, schema=schema, orient="row")

@@ -67,6 +67,15 @@ def test_filters(client: TestClient) -> None:
     assert seen <= set(ids(recommend(client, user_id="u1", k=24, filter_seen=False, order="cf")))
 
 
+def test_diversity(client: TestClient) -> None:
+    plain = recommend(client, history=["i1"], k=6)
+    assert ids(recommend(client, history=["i1"], k=6, diversity=0)) == ids(plain)
+    wide = recommend(client, history=["i1"], k=6, diversity=0.9)
+    assert ids(wide)[0] == ids(plain)[0]
+    assert ids(wide) != ids(plain)
+    assert [item["rank"] for item in wide["items"]] == [1, 2, 3, 4, 5, 6]
+
+
 def test_an_event_counts_at_once(client: TestClient) -> None:
     before = recommend(client, user_id="new", k=5)
     liked = before["items"][0]["item_id"]
@@ -197,7 +206,7 @@ def test_past_the_deadline_the_cf_ranking_is_returned(make_client: Clients, monk
 BAD: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/recommend", {"history": ["nothing"]}, 404, "history: no item 'nothing'"),
     ("POST", "/v1/recommend", {"candidates": ["i1", "no"]}, 404, "candidates: no item 'no'"),
-    ("POST", "/v1/recommend", {"exclude": ["no"]}, 404, "exclude: no item 'no'"),
+    ("POST", "/v1/recommend", {"exclude": ["no"]}, 404, "denied items: no item 'no'"),
     ("POST", "/v1/recommend", {"category": "no"}, 404, "choose one of: drama"),
     ("POST", "/v1/recommend", {"k": 0}, 422, "k: Input should be greater than or equal to 1"),
     ("POST", "/v1/recommend", {"k": 101}, 422, "k: Input should be less than or equal to 100"),
@@ -208,6 +217,7 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/recommend", {"user_id": "x" * 201}, 422, "user_id: "),
     ("POST", "/v1/recommend", {"colour": 1}, 422, "colour: Extra inputs are not permitted"),
     ("POST", "/v1/recommend", {"order": "best"}, 422, "order: "),
+    ("POST", "/v1/recommend", {"diversity": 1.1}, 422, "diversity: Input should be less than or equal to 1"),
     ("POST", "/v1/recommend", [1], 422, "body: "),
     ("POST", "/v1/score", {"item_ids": []}, 422, "item_ids: "),
     ("POST", "/v1/score", {"item_ids": ["no"]}, 404, "item_ids: no item 'no'"),

@@ -47,6 +47,9 @@ class RecommendRequest(Whom):
     )
     exclude: list[Id] = Field([], max_length=500, description="Never these.")
     category: Id | None = Field(None, description="Only items of this category; GET /v1/categories lists them.")
+    diversity: float = Field(
+        0, ge=0, le=1, description="How much it counts that the items are unlike each other; 0: the best by score."
+    )
 
 
 class ScoreRequest(Whom):
@@ -84,8 +87,11 @@ class Recommendation(Item):
     rank: int
     score: float = Field(description="Log-odds of a like; in the order `text` the cosine of the titles.")
     probability: float | None = Field(description="Sigmoid of the log-odds; null in the order `text`.")
-    cf_rank: int = Field(description="Rank by CF alone among all items that the filters leave.")
-    text_rank: int = Field(description="Rank by the titles alone among the same.")
+    cf_rank: int | None = Field(
+        description="Rank by CF alone among all items that the filters leave; null where it is not among the first "
+        "thousand of a catalogue so large that an index searches it."
+    )
+    text_rank: int | None = Field(description="Rank by the titles alone among the same.")
     collaborative_share: float = Field(description="Of the item's embedding: 0 text only, 1 CF only.")
 
 

@@ -66,7 +66,7 @@ class Service:
         filters = Filters(ask.candidates, ask.exclude, ask.category)
 
         def rank(shortlist: Shortlist, scores: Floats, order: Order) -> dict[str, Any]:
-            frame = recommender.ranking(shortlist, scores, ask.k, order)
+            frame = recommender.ranking(shortlist, scores, ask.k, order, ask.diversity)
             codes = recommender.codes(frame["item_id"], "items")
             items = [row | served.item(code) for row, code in zip(frame.to_dicts(), codes, strict=True)]
             return {
@@ -128,7 +128,7 @@ class Service:
                 | {
                     "collaborative_share": float(recommender.catalogue.collaborative_shares[code - 1]),
                     "reasons": [
-                        served.item(reasons.likes[i]) | {"effect": float(mine[i])} for i in np.argsort(-np.abs(mine))
+                        served.item(reasons.likes[i]) | {"effect": float(mine[i])} for i in reasons.strongest(mine)
                     ],
                 }
                 for code, mine in zip(reasons.items, effects, strict=True)
@@ -159,11 +159,12 @@ class Service:
     async def similar(self, item_id: str, k: int) -> list[dict[str, Any]]:
         """The `k` items closest to one."""
         served = self.served
-        code = int(served.recommender.codes([item_id], "item_id")[0])
-        closeness = await self._quickly(lambda: served.recommender.catalogue.similar(code))
-        closeness[code - 1] = -np.inf  # it is not an answer to itself
-        best = np.argsort(-closeness, kind="stable")[: min(k, len(closeness) - 1)]
-        return [served.item(i + 1) | {"similarity": float(closeness[i])} for i in best]
+        found = await self._quickly(lambda: served.recommender.similar(item_id, k))
+        codes = served.recommender.codes(found["item_id"], "items")
+        return [
+            served.item(code) | {"similarity": similarity}
+            for code, similarity in zip(codes, found["similarity"], strict=True)
+        ]
 
     async def likes(self, user_id: str) -> dict[str, Any]:
         """What is known of a user."""

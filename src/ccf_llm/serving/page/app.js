@@ -175,7 +175,7 @@ function card(item, order) {
   const share = make("div", { className: "share", role: "img", ariaLabel: `${100 - taste} % text, ${taste} % likes` }, part);
   const score = order === "text" ? `closeness ${item.score.toFixed(2)}` : `${Math.round(100 * item.probability)} % likely a like`;
   const facts = make("div", { className: "facts soft" }, item.details, share,
-    `${score} · ${100 - taste} % text, ${taste} % likes · no. ${item.cf_rank} by likes, no. ${item.text_rank} by text`);
+    `${score} · ${100 - taste} % text, ${taste} % likes · no. ${item.cf_rank ?? "1000+"} by likes, no. ${item.text_rank ?? "1000+"} by text`);
   const like = button("Like", item, () => tell(item, "like"));
   const dislike = button("Not for me", item, () => tell(item, "dislike"));
   const why = button("Why?", item, () => explain(item, why, facts));
