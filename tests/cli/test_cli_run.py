@@ -4,7 +4,9 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 import tiny
@@ -110,6 +112,64 @@ def test_recommend_for_a_user_and_for_a_person(run: Path, folder: Path, capsys: 
     assert found["items"][0]["title"][:8] in capsys.readouterr().out
 
 
+def test_recommend_with_every_filter_order_and_reasons(run: Path, capsys: Capture, tmp_path: Path) -> None:
+    def ask(*options: object) -> dict[str, Any]:
+        assert call("recommend", run, *options, "--json") == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    def ids(*options: object) -> list[str]:
+        return [item["item_id"] for item in ask(*options)["items"]]
+
+    person = ("--liked", "Night", "-k", 24)
+    (tmp_path / "candidates.csv").write_text("item_id\ni5\ni7\n")
+    assert sorted(ids(*person, "--candidates", tmp_path / "candidates.csv", "--candidate", "i8")) == ["i5", "i7", "i8"]
+    assert "i5" not in ids(*person, "--deny", "i5")
+    assert all(int(item[1:]) % 2 for item in ids(*person, "--category", "drama"))
+    by_cf, by_text = (ask(*person, "--order", order)["items"] for order in ("cf", "text"))
+    assert (
+        [item["cf_rank"] for item in by_cf] == [item["text_rank"] for item in by_text] == list(range(1, len(by_cf) + 1))
+    )
+    assert by_text[0]["probability"] is None
+    assert ids(*person, "--diversity", 0.9) != ids(*person)
+    assert len(ids("--user", "u1", "-k", 24, "--keep-seen")) == tiny.N_ITEMS
+    reasoned = ask("--liked", "Night", "--liked", "Dawn", "-k", 2, "--why")["items"]
+    assert all(len(item["reasons"]) == 2 for item in reasoned)
+    assert call("recommend", run, "--liked", "Night", "-k", 2, "--why") == 0
+    assert "because" in capsys.readouterr().out
+    assert call("recommend", run, "--liked", "Night", "-k", 2, "--order", "text") == 0
+    assert call("recommend", run, "--similar-to", "i3") == 0
+    assert "-" in capsys.readouterr().out
+    near = ask("--similar-to", "i3", "-k", 4)["items"]
+    assert near == ask("--similar-to", near_title(run, "i3"), "-k", 4)["items"]
+
+
+def near_title(run: Path, item_id: str) -> str:
+    items = pl.read_parquet(run / "models" / "ccf_llm" / "items.parquet")
+    return str(items.filter(pl.col("item_id") == item_id)["title"][0])
+
+
+def test_recommend_items_that_came_after_training(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    title = near_title(run, "i3")
+    (tmp_path / "new.csv").write_text(f"item_id,title,genres\nn1,{title},drama\n", encoding="utf-8")
+    assert call("recommend", run, "--liked", title, "--new-items", tmp_path / "new.csv", "-k", 24, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    new = next(item for item in found["items"] if item["item_id"] == "n1")
+    assert (new["title"], new["text_rank"]) == (title, 1)
+
+
+def test_recommend_for_all_users_into_a_file(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "users.csv").write_text("user_id\nu2\nu1\n")
+    some, every = tmp_path / "some.parquet", tmp_path / "every.parquet"
+    options = ("--keep-seen", "-k", 3)
+    assert call("recommend", run, "--all-users", "--users", tmp_path / "users.csv", "-o", some, *options) == 0
+    assert str(some) in capsys.readouterr().out
+    assert pl.read_parquet(some)["user_id"].to_list() == ["u2"] * 3 + ["u1"] * 3
+    assert call("recommend", run, "--all-users", "-o", every, *options) == 0
+    assert f"recommended to {tiny.N_USERS} users" in capsys.readouterr().err
+    assert pl.read_parquet(every)["user_id"].n_unique() == tiny.N_USERS
+
+
 def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Capture) -> None:
     assert call("recommend", run, "--liked", "Night", "--keep") == 0
     assert call("report", run) == 0
@@ -145,7 +205,31 @@ def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Captu
         ),
         (["evaluate", "{folder}/run", "--part", "train"], "--part train: choose valid or test"),
         (["recommend", "{folder}/data", "--user", "u1"], "data: not the folder of a run"),
-        (["recommend", "{folder}/run"], "give either --user ID or --liked TITLE"),
+        (["recommend", "{folder}/run"], "give one of --user ID, --liked TITLE (once or more), --similar-to ITEM and"),
+        (["recommend", "{folder}/run", "--user", "u1", "--all-users"], "give one of --user ID"),
+        (["recommend", "{folder}/run", "--all-users"], "--output is missing: name the Parquet file"),
+        (["recommend", "{folder}/run", "--all-users", "-o", "x", "--why"], "--why has no meaning with --all-users"),
+        (["recommend", "{folder}/run", "--user", "u1", "-o", "x"], "--output has no meaning with --user"),
+        (["recommend", "{folder}/run", "--liked", "Night", "--keep-seen"], "--keep-seen has no meaning with --liked"),
+        (
+            ["recommend", "{folder}/run", "--similar-to", "i1", "--order", "cf"],
+            "--order has no meaning with --similar-to",
+        ),
+        (["recommend", "{folder}/run", "--user", "u1", "--order", "best"], "--order best: choose one of fused, cf"),
+        (
+            ["recommend", "{folder}/run", "--user", "u1", "--order", "cf", "--why"],
+            "--why gives the model's reasons, but --order cf does not ask it",
+        ),
+        (["recommend", "{folder}/run", "--user", "u1", "--deny", "i99"], "denied items: no item 'i99'"),
+        (["recommend", "{folder}/run", "--user", "u1", "--category", "war"], "category 'war': unknown"),
+        (["recommend", "{folder}/run", "--user", "u1", "--diversity", "3"], "diversity is 3.0; choose from 0"),
+        (["recommend", "{folder}/run", "--user", "u1", "--text-share", "3"], "text_share is 3.0; choose a share"),
+        (["recommend", "{folder}/run", "--user", "u1", "--new-items", "{folder}/no.csv"], "no.csv: no such file"),
+        (
+            ["recommend", "{folder}/run", "--user", "u1", "--new-items", "{folder}/new.csv"],
+            "new.csv: items: no column 'genres', whose words the model reads",
+        ),
+        (["recommend", "{folder}/run", "--user", "u1", "--candidates", "{folder}/bad.csv"], "no column `item_id`"),
         (["recommend", "{folder}/run", "--user", "nobody"], "user 'nobody': not in data set tiny"),
         (["recommend", "{folder}/run", "--liked", "no such film"], "--liked no such film: no title"),
         (["recommend", "{folder}/run", "--user", "u1", "-k", "0"], "k is 0; ask for at least 1 item"),
@@ -157,6 +241,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
     command: list[str], message: str, run: Path, folder: Path, capfd: Capture
 ) -> None:
     (folder / "bad.yaml").write_text("seed: [1\n")
+    (folder / "bad.csv").write_text("item\ni1\n")
+    (folder / "new.csv").write_text("item_id,title\nn1,A new one\n")
     arguments = [word.format(folder=folder) for word in command]
     if command[0] == "train":
         arguments += ["--set", f"output={folder}/elsewhere"] if "--only" not in command else []

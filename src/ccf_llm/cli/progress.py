@@ -49,6 +49,12 @@ class Bars:
         if done == total:
             self.say(f"{name}: {total:,} rows scored")
 
+    def users(self, done: int, total: int) -> None:
+        """After the recommendations of some users."""
+        self._advance("users", done, total, "")
+        if done == total:
+            self.say(f"recommended to {total:,} users")
+
     def say(self, line: str) -> None:
         """A line above the bars."""
         self._bars.console.print(line, markup=False, soft_wrap=True)

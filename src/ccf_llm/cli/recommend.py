@@ -1,72 +1,254 @@
-"""`ccf-llm recommend`: for a user of the data, or for a person known only by titles they like."""
+"""`ccf-llm recommend`: for a user, for a person known by titles, for all users; or items like one."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccf_llm.cli.answer import Answer
 from ccf_llm.errors import CCFError
+
+if TYPE_CHECKING:
+    from ccf_llm.recommend import Person, Recommender
+
+WHOM, WHAT, HOW, OUT = "For whom", "From what", "In which order", "Output"
+ORDERS = ("fused", "cf", "text")
 
 
 def recommend(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
-    user: Annotated[str | None, typer.Option(help="Id of a user of the run's data set.")] = None,
-    liked: Annotated[list[str] | None, typer.Option(help="A liked title (or part of it); repeat for more.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
-    retrieve: Annotated[int, typer.Option(help="How many of the CF model's best items are re-ranked.")] = 100,
-    keep: Annotated[bool, typer.Option("--keep", help="Show them in the run's report.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead, for machines.")] = False,
+    user: Annotated[
+        str | None, typer.Option(help="Id of a user of the run's data set.", metavar="ID", rich_help_panel=WHOM)
+    ] = None,
+    liked: Annotated[
+        list[str] | None,
+        typer.Option(help="A liked title (or part of it); repeat for more.", metavar="TITLE", rich_help_panel=WHOM),
+    ] = None,
+    similar_to: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: what is like this item (its id, or words of its title).",
+            metavar="ITEM",
+            rich_help_panel=WHOM,
+        ),
+    ] = None,
+    all_users: Annotated[
+        bool, typer.Option("--all-users", help="Every user of the data set, into --output.", rich_help_panel=WHOM)
+    ] = False,
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --all-users: only those in this table's column user_id.", metavar="FILE", rich_help_panel=WHOM
+        ),
+    ] = None,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(help="Choose from these items only; repeat for more.", metavar="ID", rich_help_panel=WHAT),
+    ] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(help="The same from a table with a column item_id.", metavar="FILE", rich_help_panel=WHAT),
+    ] = None,
+    deny: Annotated[
+        list[str] | None,
+        typer.Option(help="Never recommend this item; repeat for more.", metavar="ID", rich_help_panel=WHAT),
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option(help="Only items of this category, such as a genre.", rich_help_panel=WHAT)
+    ] = None,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="Also what the user has met.", rich_help_panel=WHAT)
+    ] = False,
+    new_items: Annotated[
+        Path | None,
+        typer.Option(
+            help="Items that came after training: item_id, title and the columns that the model reads.",
+            metavar="FILE",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    order: Annotated[
+        str,
+        typer.Option(help="fused: the model; cf: CF alone; text: closeness of titles alone.", rich_help_panel=HOW),
+    ] = "fused",
+    diversity: Annotated[
+        float, typer.Option(help="From 0 to 1: how much it counts that items are unlike.", rich_help_panel=HOW)
+    ] = 0.0,
+    retrieve: Annotated[int, typer.Option(help="How many items the model re-ranks.", rich_help_panel=HOW)] = 100,
+    text_share: Annotated[
+        float, typer.Option(help="Share of these that is retrieved by title, not by CF.", rich_help_panel=HOW)
+    ] = 0.2,
+    k: Annotated[int, typer.Option("-k", help="How many items.", rich_help_panel=OUT)] = 10,
+    why: Annotated[
+        bool, typer.Option("--why", help="Also what speaks for each item; takes longer.", rich_help_panel=OUT)
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Show them in the run's report.", rich_help_panel=OUT)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead, for machines.", rich_help_panel=OUT)
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="With --all-users: the Parquet file. The same command goes on after a stop.",
+            metavar="FILE",
+            rich_help_panel=OUT,
+        ),
+    ] = None,
 ) -> None:
-    """Recommend items: the CF model retrieves, the language model re-ranks.
+    """Recommend items: CF and titles retrieve, the language model re-ranks.
 
-    For a user: [bold]ccf-llm recommend runs/demo --user 5[/bold]
+    For a user, with reasons: [bold]ccf-llm recommend runs/demo --user 5 --why[/bold]
 
     For a person: [bold]ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --liked "Babe"[/bold]
+
+    Like an item: [bold]ccf-llm recommend runs/demo --similar-to "Toy Story"[/bold]
+
+    For everybody: [bold]ccf-llm recommend runs/demo --all-users -o best.parquet[/bold]
     """
-    if (user is None) == (not liked):
-        raise CCFError("give either --user ID or --liked TITLE (once or more)")
+    modes = {"--user": user is not None, "--liked": bool(liked), "--similar-to": similar_to is not None}
+    modes["--all-users"] = all_users
+    given = {
+        "--users": users is not None,
+        "--candidate": bool(candidate),
+        "--candidates": candidates is not None,
+        "--deny": bool(deny),
+        "--category": category is not None,
+        "--keep-seen": keep_seen,
+        "--order": order != "fused",
+        "--diversity": diversity != 0,
+        "--why": why,
+        "--keep": keep,
+        "--json": as_json,
+        "--output": output is not None,
+    }
+    _check(modes, given, order)
+    recommender = _open(run, retrieve, text_share, new_items)
+    choice: dict[str, Any] = {
+        "candidates": _candidates(candidate, candidates),
+        "deny": deny or [],
+        "category": category,
+        "order": order,
+        "diversity": diversity,
+    }
+    if output is not None:
+        _all_users(recommender, output, users, {"k": k, "filter_seen": not keep_seen, **choice})
+        return
+    found: Any
+    if similar_to is not None:
+        item = _item(recommender, similar_to)
+        found = recommender.similar(item["item_id"], k)
+        answer = Answer(f"those who like {item['title']}", [item["title"]], found.to_dicts())
+    else:
+        if user is not None:
+            found = recommender.recommend([user], k, filter_seen=not keep_seen, **choice).drop("user_id")
+            person, title = recommender.person(user), f"user {user}"
+        else:
+            matches = [_find(recommender, words, "--liked") for words in liked or []]
+            ids = [match["item_id"] for match in matches]
+            found, person = recommender.recommend_for_history(ids, k, **choice), recommender.stranger(ids)
+            title = f"a person who likes {', '.join(match['title'] for match in matches)}"
+        history = [recommender.catalogue.titles[code - 1] for code in person.history[-10:]]
+        items = found.to_dicts()
+        answer = Answer(title, history, _with_reasons(recommender, person, items) if why else items)
+    answer.give(run if keep else None, as_json=as_json)
+
+
+# What has no meaning for whom; --all-users alone writes a file.
+NOT_FOR = {
+    "--user": ("--users", "--output"),
+    "--liked": ("--users", "--output", "--keep-seen"),
+    "--similar-to": (
+        *("--users", "--output", "--keep-seen", "--candidate", "--candidates", "--deny", "--category"),
+        *("--order", "--diversity", "--why", "--keep"),
+    ),
+    "--all-users": ("--why", "--keep", "--json"),
+}
+
+
+def _check(modes: dict[str, bool], given: dict[str, bool], order: str) -> None:
+    """Options that contradict each other are said before anything is loaded."""
+    chosen = [mode for mode, is_given in modes.items() if is_given]
+    if len(chosen) != 1:
+        raise CCFError("give one of --user ID, --liked TITLE (once or more), --similar-to ITEM and --all-users")
+    for option in NOT_FOR[chosen[0]]:
+        if given[option]:
+            raise CCFError(f"{option} has no meaning with {chosen[0]}; leave one of them out")
+    if modes["--all-users"] and not given["--output"]:
+        raise CCFError("--output is missing: name the Parquet file that --all-users is written to")
+    if order not in ORDERS:
+        raise CCFError(f"--order {order}: choose one of {', '.join(ORDERS)}")
+    if given["--why"] and order != "fused":
+        raise CCFError(f"--why gives the model's reasons, but --order {order} does not ask it; leave one of them out")
+
+
+def _open(run: Path, retrieve: int, text_share: float, new_items: Path | None) -> "Recommender":
     from ccf_llm.api import CCFLLM
-    from ccf_llm.data.titles import reading_order
+    from ccf_llm.data.importers.columns import read_table
     from ccf_llm.recommend import Recommender
     from ccf_llm.runs.folder import RunFolder, open_split
-    from ccf_llm.runs.report import keep_recommendations
 
     folder = RunFolder(run)
     config = folder.load_config()
-    recommender = Recommender(CCFLLM.load(folder.model(config.main)), open_split(config), retrieve)
-    if user is not None:
-        found = recommender.recommend([user], k).drop("user_id")
-        codes = recommender.dataset.likes_of(user)[-10:]
-        history = [reading_order(title) for title in recommender.model.items["title"].gather(codes - 1)]
-        title = f"user {user}"
-    else:
-        matches = [_find(recommender.find_items(words), words) for words in liked or []]
-        found = recommender.recommend_for_history([match["item_id"] for match in matches], k)
-        history = [match["title"] for match in matches]
-        title = f"a person who likes {', '.join(history)}"
-    if keep:
-        keep_recommendations(folder, title, history, found.to_dicts())
-    if as_json:
-        typer.echo(json.dumps({"for": title, "history": history, "items": found.to_dicts()}, ensure_ascii=False))
-    else:
-        _print_table(title, found.to_dicts())
+    further = None if new_items is None else read_table(new_items)
+    model, dataset = CCFLLM.load(folder.model(config.main)), open_split(config)
+    if further is not None:
+        try:
+            model = model.with_items(further)
+        except CCFError as error:
+            raise CCFError(f"{new_items}: {error}") from None
+    return Recommender(model, dataset, retrieve, text_share=text_share)
 
 
-def _find(matches: Any, words: str) -> dict[str, Any]:
+def _all_users(recommender: "Recommender", output: Path, users: Path | None, options: dict[str, Any]) -> None:
+    from ccf_llm.batch import recommend_all
+    from ccf_llm.cli.progress import Bars
+
+    with Bars() as bars:
+        recommend_all(
+            recommender, output, None if users is None else _ids(users, "user_id"), progress=bars.users, **options
+        )
+    typer.echo(str(output))
+
+
+def _candidates(one_by_one: list[str] | None, table: Path | None) -> list[str] | None:
+    if not one_by_one and table is None:
+        return None
+    return [*(one_by_one or []), *(_ids(table, "item_id") if table is not None else [])]
+
+
+def _ids(table: Path, column: str) -> list[str]:
+    import polars as pl
+
+    from ccf_llm.data.importers.columns import read_table
+    from ccf_llm.data.validate import require
+
+    frame = read_table(table)
+    require(frame, str(table), [column])
+    ids: list[str] = frame[column].cast(pl.String).drop_nulls().to_list()
+    return ids
+
+
+def _item(recommender: "Recommender", item: str) -> dict[str, Any]:
+    """An item by its id, else by words of its title."""
+    code = recommender.model.item_vocabulary.code(item)
+    if code:
+        return {"item_id": item, "title": recommender.catalogue.titles[code - 1]}
+    return _find(recommender, item, "--similar-to")
+
+
+def _find(recommender: "Recommender", words: str, option: str) -> dict[str, Any]:
+    matches = recommender.find_items(words)
     if len(matches) == 0:
-        raise CCFError(f"--liked {words}: no title in the catalogue holds these words; try fewer of them")
+        raise CCFError(f"{option} {words}: no title in the catalogue holds these words; try fewer of them")
     return dict(matches.row(0, named=True))
 
 
-def _print_table(title: str, items: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _with_reasons(recommender: "Recommender", person: "Person", items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each item with the likes that move its score most."""
+    from ccf_llm.explain import explain
 
-    table = Table(title=escape(f"Recommended for {title}"), min_width=60)
-    for column in ("rank", "title", "probability"):
-        table.add_column(column, justify="left" if column == "title" else "right")
-    for item in items:
-        table.add_row(str(item["rank"]), escape(item["title"]), f"{item['probability']:.2f}")
-    Console().print(table)
+    found = explain(recommender, person, [item["item_id"] for item in items])
+    rows = found.rows_by_key("item_id", named=True)
+    return [item | {"reasons": rows.get(item["item_id"], [])} for item in items]
