@@ -90,6 +90,7 @@ class VectorIndex:
         self._index = self._faiss.IndexIVFFlat(
             self._faiss.IndexFlatIP(d), d, self._lists, self._faiss.METRIC_INNER_PRODUCT
         )
+        self._index.cp.niter = 10  # passes of k-means: the lists have to be compact, not the best there are
         self._index.train(self.vectors)
         self._index.add(self.vectors)
 

@@ -16,6 +16,8 @@ import tiny
 from ccf_llm.api import CCFLLM
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.recommend import Recommender
+from ccf_llm.serving.batcher import Batcher
+from ccf_llm.serving.recorder import OverloadError
 
 ADMIN = {"X-API-Key": "the-admin"}
 Clients = Callable[..., TestClient]
@@ -201,6 +203,20 @@ def test_past_the_deadline_the_cf_ranking_is_returned(make_client: Clients, monk
     assert reasons["degraded"]
     assert not recommend(client, history=["i1"], deadline_ms=20_000)["degraded"]
     assert "ccf_llm_degraded_total 3.0" in client.get("/metrics").text
+
+
+def test_a_crowd_is_told_to_come_back_before_any_work_is_done(
+    make_client: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client()
+
+    def check(_: Batcher) -> None:
+        raise OverloadError
+
+    monkeypatch.setattr(Batcher, "check", check)
+    monkeypatch.setattr("ccf_llm.serving.served.Served.person", lambda *a, **k: pytest.fail("it worked for nothing"))
+    response = client.post("/v1/recommend", json={"history": ["i1"]})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
 BAD: list[tuple[str, str, Any, int, str]] = [

@@ -113,6 +113,21 @@ def test_what_cannot_be_in_time_is_not_tried_and_a_stale_estimate_fades(make_bat
     assert quick.batches == [3]
 
 
+def test_who_would_be_late_behind_the_others_is_told_at_once(make_batcher: Callable[..., Batcher]) -> None:
+    batcher, model = make_batcher(), FakeModel(0.05)
+    batcher.score(model, ask(1, 2), soon()).result(5)  # from now on, some 0.05 s a row are expected
+    model.gate.clear()
+    running = batcher.score(model, ask(*range(4)), soon())
+    until(lambda: model.batches == [2, 4])
+    waiting = batcher.score(model, ask(*range(4)), soon())
+    late = batcher.score(model, ask(5), soon(0.3))
+    assert isinstance(late.exception(0), LateError)  # while the model is still busy with the first
+    patient = batcher.score(model, ask(5), soon())
+    assert batcher.depth == 2
+    model.gate.set()
+    assert [len(future.result(5)) for future in (running, waiting, patient)] == [4, 4, 1]
+
+
 def test_a_batch_grows_only_as_far_as_its_first_deadline_allows(make_batcher: Callable[..., Batcher]) -> None:
     batcher, model = make_batcher(), FakeModel(0.05)
     batcher.score(model, ask(1, 2), soon()).result(5)

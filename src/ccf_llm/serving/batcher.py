@@ -41,8 +41,9 @@ class Batcher:
     """Scores rows in one worker thread.
 
     A batch takes the oldest waiting requests for as long as the time that it is expected to take ends before the
-    earliest deadline in it. A request that can no longer be served in time gets `LateError` at once, so that under
-    overload the model works on answers that somebody still waits for.
+    earliest deadline in it. A request that cannot be served in time, by what waits before it and how fast rows were
+    scored lately, gets `LateError` at once: under overload the model works on answers that somebody still waits for,
+    and all others have the CF answer early, not all together in the last moment before their deadlines.
 
     Args:
         waiting: most requests that may wait; beyond it `OverloadError` is raised.
@@ -58,6 +59,8 @@ class Batcher:
         self._closed = False
         self._threads = torch.get_num_threads()
         self._pace = _Pace()
+        self._free_at = 0.0
+        """When the batch that is being scored is expected to end; 0 while there is none."""
         self.scored = 0
         """Rows scored so far."""
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
@@ -72,14 +75,25 @@ class Batcher:
         """(N,) log-odds of `rows`; `LateError` where they cannot be there by `deadline` (of `time.monotonic`)."""
         job = _Job(model, rows, deadline)
         with self._ready:
+            self.check()
+            ahead = sum(len(other.rows) for other in self._jobs)
+            if max(time.monotonic(), self._free_at) + (ahead + len(rows)) * self._pace.cautious > deadline:
+                if not self._jobs and not self._free_at:
+                    self._pace.fade()
+                job.done.set_exception(LateError())
+                return job.done
+            self._jobs.append(job)
+            self._ready.notify()
+        return job.done
+
+    def check(self) -> None:
+        """Raise `OverloadError` where too many wait to take in another one."""
+        with self._ready:
             if len(self._jobs) >= self._waiting:
                 # Those who got the CF answer meanwhile wait no more.
                 self._jobs = deque(job for job in self._jobs if not job.done.cancelled())
             if len(self._jobs) >= self._waiting:
                 raise OverloadError
-            self._jobs.append(job)
-            self._ready.notify()
-        return job.done
 
     def forget(self, model: CCFLLM) -> "Future[None]":
         """Drop what the model keeps in memory of histories, between two batches."""
@@ -139,8 +153,8 @@ class Batcher:
             batch.append(job)
             rows, end = grown, min(end, job.deadline)
         if not batch:
-            # The estimate may be stale (a cold start, a busy machine): it fades until a request is tried again.
             self._pace.fade()
+        self._free_at = now + rows * self._pace.mean if batch else 0.0
         return batch
 
     def _score(self, batch: list[_Job]) -> None:
@@ -151,10 +165,12 @@ class Batcher:
         try:
             scores = batch[0].model.score_rows(Rows.concat([job.rows for job in batch]))
         except Exception as error:  # those who wait are told, and the thread goes on
+            self._free_at = 0.0
             for job in batch:
                 job.done.set_exception(error)
             return
         self._pace.add((time.monotonic() - started) / max(len(scores), 1))
+        self._free_at = 0.0
         self.scored += len(scores)
         ends = np.cumsum([len(job.rows) for job in batch])
         for job, part in zip(batch, np.split(scores, ends[:-1]), strict=True):
@@ -181,5 +197,5 @@ class _Pace:
         self.mean += 0.25 * (seconds - self.mean)
 
     def fade(self) -> None:
-        """Believe it a little less."""
+        """Believe it a little less: it may be stale (a cold start, a busy machine), and a request has to be tried."""
         self.mean, self.deviation = 0.95 * self.mean, 0.95 * self.deviation

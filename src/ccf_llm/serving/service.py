@@ -2,13 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
 from ccf_llm.api import CCFLLM, probability
@@ -20,12 +17,12 @@ from ccf_llm.serving import schemas
 from ccf_llm.serving.batcher import Batcher, Floats, LateError
 from ccf_llm.serving.metrics import Metrics
 from ccf_llm.serving.problems import ProblemError
+from ccf_llm.serving.quick import Quick
 from ccf_llm.serving.recorder import Recorder
 from ccf_llm.serving.served import Served
 from ccf_llm.serving.settings import ServeSettings
 from ccf_llm.serving.store import Event, EventStore, UserRecord
 
-T = TypeVar("T")
 ANSWER_SECONDS = 0.004
 """What it takes to write one answer, where the cores are busy."""
 NOTHING = UserRecord([], erased=False)
@@ -47,17 +44,18 @@ class Service:
         self.recorder = Recorder(store)
         self.batcher = Batcher(settings.waiting)
         self.metrics = Metrics(self.batcher)
-        # CF answers and reads of the store: a millisecond each, on one core each. The helpers that small products would
-        # start spin for longer than these take, and the language model would have to share the cores with them.
         threadpool_limits(1, user_api="blas")
-        self._quick = ThreadPoolExecutor(2, "quick", initializer=torch.set_num_threads, initargs=(1,))
+        self._quick = Quick(2)
+        # What the language model has scored is due soon: it does not queue behind those who have just come.
+        self._due = Quick(1)
         self._reloading = asyncio.Lock()
 
     def close(self) -> None:
         """Finish what was accepted, and stop."""
         self.batcher.close()
         self.recorder.close()
-        self._quick.shutdown()
+        self._quick.close()
+        self._due.close()
         self.store.close()
 
     async def recommend(self, ask: schemas.RecommendRequest, arrived: float) -> dict[str, Any]:
@@ -80,12 +78,15 @@ class Service:
             shortlist = recommender.shortlist(person, ask.k, filters, ask.order)
             return shortlist, rank(shortlist, shortlist.scores, "cf" if ask.order == "fused" else ask.order)
 
-        # The CF answer is made before the language model is waited for, so that nothing is left to do at the deadline.
-        shortlist, answer = await self._quickly(first)
+        deadline = self._deadline(ask, arrived)
         if ask.order == "fused":
-            scores = await self._score(served.model, shortlist.rows(), self._deadline(ask, arrived))
+            self.batcher.check()
+        # The CF answer is made before the language model is waited for, so that nothing is left to do at the deadline.
+        shortlist, answer = await self._quick.do(first, deadline)
+        if ask.order == "fused":
+            scores = await self._score(served.model, shortlist.rows(), deadline)
             if scores is not None:
-                answer = await self._quickly(lambda: rank(shortlist, scores, "fused"))
+                answer = await self._due.do(lambda: rank(shortlist, scores, "fused"))
         return answer
 
     async def score(self, ask: schemas.ScoreRequest, arrived: float) -> dict[str, Any]:
@@ -97,8 +98,10 @@ class Service:
             rows = Rows.for_candidates(person.history, recommender.codes(ask.item_ids, "item_ids"), user=person.user)
             return person, rows, served.model.network.cf.score(rows)
 
-        person, rows, cf = await self._quickly(prepare)
-        found = await self._score(served.model, rows, self._deadline(ask, arrived))
+        deadline = self._deadline(ask, arrived)
+        self.batcher.check()
+        person, rows, cf = await self._quick.do(prepare, deadline)
+        found = await self._score(served.model, rows, deadline)
         scores = cf if found is None else found
         return {
             **self._about(served, person, degraded=found is None),
@@ -118,8 +121,10 @@ class Service:
             rows = reasons.rows()
             return reasons, rows, served.model.network.cf.score(rows)
 
-        reasons, rows, cf = await self._quickly(prepare)
-        found = await self._score(served.model, rows, self._deadline(ask, arrived))
+        deadline = self._deadline(ask, arrived)
+        self.batcher.check()
+        reasons, rows, cf = await self._quick.do(prepare, deadline)
+        found = await self._score(served.model, rows, deadline)
         effects = reasons.effects(cf if found is None else found)
         return {
             **self._about(served, reasons.person, degraded=found is None),
@@ -153,13 +158,13 @@ class Service:
     async def search(self, query: str, limit: int) -> list[dict[str, Any]]:
         """Items by words of their titles."""
         served = self.served
-        found = await self._quickly(lambda: served.recommender.catalogue.search(query, limit))
+        found = await self._quick.do(lambda: served.recommender.catalogue.search(query, limit))
         return [served.item(code) for code in found]
 
     async def similar(self, item_id: str, k: int) -> list[dict[str, Any]]:
         """The `k` items closest to one."""
         served = self.served
-        found = await self._quickly(lambda: served.recommender.similar(item_id, k))
+        found = await self._quick.do(lambda: served.recommender.similar(item_id, k))
         codes = served.recommender.codes(found["item_id"], "items")
         return [
             served.item(code) | {"similarity": similarity}
@@ -179,7 +184,7 @@ class Service:
                 "dislikes": [served.item(code) for code in disliked[::-1]],
             }
 
-        return await self._quickly(read)
+        return await self._quick.do(read)
 
     async def reload(self) -> dict[str, str]:
         """Load the model anew beside the one that serves, try it, and swap; what is under way ends with the old one."""
@@ -194,9 +199,6 @@ class Service:
                     409, f"the old model goes on serving, for the new one does not load: {error}"
                 ) from None
             return {"model": self.served.version, "previous": previous.version}
-
-    async def _quickly(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._quick, work)
 
     async def _score(self, model: CCFLLM, rows: Rows, deadline: float) -> Floats | None:
         """The model's scores, or None once it is clear that they are not there by the deadline."""
