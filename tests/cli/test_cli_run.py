@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,49 @@ def test_recommend_for_all_users_into_a_file(run: Path, tmp_path: Path, capsys: 
     assert call("recommend", run, "--all-users", "-o", every, *options) == 0
     assert f"recommended to {tiny.N_USERS} users" in capsys.readouterr().err
     assert pl.read_parquet(every)["user_id"].n_unique() == tiny.N_USERS
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "recommend.md").read_text(encoding="utf-8")
+# The tiny run has other users, items and genres than the demo.
+NAMES = {'"Toy Story"': '"Night"', '"Aladdin"': '"Dawn"', "Comedy": "drama"}
+NAMES |= {
+    "880": "u1",
+    "881": "u2",
+    "882": "u3",
+    '"95"': '"i9"',
+    '"50"': '"i5"',
+    '"1"': '"i1"',
+    " 50": " i5",
+    "-deny 1": "-deny i1",
+}
+NAMES |= {"candidate 1": "candidate i1", "runs/demo": "run", "ml-100k": "data"}
+
+
+def examples(language: str) -> str:
+    text = "".join(re.findall(rf"^```{language}\n(.*?)^```$", DOCS, flags=re.MULTILINE | re.DOTALL))
+    for theirs, ours in NAMES.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+def test_the_commands_of_the_docs(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    script = examples("sh")
+    heredoc = re.search(r"cat > (\S+) <<'END'\n(.*?)^END$", script, flags=re.MULTILINE | re.DOTALL)
+    assert heredoc is not None
+    (folder / heredoc[1]).write_text(heredoc[2], encoding="utf-8")
+    (folder / "some.csv").write_text("user_id\nu2\n")
+    commands = [shlex.split(line, comments=True) for line in script.splitlines() if line.startswith("ccf-llm ")]
+    assert len(commands) == 11
+    for command in commands:
+        assert call(*command[1:]) == 0, command
+    assert pl.read_parquet(folder / "best.parquet")["user_id"].n_unique() > 20
+
+
+def test_the_python_examples_of_the_docs(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    exec(compile(examples("python"), "docs/recommend.md", "exec"), {})
+    assert pl.read_parquet(folder / "best.parquet")["user_id"].unique().sort().to_list() == ["u1", "u2", "u3"]
 
 
 def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Capture) -> None:
