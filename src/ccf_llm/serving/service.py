@@ -82,7 +82,8 @@ class Service:
         if ask.order == "fused":
             self.batcher.check()
         # The CF answer is made before the language model is waited for, so that nothing is left to do at the deadline.
-        shortlist, answer = await self._quick.do(first, deadline)
+        # It is begun in the first half of the time, or not at all: the other half is for what was not foreseen.
+        shortlist, answer = await self._quick.do(first, (arrived + deadline) / 2)
         if ask.order == "fused":
             scores = await self._score(served.model, shortlist.rows(), deadline)
             if scores is not None:
@@ -100,7 +101,7 @@ class Service:
 
         deadline = self._deadline(ask, arrived)
         self.batcher.check()
-        person, rows, cf = await self._quick.do(prepare, deadline)
+        person, rows, cf = await self._quick.do(prepare, (arrived + deadline) / 2)
         found = await self._score(served.model, rows, deadline)
         scores = cf if found is None else found
         return {
@@ -123,7 +124,7 @@ class Service:
 
         deadline = self._deadline(ask, arrived)
         self.batcher.check()
-        reasons, rows, cf = await self._quick.do(prepare, deadline)
+        reasons, rows, cf = await self._quick.do(prepare, (arrived + deadline) / 2)
         found = await self._score(served.model, rows, deadline)
         effects = reasons.effects(cf if found is None else found)
         return {
