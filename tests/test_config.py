@@ -3,8 +3,8 @@ from typing import get_args
 
 import pytest
 
-from ccf_llm.cf.load import FITTED, MODELS
-from ccf_llm.config import CFSettings, RunConfig, check_config, dump_config, load_config
+from ccf_llm.cf.load import FITTED, MODELS, VECTORS
+from ccf_llm.config import CFSettings, MethodConfig, RunConfig, check_config, dump_config, load_config
 from ccf_llm.errors import CCFError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*"))
@@ -121,7 +121,9 @@ def test_every_cf_model_can_be_chosen() -> None:
     fields = CFSettings.model_fields
     assert get_args(fields["model"].annotation) == tuple(MODELS)
     assert get_args(get_args(fields["compare"].annotation)[0]) == tuple(FITTED)
-    assert CFSettings(model="din", compare=("mf", "din")).rows == ("item_user_mean", "din", "mf")
+    config = RunConfig(cf=CFSettings(model="din", compare=("mf", "din")))
+    assert config.cf_rows == ("item_user_mean", "din", "mf")
+    assert get_args(get_args(MethodConfig.model_fields["cf"].annotation)[0]) == tuple(VECTORS)
     assert all(type(CFSettings().of(method)).__name__.endswith("Config") for method in FITTED)
 
 
