@@ -246,10 +246,10 @@ class RunConfig(_Settings):
         return tuple(dict.fromkeys((ItemUserMean.name, self.cf.model, *self.cf.compare, *read)))
 
     def alone(self, method: str) -> Self:
-        """The run as one of this method, and of those that it starts from, alone: what of it decides the result.
+        """The run as one of this method, and of those that it starts from, alone.
 
-        Everything that a method may take from the run stands in its own entry, and the run's prompt, fusion and CF
-        model are those of the method.
+        Everything that a method takes from the run stands in its own entry, and the run's prompt, fusion and CF model
+        are those of the method. What decides nothing of a method is null in its entry.
         """
         methods = {name: self._spelled_out(name) for name in self.needed_for(method)}
         kind = self.cf_of(method)
@@ -257,19 +257,19 @@ class RunConfig(_Settings):
             "prompt": self.prompt_of(method),
             "fusion": self.fusion_of(method),
             "cf": self.cf.model_copy(update={"compare": (), **({} if kind == IDS else {"model": kind})}),
-            "stages": {name: stage for m in methods.values() for name, stage in self.stages.items() if name in m.stages},
+            "stages": {name: self.stages[name] for m in methods.values() for name in m.stages},
             "methods": methods,
             "main": method,
         }
         return self.model_copy(update=update)
 
     def _spelled_out(self, method: str) -> MethodConfig:
-        prompt = self.prompt_of(method)
+        prompt, fills = self.prompt_of(method), self.fills_slots(method)
         update = {
-            "cf": self.cf_of(method),
-            "folds": self.folds_of(method),
+            "cf": self.cf_of(method) if self.reads_cf(method) else None,
+            "folds": self.folds_of(method) if fills else None,
             "prompt": MethodPrompt(template=prompt.template, history=prompt.history),
-            "fusion": self.fusion_of(method),
+            "fusion": self.fusion_of(method) if prompt.template.slots != "none" else None,
         }
         return self.methods[method].model_copy(update=update)
 

@@ -257,14 +257,11 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
 
 def _method_key(config: RunConfig, dataset: Dataset, method: str) -> dict[str, Any]:
     """Everything of a method but its stages that decides its result."""
-    kind = config.cf_of(method)
+    own = config.alone(method).methods[method].model_dump(mode="json", include={"prompt", "fusion", "folds"})
     reads = config.reads_cf(method)
-    return {
-        "prompt": config.prompt_of(method).model_dump(mode="json"),
-        "fusion": config.fusion_of(method).model_dump(mode="json"),
-        "cf": cf_key(kind, dataset, config.cf, config.seed) if reads else None,
-        "folds": [config.folds_of(method), config.cf.whole_users] if reads else None,
-    }
+    own["cf"] = cf_key(config.cf_of(method), dataset, config.cf, config.seed) if reads else None
+    own["whole_users"] = config.cf.whole_users if own["folds"] else None
+    return own
 
 
 def _copy_state(network: CCFNetwork) -> dict[str, Tensor]:
