@@ -49,7 +49,7 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
     scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
-        scores[method] = model.score_rows(rows, _advance(report, method, len(rows)))
+        scores[method] = model.score_rows(rows, advance_of(report, method, len(rows)))
         if method == config.text_only:
             blend = fit_late_fusion(config, dataset, model.scorer, cf[config.cf.model], report)
             scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
@@ -129,12 +129,13 @@ def fit_late_fusion(
     stage = config.stages[config.methods[method].stages[-1]]
     chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed)
     blend = Blend()
-    llm = scorer.score(chosen, _advance(report, f"{method} on valid", len(chosen)))
+    llm = scorer.score(chosen, advance_of(report, f"{method} on valid", len(chosen)))
     blend.fit(llm, cf.score(chosen), chosen.labels)
     return blend
 
 
-def _advance(report: Advance | None, method: str, rows: int) -> Callable[[int], None]:
+def advance_of(report: Advance | None, method: str, rows: int) -> Callable[[int], None]:
+    """What a scorer tells how many rows each batch has scored, which `report` gets as a running total."""
     done = 0
 
     def advance(n: int) -> None:

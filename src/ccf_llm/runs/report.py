@@ -6,7 +6,7 @@ from typing import Any
 from ccf_llm.api import CCFLLM
 from ccf_llm.config import LATE_FUSION, RunConfig, check_config
 from ccf_llm.errors import CCFError
-from ccf_llm.evaluation.plots import plot_overview
+from ccf_llm.evaluation.plots import overview, write_png
 from ccf_llm.evaluation.report import write_report
 from ccf_llm.files import read_json, write_json
 from ccf_llm.runs.evaluate import gate_by_popularity
@@ -45,7 +45,7 @@ def report_run(folder: RunFolder) -> Path:
         "notes": _notes(config),
     }
     write_report(page, folder.report)
-    plot_overview(metrics, folder.path / "overview.png")
+    write_png(lambda: overview(metrics), folder.path / "overview.png")
     return folder.report
 
 
