@@ -236,8 +236,9 @@ class RunConfig(_Settings):
 
     @property
     def text_only(self) -> str | None:
-        """The first method that is trained and reads no CF: the partner of the late fusion."""
-        return next((name for name, m in self.methods.items() if m.stages and not self.reads_cf(name)), None)
+        """The first method that trains its adapter and reads no CF: the partner of the late fusion."""
+        trains = {name for name, m in self.methods.items() if any("lora" in self.stages[s].train for s in m.stages)}
+        return next((name for name in self.methods if name in trains and not self.reads_cf(name)), None)
 
     @property
     def cf_rows(self) -> tuple[str, ...]:

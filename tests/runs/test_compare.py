@@ -97,14 +97,14 @@ def small(tiny_run: RunConfig) -> RunConfig:
 
 
 def test_a_killed_comparison_goes_on(small: RunConfig) -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(line: str) -> None:
         if line.startswith("llm_text, seed 0"):
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         compare_run(small, seeds=[0], say=kill)
     folder = small.output / "comparison"
     before = files_of(folder)

@@ -98,7 +98,9 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     if method is None:
         raise CCFError("methods: none is trained on text alone, so there is no late fusion; add one")
     alone = config.alone(method)
-    kinds = {m.cf for m in alone.methods.values() if m.cf} | ({config.cf.model} if row == LATE_FUSION else set())
+    kinds: set[str] = {m.cf for m in alone.methods.values() if m.cf}
+    if row == LATE_FUSION:
+        kinds.add(config.cf.model)
     values |= {
         "llm": alone.llm.model_dump(mode="json", exclude={"device"}),
         "batch": alone.batch.model_dump(mode="json", exclude={"memory_mb"}),
