@@ -52,11 +52,12 @@ def test_a_loaded_model_has_the_scores_that_were_measured(
     method: str, model: CCFLLM, every_row: RunConfig, test_rows: Rows, tmp_path: Path
 ) -> None:
     scores = ResultFolder(every_row.output / "comparison").scores(method, 0)
-    np.testing.assert_array_equal(model.score_rows(test_rows), scores)
     assert np.isfinite(scores).all()
     assert scores.std() > 1e-4
     model.save(tmp_path / "again")
-    np.testing.assert_array_equal(CCFLLM.load(tmp_path / "again").score_rows(test_rows), scores)
+    for loaded in (model, CCFLLM.load(tmp_path / "again")):
+        # Weights that lie elsewhere in memory may move the last bit of SASRec's states.
+        np.testing.assert_allclose(loaded.score_rows(test_rows), scores, rtol=1e-6, atol=1e-6)
 
 
 def test_a_shared_pass_gives_the_scores_of_separate_prompts(method: str, model: CCFLLM, test_rows: Rows) -> None:
