@@ -22,7 +22,7 @@ from ccf_llm.runs.evaluate import measure
 def final(config: RunConfig, dataset: Dataset, seed: int) -> dict[str, Any]:
     """The figures of a run's metrics.json for the CF rows alone, and their AUC and UAUC on valid."""
     train, valid, test = (dataset.rows(part) for part in ("train", "valid", "test"))
-    models = {method: fit_row(method, dataset, train, config.cf, seed) for method in config.cf.rows}
+    models = {method: fit_row(method, dataset, train, config.cf, seed) for method in config.cf_rows}
     on_valid = {}
     for method, model in models.items():
         scores = model.score(valid)

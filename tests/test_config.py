@@ -3,8 +3,8 @@ from typing import get_args
 
 import pytest
 
-from ccf_llm.cf.load import FITTED, MODELS
-from ccf_llm.config import CFSettings, RunConfig, check_config, dump_config, load_config
+from ccf_llm.cf.load import FITTED, MODELS, VECTORS
+from ccf_llm.config import CFSettings, MethodConfig, RunConfig, check_config, dump_config, load_config
 from ccf_llm.errors import CCFError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*"))
@@ -81,6 +81,14 @@ def test_one_setting_of_a_default_stage_or_method_can_be_replaced(path: Path) ->
         ("methods.x={start: y, stages: [text]}", r"methods\.x\.start: 'y' is not a method named before it"),
         ("methods.x={stages: [y]}", r"methods\.x\.stages: 'y' is not one of text, fusion"),
         ("methods.x={fusion: {variant: semantic}, stages: [fusion]}", r"methods\.x\.stages: 'fusion' trains nothing"),
+        ("methods.x={cf: ids, stages: [y]}", r"methods\.x\.stages: 'y' is not one of text, fusion"),
+        ("methods.x={cf: gbm}", r"methods\.x\.cf: Input should be 'mf'"),
+        ("prompt.template.slots=some", r"prompt\.template\.slots: Input should be 'all', 'target' or 'none'"),
+        ("prompt.template={slots: target, history_titles: false}", "slots: target needs history_titles"),
+        (
+            "stages.fusion.train=[prompt]",
+            r"methods\.ccf_llm\.stages: 'fusion' trains nothing; give the template learned",
+        ),
         ("stages.text={train: []}", r"stages\.text\.train: "),
         ("prompt.template={slots: false, history_titles: false}", "needs history_titles"),
     ],
@@ -121,8 +129,41 @@ def test_every_cf_model_can_be_chosen() -> None:
     fields = CFSettings.model_fields
     assert get_args(fields["model"].annotation) == tuple(MODELS)
     assert get_args(get_args(fields["compare"].annotation)[0]) == tuple(FITTED)
-    assert CFSettings(model="din", compare=("mf", "din")).rows == ("item_user_mean", "din", "mf")
+    config = RunConfig(cf=CFSettings(model="din", compare=("mf", "din")))
+    assert config.cf_rows == ("item_user_mean", "din", "mf")
+    assert get_args(get_args(MethodConfig.model_fields["cf"].annotation)[0]) == tuple(VECTORS)
     assert all(type(CFSettings().of(method)).__name__.endswith("Config") for method in FITTED)
+
+
+def test_what_a_method_reads_and_trains() -> None:
+    config = load_config(CONFIGS[0].parent / "ml-1m.yaml")
+    assert config.text_only == "tallrec"  # soft_prompt trains no adapter
+    assert config.parts_of("icl") == {"lora"}
+    assert config.parts_of("soft_prompt") == {"lora", "prompt"}
+    assert config.parts_of("collm_din") == {"lora", "fusion", "cf"}
+    assert [config.reads_cf(name) for name in ("tallrec", "llm_text", "binllm", "ccf_llm")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert (config.cf_of("ccf_llm"), config.cf_of("collm_din"), config.folds_of("ccf_llm")) == ("mf", "din", 4)
+    assert (config.folds_of("person_prompt"), config.folds_of("collm_mf")) == (0, 0)
+    assert config.cf_rows == ("item_user_mean", "mf", "lightgcn", "sasrec", "din", "gbm")
+    assert config.prompt_of("llm_text") == config.prompt
+    assert config.prompt_of("tallrec").template.slots == "none"
+
+
+def test_a_method_alone_is_the_same_method() -> None:
+    config = load_config(CONFIGS[0].parent / "ml-1m.yaml")
+    for name in config.methods:
+        alone = check_config(config.alone(name).model_dump(mode="json"), "alone")
+        assert list(alone.methods) == config.needed_for(name)
+        assert set(alone.stages) == {stage for m in alone.methods.values() for stage in m.stages}
+        assert alone.prompt == alone.prompt_of(name) == config.prompt_of(name)
+        assert (alone.fusion, alone.reads_cf(name)) == (config.fusion_of(name), config.reads_cf(name))
+        assert not config.reads_cf(name) or alone.cf_of(name) == config.cf_of(name)
+        assert alone.alone(name) == alone
 
 
 def test_what_a_method_needs() -> None:

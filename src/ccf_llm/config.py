@@ -7,11 +7,21 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ccf_llm.cf import CFConfig, DINConfig, GBMConfig, ItemUserMean, LightGCNConfig, MFConfig, SASRecConfig
+from ccf_llm.cf import (
+    CFConfig,
+    DINConfig,
+    GBMConfig,
+    IDVectorsConfig,
+    ItemUserMean,
+    LightGCNConfig,
+    MFConfig,
+    SASRecConfig,
+)
 from ccf_llm.cf.load import FITTED
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.parts import Part
 from ccf_llm.prompts import HistoryBudget, HybridTemplate
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
@@ -23,6 +33,7 @@ class _Settings(BaseModel):
 CF_METHODS = (ItemUserMean.name, *FITTED)
 """CF rows that a comparison can have."""
 LATE_FUSION = "late_fusion"
+IDS = "ids"
 RESERVED = (*CF_METHODS, LATE_FUSION)
 """Rows of every comparison that are no methods of the configuration."""
 
@@ -68,19 +79,16 @@ class CFSettings(_Settings):
     """Attention from the candidate to the liked items."""
     gbm: GBMConfig = GBMConfig()
     """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
+    ids: IDVectorsConfig = IDVectorsConfig()
+    """Random vectors that only a stage with `train: [..., cf]` teaches anything: for methods, never a row by itself."""
     folds: int = Field(default=4, ge=0)
     """Train the language model on CF vectors of so many cross-fitted models, each row on those of one that has not seen
     it; 0: on the final model's."""
     whole_users: float = Field(default=0.5, ge=0, le=1)
     """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
 
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """The CF rows of the comparison, each once."""
-        return tuple(dict.fromkeys((ItemUserMean.name, self.model, *self.compare)))
-
     def of(self, method: str) -> CFConfig | GBMConfig:
-        """The settings of a fitted CF row."""
+        """The settings of a fitted CF model."""
         config: CFConfig | GBMConfig = getattr(self, method)
         return config
 
@@ -102,20 +110,37 @@ class PromptConfig(_Settings):
     """The prompt."""
 
     template: HybridTemplate = HybridTemplate()
-    """Slots or the text-only twin; history items as titles with slots or as slots alone."""
+    """Which slots; history items as titles or as slots alone; examples; learned vectors."""
     history: HistoryBudget = HistoryBudget()
     """How much history, in items and in tokens."""
 
 
-class MethodConfig(_Settings):
-    """One row of the comparison: stages on top of another method's result."""
+class MethodPrompt(_Settings):
+    """What a method exchanges of the run's prompt."""
 
+    template: HybridTemplate | None = None
+    """null takes the run's."""
+    history: HistoryBudget | None = None
+    """null takes the run's."""
+
+
+class MethodConfig(_Settings):
+    """One row of the comparison: the run's parts, some of them exchanged, and stages on top of another's result."""
+
+    paper: str | None = None
+    """Of which system this is a version; null marks our own rows."""
     start: str | None = None
-    """The method whose trained adapter this one starts from."""
+    """The method whose trained adapter this one starts from (and whose CF model, where both read the same)."""
+    cf: Literal["mf", "lightgcn", "sasrec", "din", "ids"] | None = None
+    """The CF model whose vectors are read; null takes `cf.model`. `ids`: vectors learned from scratch."""
+    folds: int | None = Field(default=None, ge=0)
+    """Cross-fitted CF models in training; null takes `cf.folds`."""
+    prompt: MethodPrompt = MethodPrompt()
+    """Wording and history."""
     fusion: FusionConfig | None = None
-    """Alignment and gate; null takes the run's."""
-    stages: tuple[str, ...] = Field(min_length=1)
-    """Names of the stages, in order."""
+    """Alignment, gate and blend; null takes the run's."""
+    stages: tuple[str, ...] = ()
+    """Names of the stages, in order; none leaves the method as it starts, such as a frozen language model."""
 
 
 class RunConfig(_Settings):
@@ -165,10 +190,11 @@ class RunConfig(_Settings):
             for stage in method.stages:
                 if stage not in self.stages:
                     raise ValueError(f"methods.{name}.stages: {stage!r} is not one of {', '.join(self.stages)}")
-                reads_cf = self.fusion_of(name).variant != "semantic" and self.prompt.template.slots
-                if "lora" not in self.stages[stage].train and not reads_cf:
+                if not set(self.stages[stage].train) & self.parts_of(name):
                     raise ValueError(
                         f"methods.{name}.stages: {stage!r} trains nothing, as the method reads no CF; train lora too"
+                        if "prompt" not in self.stages[stage].train
+                        else f"methods.{name}.stages: {stage!r} trains nothing; give the template learned vectors"
                     )
             known.add(name)
         if self.main not in self.methods:
@@ -178,6 +204,75 @@ class RunConfig(_Settings):
     def fusion_of(self, method: str) -> FusionConfig:
         """Alignment and gate of a method."""
         return self.methods[method].fusion or self.fusion
+
+    def prompt_of(self, method: str) -> PromptConfig:
+        """Wording and history of a method."""
+        own = self.methods[method].prompt
+        return PromptConfig(template=own.template or self.prompt.template, history=own.history or self.prompt.history)
+
+    def cf_of(self, method: str) -> str:
+        """The CF model that goes with a method, whether or not it is read."""
+        return self.methods[method].cf or self.cf.model
+
+    def folds_of(self, method: str) -> int:
+        """How many cross-fitted CF models a method is trained with; 0 where its own is read."""
+        folds = self.methods[method].folds
+        return 0 if self.cf_of(method) == IDS else self.cf.folds if folds is None else folds
+
+    def fills_slots(self, method: str) -> bool:
+        """Whether CF vectors stand in the method's slots."""
+        return self.fusion_of(method).variant != "semantic" and self.prompt_of(method).template.slots != "none"
+
+    def reads_cf(self, method: str) -> bool:
+        """Whether the CF model decides anything of a method's score."""
+        return self.fills_slots(method) or self.prompt_of(method).template.codes
+
+    def parts_of(self, method: str) -> set[Part]:
+        """The parts of a method that a stage can train."""
+        parts: set[Part] = {"lora"}
+        if self.fills_slots(method):
+            parts |= {"fusion", "cf"}
+        return parts | ({"prompt"} if self.prompt_of(method).template.learned else set())
+
+    @property
+    def text_only(self) -> str | None:
+        """The first method that trains its adapter and reads no CF: the partner of the late fusion."""
+        trains = {name for name, m in self.methods.items() if any("lora" in self.stages[s].train for s in m.stages)}
+        return next((name for name in self.methods if name in trains and not self.reads_cf(name)), None)
+
+    @property
+    def cf_rows(self) -> tuple[str, ...]:
+        """The CF rows of the comparison: item + user mean, those asked for, and those that methods read."""
+        read = (self.cf_of(name) for name in self.methods if self.reads_cf(name) and self.cf_of(name) != IDS)
+        return tuple(dict.fromkeys((ItemUserMean.name, self.cf.model, *self.cf.compare, *read)))
+
+    def alone(self, method: str) -> Self:
+        """The run as one of this method, and of those that it starts from, alone.
+
+        Everything that a method takes from the run stands in its own entry, and the run's prompt, fusion and CF model
+        are those of the method. What decides nothing of a method is null in its entry.
+        """
+        methods = {name: self._spelled_out(name) for name in self.needed_for(method)}
+        kind = self.cf_of(method)
+        update = {
+            "prompt": self.prompt_of(method),
+            "fusion": self.fusion_of(method),
+            "cf": self.cf.model_copy(update={"compare": (), **({} if kind == IDS else {"model": kind})}),
+            "stages": {name: self.stages[name] for m in methods.values() for name in m.stages},
+            "methods": methods,
+            "main": method,
+        }
+        return self.model_copy(update=update)
+
+    def _spelled_out(self, method: str) -> MethodConfig:
+        prompt, fills = self.prompt_of(method), self.fills_slots(method)
+        update = {
+            "cf": self.cf_of(method) if self.reads_cf(method) else None,
+            "folds": self.folds_of(method) if fills else None,
+            "prompt": MethodPrompt(template=prompt.template, history=prompt.history),
+            "fusion": self.fusion_of(method) if prompt.template.slots != "none" else None,
+        }
+        return self.methods[method].model_copy(update=update)
 
     def needed_for(self, method: str) -> list[str]:
         """The method and those that it starts from, in training order."""

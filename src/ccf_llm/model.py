@@ -1,7 +1,6 @@
 """CCFNetwork: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
 
 from collections.abc import Sequence as SequenceOf
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +10,10 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.fusion import FusionConfig, FusionPair, fill_slots, to_norm
 from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
+from ccf_llm.parts import Part
 from ccf_llm.prompts import (
     ITEM_SLOT,
+    LEARNED_SLOT,
     USER_SLOT,
     HistoryBudget,
     Pass,
@@ -34,7 +35,7 @@ class CCFNetwork(nn.Module):
         cf: a fitted collaborative model over the same codes.
         fusion: settings of alignment and gate.
         budget: which part of a history goes into the prompt.
-        seed: of the fusion's initial weights.
+        seed: of the initial weights of fusion and learned prompt vectors.
     """
 
     semantic: Tensor
@@ -55,6 +56,8 @@ class CCFNetwork(nn.Module):
         llm.set_answers(*encoder.answer_ids())
         self.token_norm = llm.token_norm
         self.register_buffer("semantic", self._semantic(), persistent=False)
+        self.prompt = nn.Parameter(self._start_of_prompt(seed), requires_grad=False)
+        """(n, d) learned vectors at the prompt's start; n is 0 for most templates."""
         self.set_fusion(fusion, seed)
 
     def set_fusion(self, config: FusionConfig, seed: int = 0) -> None:
@@ -74,16 +77,24 @@ class CCFNetwork(nn.Module):
 
         CF knows as little of them as of any item without a training row, so their words alone tell them apart.
         """
-        encoder, cf = self.encoder.with_items(titles, details), self.cf.with_items(len(titles))
-        grown = CCFNetwork(self.llm, encoder, cf, self.fusion_config, self.budget)
+        cf = self.cf.with_items(len(titles))
+        grown = CCFNetwork(self.llm, self.encoder.with_items(titles, details, cf), cf, self.fusion_config, self.budget)
         grown.fusion = self.fusion  # also its statistics of the CF vectors, as of training
+        grown.prompt = self.prompt
         return grown.train(self.training)
 
-    def part(self, name: Literal["lora", "fusion", "cf"]) -> dict[str, nn.Parameter]:
+    def part(self, name: Part) -> dict[str, nn.Parameter]:
         """The weights of one trainable part, by name."""
         if name == "lora":
             return self.llm.adapter()
+        if name == "prompt":
+            return {"vectors": self.prompt} if len(self.prompt) else {}
         return dict((self.fusion if name == "fusion" else self.cf).named_parameters())
+
+    @property
+    def blends(self) -> bool:
+        """Whether the CF log-odds take part in the score; never where no slot reads CF."""
+        return self.fusion_config.blends and self.encoder.template.slots != "none"
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +134,8 @@ class CCFNetwork(nn.Module):
     def embed(self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
         """(T, d) input embeddings: tokens looked up, slots filled, each sequence with its own CF model's vectors."""
         embedded: Tensor = self.llm.embeddings(tokens.ids.clamp(min=0))
+        learned = (tokens.ids <= LEARNED_SLOT).nonzero()[:, 0]
+        embedded = fill_slots(embedded, self.prompt[LEARNED_SLOT - tokens.ids[learned]], learned)
         for model in dict.fromkeys(cf or [self.cf]):
             mine = torch.tensor([other is model for other in cf or [model] * len(tokens.index)], device=embedded.device)
             item_slots = (mine[tokens.sequence] & (tokens.ids == ITEM_SLOT)).nonzero()[:, 0]
@@ -150,9 +163,20 @@ class CCFNetwork(nn.Module):
         return fused, share
 
     def weights(self) -> list[Tensor]:
-        """Everything that decides a score and can change: adapter, fusion and CF model."""
+        """Everything that decides a score and can change: adapter, learned prompt, fusion and CF model."""
         parts = (self.fusion, self.cf)
-        return [*self.part("lora").values(), *(t for part in parts for t in part.state_dict(keep_vars=True).values())]
+        return [
+            *self.part("lora").values(),
+            self.prompt,
+            *(t for part in parts for t in part.state_dict(keep_vars=True).values()),
+        ]
+
+    def _start_of_prompt(self, seed: int) -> Tensor:
+        """Embeddings of tokens drawn at random, which train better than noise (Lester et al. 2021)."""
+        table: Tensor = self.llm.embeddings.weight
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randint(len(table), (self.encoder.template.learned,), generator=generator)
+        return table.detach()[chosen.to(table.device)]
 
     @torch.no_grad()
     def _semantic(self) -> Tensor:

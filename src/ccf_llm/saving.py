@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.codes import BinaryCodes
 from ccf_llm.cf.load import load_cf
 from ccf_llm.config import LLMConfig, PromptConfig, check_config
 from ccf_llm.data.parquet import read_parquet, write_parquet
@@ -23,7 +24,7 @@ from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.runtime import choose_device, choose_dtype, tune_cpu
 from ccf_llm.llm.source import ModelSource, resolve_model
 from ccf_llm.model import CCFNetwork
-from ccf_llm.prompts import PromptEncoder
+from ccf_llm.prompts import PromptEncoder, Shot
 
 FORMAT = 1
 """Of the folder; raised when an older reader could not read a new one."""
@@ -44,6 +45,7 @@ class _Saved(BaseModel):
     version: str
     base_model: _BaseModel
     fusion: FusionConfig
+    shots: tuple[Shot, ...] = ()
     run: dict[str, Any]
 
 
@@ -56,31 +58,38 @@ def build_network(
     fusion: FusionConfig,
     details: tuple[str, ...],
     seed: int,
+    shots: tuple[Shot, ...] = (),
     source: ModelSource | None = None,
+    loaded: LanguageModel | None = None,
 ) -> CCFNetwork:
     """A model with a fresh adapter and fresh fusion over a catalogue.
 
-    `items` has the columns item_id, title and those named in `details`; its row c - 1 is item code c. `source` is the
-    base model where it has been found already; None looks for `llm.model`.
+    `items` has the columns item_id, title and those named in `details`; its row c - 1 is item code c. `shots` are the
+    examples of a template that has them. `source` is the base model where it has been found already; None looks for
+    `llm.model`. `loaded` is the language model itself, as another network of the same settings has it: it is shared,
+    adapter included, and nothing is loaded anew.
     """
     missing = [column for column in details if column not in items.columns]
     if missing:
         raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
+    if loaded is None:
+        device = choose_device(llm.device)
+        if device.type == "cpu":
+            tune_cpu()
+        source = source or resolve_model(llm.model)
+        loaded = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed).to(device)
     words = details_of(items, details)
-    source = source or resolve_model(llm.model)
-    device = choose_device(llm.device)
-    if device.type == "cpu":
-        tune_cpu()
-    language_model = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed)
     encoder = PromptEncoder(
-        load_tokenizer(source),
+        load_tokenizer(loaded.source),
         prompt.template,
         ["", *items["title"].to_list()],
         ["", *words] if words is not None else None,
+        shots=shots,
+        codes=BinaryCodes(cf) if prompt.template.codes else None,
     )
-    _check_context(language_model, prompt)
-    network = CCFNetwork(language_model, encoder, cf, fusion, prompt.history, seed)
-    return network.to(device)
+    _check_context(loaded, prompt)
+    network = CCFNetwork(loaded, encoder, cf, fusion, prompt.history, seed)
+    return network.to(loaded.head.device)
 
 
 def details_of(items: pl.DataFrame, details: tuple[str, ...]) -> list[str] | None:
@@ -91,15 +100,23 @@ def details_of(items: pl.DataFrame, details: tuple[str, ...]) -> list[str] | Non
 def save_model(
     network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, about: dict[str, Any], folder: Path
 ) -> None:
-    """Write a trained model, atomically. `about` is the resolved configuration of its run."""
+    """Write a trained model, atomically. `about` is its run's configuration, with its own prompt as the run's."""
     source = network.llm.source
     with atomic_folder(folder) as temporary:
         base_model = _BaseModel(name=source.name, checksum=source.checksum, origin=source.origin)
-        saved = _Saved(version=version("ccf-llm"), base_model=base_model, fusion=network.fusion_config, run=about)
+        saved = _Saved(
+            version=version("ccf-llm"),
+            base_model=base_model,
+            fusion=network.fusion_config,
+            shots=network.encoder.shots,
+            run=about,
+        )
         write_json(temporary / "config.json", saved.model_dump(mode="json"))
         network.llm.body.save_pretrained(temporary / "adapter", save_embedding_layers=False)
         (temporary / "adapter" / "README.md").unlink(missing_ok=True)  # PEFT's template; the model card stands above
         save_file(_plain(network.fusion), temporary / "fusion.safetensors")
+        if prompt := network.part("prompt"):
+            save_file({name: vectors.detach() for name, vectors in prompt.items()}, temporary / "prompt.safetensors")
         network.cf.save(temporary / "cf")
         users.save(temporary / "users.parquet")
         write_parquet(items, temporary / "items.parquet")
@@ -133,10 +150,13 @@ def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocab
         fusion=saved.fusion,
         details=run.data.details,
         seed=run.seed,
+        shots=saved.shots,
     )
     adapter = _read(folder / "adapter" / "adapter_model.safetensors")
     _fill(network.llm.adapter_for_saving(), adapter, folder / "adapter" / "adapter_model.safetensors")
     _fill(_plain(network.fusion), _read(folder / "fusion.safetensors"), folder / "fusion.safetensors")
+    if prompt := network.part("prompt"):
+        _fill(dict(prompt), _read(folder / "prompt.safetensors"), folder / "prompt.safetensors")
     return network.eval(), Vocabulary.load(folder / "users.parquet"), items, saved.run
 
 

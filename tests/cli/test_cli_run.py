@@ -100,6 +100,23 @@ def test_one_method_on_any_data(method: str, folder: Path, tmp_path: Path) -> No
     assert 0 < metrics["models"][method]["auc"] < 1
 
 
+def test_compare_writes_one_table(folder: Path, tmp_path: Path, capfd: Capture) -> None:
+    place = ["--set", f"output={tmp_path}/run", "--results", tmp_path / "results"]
+    assert (
+        call("compare", folder / "run.yaml", "--seeds", "0,1", "--only", "mf", "--only", "item_user_mean", *place) == 0
+    )
+    printed = capfd.readouterr()
+    assert printed.out.startswith("table: ")
+    assert "mf, seed 1: AUC" in printed.err
+    kept = {path.relative_to(tmp_path / "results").as_posix() for path in (tmp_path / "results").rglob("*.*")}
+    figures = {
+        f"{row}/seed-{seed}.{kind}" for row in ("mf", "item_user_mean") for seed in (0, 1) for kind in ("json", "npy")
+    }
+    assert kept == {"table.json", "table.md", "table.html", "rows.png", "time.png"} | figures
+    table = read_json(tmp_path / "results" / "table.json")
+    assert [row["seeds"] for row in table["rows"]] == [[0, 1], [0, 1]]
+
+
 def test_recommend_for_a_user_and_for_a_person(run: Path, folder: Path, capsys: Capture) -> None:
     assert call("recommend", run, "--user", "u1", "-k", 3, "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -277,6 +294,9 @@ def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Captu
         (["recommend", "{folder}/run", "--user", "nobody"], "user 'nobody': not in data set tiny"),
         (["recommend", "{folder}/run", "--liked", "no such film"], "--liked no such film: no title"),
         (["recommend", "{folder}/run", "--user", "u1", "-k", "0"], "k is 0; ask for at least 1 item"),
+        (["compare", "{folder}/run.yaml", "--only", "x"], "--only x: not one of the rows item_user_mean, mf, llm_text"),
+        (["compare", "{folder}/run.yaml", "--seeds", "a"], "--seeds a: give whole numbers with commas between"),
+        (["compare", "{folder}/run.yaml", "--part", "train"], "--part train: choose valid or test"),
         (["report", "{folder}/data"], "metrics.json: no figures yet"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

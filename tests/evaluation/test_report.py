@@ -12,7 +12,7 @@ import pytest
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation import evaluate
-from ccf_llm.evaluation.plots import plot_overview
+from ccf_llm.evaluation.plots import overview, write_png
 from ccf_llm.evaluation.report import render_report, verdict, write_report
 
 RIVALS = ("mf", "llm_text")
@@ -143,6 +143,6 @@ def test_same_report_same_page(report: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_overview_png(report: dict[str, Any], tmp_path: Path) -> None:
-    plot_overview(report, tmp_path / "overview.png")
+    write_png(lambda: overview(report), tmp_path / "overview.png")
     assert (tmp_path / "overview.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["overview.png"]

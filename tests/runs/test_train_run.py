@@ -69,12 +69,12 @@ def test_the_split_of_the_settings_is_used_where_the_data_has_none(tiny_run: Run
     assert max(np.bincount(test.users)) == 2
 
 
-@pytest.mark.parametrize("name", ["mf", "mf-fold-0"])
+@pytest.mark.parametrize("name", ["mf", "mf-fold-0-*"])
 def test_a_cut_cf_model_is_named(tiny_run: RunConfig, name: str) -> None:
-    train_run(tiny_run, only="llm_text", say=SILENT)
-    path = RunFolder(tiny_run.output).cf(name) / "cf.safetensors"
+    train_run(tiny_run, say=SILENT)
+    (path,) = (RunFolder(tiny_run.output).path / "cf").glob(f"{name}/cf.safetensors")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(CCFError, match=rf"{name}/cf\.safetensors: .*") as fault:
+    with pytest.raises(CCFError, match=r"cf\.safetensors: .*") as fault:
         train_run(tiny_run, say=SILENT)
     assert "\n" not in str(fault.value)
 
@@ -88,8 +88,9 @@ def test_a_fingerprint_follows_the_values_alone() -> None:
 def test_any_cf_model_fills_the_slots(tiny_run: RunConfig, tiny_data: Dataset, kind: str) -> None:
     cf = tiny_run.cf.model_copy(update={"model": kind, "compare": ("mf",)})
     folder = train_run(tiny_run.model_copy(update={"cf": cf}), say=SILENT)
-    kept = {path.name for path in (folder.path / "cf").iterdir()}
-    assert kept == {"item_user_mean", "mf", kind, f"{kind}-fold-0", f"{kind}-fold-1"}
+    kept = {path.name.split("-fold")[0] for path in (folder.path / "cf").iterdir()}
+    assert kept == {"item_user_mean", "mf", kind}
+    assert len(list((folder.path / "cf").glob(f"{kind}-fold-*"))) == 2
     model = CCFLLM.load(folder.model("ccf_llm"))
     assert model.network.cf.kind == kind
     assert min(float(fusion.cf_scale) for fusion in (model.network.fusion.user, model.network.fusion.item)) > 0.01
@@ -104,12 +105,13 @@ def test_any_cf_model_fills_the_slots(tiny_run: RunConfig, tiny_data: Dataset, k
 
 def test_another_row_of_the_comparison_fits_nothing_again(tiny_run: RunConfig) -> None:
     lines: list[str] = []
-    train_run(tiny_run, only="llm_text", say=lines.append)
-    assert [line.split(":")[0] for line in lines[:4]] == ["item_user_mean", "mf", "mf", "mf"]
+    train_run(tiny_run, say=lines.append)
+    fitted = [line.split(":")[0] for line in lines if "fitting" in line]
+    assert fitted == ["item_user_mean", "mf", "mf", "mf"]
     lines.clear()
     cf = tiny_run.cf.model_copy(update={"compare": ("lightgcn",)})
-    train_run(tiny_run.model_copy(update={"cf": cf}), only="llm_text", say=lines.append)
-    assert [line.split(":")[0] for line in lines[:-1]] == ["lightgcn"]
+    train_run(tiny_run.model_copy(update={"cf": cf}), say=lines.append)
+    assert [line.split(":")[0] for line in lines if "fitting" in line] == ["lightgcn"]
 
 
 def test_folders_without_folds_train_on_the_models_own_vectors(tiny_run: RunConfig) -> None:

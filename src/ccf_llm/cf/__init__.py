@@ -3,6 +3,7 @@
 from ccf_llm.cf.base import CFConfig, CFModel
 from ccf_llm.cf.din import DIN, DINConfig
 from ccf_llm.cf.gbm import GBM, GBMConfig
+from ccf_llm.cf.ids import IDVectors, IDVectorsConfig
 from ccf_llm.cf.lightgcn import LightGCN, LightGCNConfig
 from ccf_llm.cf.load import load_cf
 from ccf_llm.cf.mean import ItemUserMean
@@ -18,6 +19,8 @@ __all__ = [
     "CFModel",
     "DINConfig",
     "GBMConfig",
+    "IDVectors",
+    "IDVectorsConfig",
     "ItemUserMean",
     "LightGCN",
     "LightGCNConfig",

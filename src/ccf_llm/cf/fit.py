@@ -36,7 +36,7 @@ def fit_on_labels(
         check_labels(rows, name)
     model.count(train)
     model.begin_fit(train)
-    last = train.take(_last_of_each(train.users, train.end - train.start))
+    last = train.take(last_of_each(train.users, train.end - train.start))
     config = model.config
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     order = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def _pass(model: "CFModel", train: Rows, optimizer: torch.optim.Optimizer, order
     return total / len(train)
 
 
-def _last_of_each(users: Codes, lengths: Codes) -> Codes:
+def last_of_each(users: Codes, lengths: Codes) -> Codes:
     """The row of each user that has the longest history."""
     order = np.lexsort((lengths, users))
     return order[np.flatnonzero(np.diff(users[order], append=-1))]

@@ -5,6 +5,7 @@ from pathlib import Path
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.din import DIN
 from ccf_llm.cf.gbm import GBM
+from ccf_llm.cf.ids import IDVectors
 from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
@@ -13,10 +14,12 @@ from ccf_llm.cf.scorer import SETTINGS_FILE, Scorer, read_settings
 from ccf_llm.errors import CCFError
 
 MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN)}
-"""Models with vectors, by kind."""
+"""Collaborative models with vectors, by kind."""
+VECTORS: dict[str, type[CFModel]] = {**MODELS, "ids": IDVectors}
+"""Everything that can fill slots."""
 FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, "gbm": GBM}
 """Everything that is fitted with settings."""
-KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **FITTED}
+KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
 """All kinds that can be saved and loaded."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ccf_llm.cli import bench, data
+from ccf_llm.cli.compare import compare
 from ccf_llm.cli.doctor import doctor
 from ccf_llm.cli.evaluate import evaluate
 from ccf_llm.cli.recommend import recommend
@@ -24,7 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
-for command in (train, evaluate, recommend, serve, report, doctor):
+for command in (train, evaluate, compare, recommend, serve, report, doctor):
     app.command()(command)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ccf_llm.evaluation.metrics import Floats, user_aucs
 
 CELLS_AT_ONCE = 4_000_000
-"""Draws times rows that are held in memory at a time (32 MB per array)."""
+"""Rows times users that are held in memory at a time (32 MB per array)."""
 
 
 def draw_users(n_users: int, draws: int, seed: int) -> NDArray[np.int64]:
@@ -20,17 +20,31 @@ def draw_users(n_users: int, draws: int, seed: int) -> NDArray[np.int64]:
 
 
 def bootstrap_auc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Floats:
-    """(D,) AUC of each draw: rows weighted by the multiplicity of their user, ties counted half, from one sort.
+    """(D,) AUC of each draw: rows weighted by the multiplicity of their user, ties counted half.
 
-    `users` (N,) are columns of `draws` (D, U). NaN for a draw that holds one class only.
+    `users` (N,) are columns of `draws` (D, U). NaN for a draw that holds one class only. How often liked rows of user u
+    stand above other rows of user v is counted once; with multiplicities m a draw's AUC is
+
+        sum over u, v of m_u m_v above(u, v) / (sum of m_u likes(u) * sum of m_v dislikes(v))
     """
-    scores = np.asarray(scores, dtype=float)
-    order = np.argsort(-scores, kind="stable")
-    users, scores, liked = users[order], scores[order], np.asarray(labels)[order] > 0
-    first = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
-    step = max(1, CELLS_AT_ONCE // max(1, len(users)))
-    parts = [_weighted_auc(draws[begin : begin + step][:, users], liked, first) for begin in range(0, len(draws), step)]
-    return np.concatenate(parts)
+    weights, n_users = draws.astype(float), draws.shape[1]
+    liked = np.asarray(labels) > 0
+    _, level = np.unique(np.asarray(scores, dtype=float), return_inverse=True)  # rows of one level are tied
+    likes, dislikes = (np.bincount(users[rows], minlength=n_users) for rows in (liked, ~liked))
+    order = np.argsort(users[liked], kind="stable")
+    level_of_like = level[liked][order]
+    likers, first = np.unique(users[liked][order], return_index=True)
+    won = np.zeros(len(draws))
+    step = max(1, CELLS_AT_ONCE // (int(level.max(initial=0)) + 2))
+    for begin in range(0, n_users if len(likers) else 0, step):
+        block = ~liked & (users >= begin) & (users < begin + step)
+        # Row l: dislikes of each user of the block that lie below level l.
+        below = np.zeros((level.max() + 2, min(step, n_users - begin)))
+        np.add.at(below, (level[block] + 1, users[block] - begin), 1)
+        below.cumsum(0, out=below)
+        above = np.add.reduceat((below[level_of_like] + below[level_of_like + 1]) / 2, first, axis=0)
+        won += ((weights[:, likers] @ above) * weights[:, begin : begin + step]).sum(1)
+    return _ratio(won, (weights @ likes) * (weights @ dislikes))
 
 
 def bootstrap_uauc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Floats:
@@ -48,16 +62,6 @@ def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _weighted_auc(weights: NDArray[np.int64], liked: NDArray[np.bool_], first: NDArray[np.int64]) -> Floats:
-    """(D,) AUC of rows sorted from the highest score down, with weights (D, N); `first` is where each tie starts."""
-    likes = np.add.reduceat(np.where(liked, weights, 0), first, axis=1).astype(float)  # (D, ties)
-    dislikes = np.add.reduceat(np.where(liked, 0, weights), first, axis=1).astype(float)
-    total = dislikes.sum(1, keepdims=True)
-    below = total - dislikes.cumsum(1) + dislikes / 2
-    pairs = likes.sum(1) * total[:, 0]
-    return _ratio((likes * below).sum(1), pairs)
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -115,6 +116,45 @@ def gate_shares(gate: list[dict[str, Any]]) -> Figure:
     return figure
 
 
+def rows_by_figure(table: dict[str, Any]) -> Figure:
+    """AUC and UAUC of each row of a comparison side by side, best AUC on top, ± one standard deviation over seeds."""
+    lines = [line for line in reversed(table["rows"]) if line["auc"] is not None]
+    figure = Figure(figsize=(8.2, 1.1 + 0.23 * max(1, len(lines))), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, key in zip(panels, ("auc", "uauc"), strict=True):
+        for place, line in enumerate(lines):
+            if line[key] is None:
+                continue
+            look: dict[str, Any] = {"color": _colour_of(line), "marker": "D" if line["published"] else "o"}
+            axes.errorbar(line[key], place, xerr=line[f"{key}_sd"], markersize=5, elinewidth=1.5, **look)
+        axes.set_xlabel(key.upper())
+        axes.grid(axis="y", visible=False)
+    panels[0].set_yticks(range(len(lines)), [row_name(line) for line in lines])
+    panels[0].set_ylim(-0.7, len(lines) - 0.3)
+    figure.legend(handles=_kinds_of_row(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def auc_by_time(table: dict[str, Any]) -> Figure:
+    """AUC of each row that was run here against the minutes of its training, on a logarithmic axis."""
+    lines = [line for line in table["rows"] if line["train_minutes"] and line["auc"] is not None]
+    figure, (axes,) = _figure(1, height=3.6)
+    for line in lines:
+        axes.plot(line["train_minutes"], line["auc"], "o", color=_colour_of(line), markersize=5)
+        axes.annotate(
+            line["method"], (line["train_minutes"], line["auc"]), xytext=(3, 3), textcoords="offset points", fontsize=6
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("minutes of training")
+    axes.set_ylabel("AUC")
+    return figure
+
+
+def row_name(line: dict[str, Any]) -> str:
+    """Method and, for a published one, its language model."""
+    return f"{line['method']}, {line['llm'] or 'published'}" if line["published"] else str(line["method"])
+
+
 def to_svg(draw: Callable[[], Figure], name: str) -> str:
     """The figure as an `<svg>` element of a page; `name` keeps its ids apart from those of other figures."""
     text = StringIO()
@@ -127,13 +167,25 @@ def to_svg(draw: Callable[[], Figure], name: str) -> str:
     return svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the figure around it carries the text alternative
 
 
-def plot_overview(metrics: dict[str, Any], path: Path) -> None:
-    """Write `overview` as a PNG on white, for a page that cannot hold SVG."""
+def write_png(draw: Callable[[], Figure], path: Path) -> None:
+    """Write a figure as a PNG on white, for a page that cannot hold SVG."""
     with atomic_file(path) as temporary, matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        figure = overview(metrics)
+        figure = draw()
         FigureCanvasAgg(figure)
         figure.savefig(temporary, format="png", dpi=160, facecolor="white")
+
+
+def _colour_of(line: dict[str, Any]) -> str:
+    """Ours, published, or another that was run here."""
+    return COLOURS[0] if line["ours"] else COLOURS[1] if line["published"] else COLOURS[-1]
+
+
+def _kinds_of_row() -> list[Line2D]:
+    kinds = (("ours", COLOURS[0], "o"), ("others, run here", COLOURS[-1], "o"), ("published", COLOURS[1], "D"))
+    return [
+        Line2D([], [], color=colour, marker=marker, linestyle="none", label=label) for label, colour, marker in kinds
+    ]
 
 
 def _figure(panels: int, height: float) -> tuple[Figure, NDArray[Any]]:

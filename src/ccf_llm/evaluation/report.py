@@ -1,20 +1,17 @@
 """The report: one self-contained HTML page from one plain dict."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation import plots
+from ccf_llm.evaluation.page import figure, render, signed, span
 from ccf_llm.files import atomic_file
 
 OURS = "ccf_llm"
-DASH = "\N{EN DASH}"
-"""Stands where a figure is not defined."""
 COLUMNS = {
     "auc": ("AUC", max),
     "uauc": ("UAUC", max),
@@ -46,10 +43,8 @@ def render_report(report: dict[str, Any]) -> str:
     """
     if not report.get("models"):
         raise CCFError("report: no methods under 'models'; evaluate at least one method first")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"figure": figure, "signed": signed, "span": span}
-    template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        "report.html.j2",
         models=dict(sorted(report["models"].items(), key=lambda pair: -(pair[1]["auc"] or 0))),
         rows=report["rows"],
         baseline=report["rows"].get("baseline"),
@@ -73,22 +68,6 @@ def verdict(models: dict[str, Any], rivals: Sequence[str]) -> str:
     if not found:
         return f"{OURS} has AUC {figure(models[OURS]['auc'])}; no rival was compared with it."
     return f"{OURS} (AUC {figure(models[OURS]['auc'])}) is {', and '.join(found)}."
-
-
-def figure(value: float | None) -> str:
-    """Three decimals, or a dash where the figure is not defined."""
-    return DASH if value is None else f"{value:.3f}"
-
-
-def signed(value: float | None) -> str:
-    """Three decimals with the sign always written."""
-    return DASH if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def span(ends: list[float | None], with_sign: bool = False) -> str:
-    """`low to high`, or a dash."""
-    write = signed if with_sign else figure
-    return DASH if None in ends else f"{write(ends[0])} to {write(ends[1])}"
 
 
 def _compare(rival: str, difference: dict[str, Any]) -> str:

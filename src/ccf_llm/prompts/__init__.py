@@ -2,12 +2,14 @@
 
 from ccf_llm.prompts.budget import HistoryBudget
 from ccf_llm.prompts.collate import Pass, collate_chains, collate_prompts, collate_targets
-from ccf_llm.prompts.encoder import ITEM_SLOT, USER_SLOT, PromptEncoder
+from ccf_llm.prompts.encoder import ITEM_SLOT, LEARNED_SLOT, USER_SLOT, PromptEncoder
 from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_targets
+from ccf_llm.prompts.shots import Shot, draw_shots
 from ccf_llm.prompts.template import HybridTemplate, Segment, Slot, Text
 
 __all__ = [
     "ITEM_SLOT",
+    "LEARNED_SLOT",
     "USER_SLOT",
     "HistoryBudget",
     "HybridTemplate",
@@ -15,11 +17,13 @@ __all__ = [
     "PromptEncoder",
     "Segment",
     "Sequence",
+    "Shot",
     "Slot",
     "Text",
     "collate_chains",
     "collate_prompts",
     "collate_targets",
+    "draw_shots",
     "plan_batches",
     "plan_sequences",
     "split_targets",

@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.codes import BinaryCodes
+from ccf_llm.data.rows import Rows
 from ccf_llm.data.titles import reading_order
 from ccf_llm.errors import CCFError
+from ccf_llm.prompts.shots import Shot
 from ccf_llm.prompts.template import HybridTemplate, Segment, Text, clean
 
 Ids = NDArray[np.int64]
@@ -17,6 +21,8 @@ Ids = NDArray[np.int64]
 # Slots are marked by negative ids: no tokenizer produces them, so no title can name a slot.
 USER_SLOT = -1
 ITEM_SLOT = -2
+LEARNED_SLOT = -3
+"""The first learned vector; the k-th after it is LEARNED_SLOT - k."""
 
 
 class PromptEncoder:
@@ -27,6 +33,8 @@ class PromptEncoder:
         template: the wording.
         titles: titles by item code; `titles[0]` stands for items that are not in the vocabulary.
         details: further words by item code, or None.
+        shots: answered examples, for a template that has them.
+        codes: CF vectors as text, for a template that writes them out.
     """
 
     def __init__(
@@ -35,29 +43,38 @@ class PromptEncoder:
         template: HybridTemplate,
         titles: SequenceOf[str],
         details: SequenceOf[str] | None = None,
+        *,
+        shots: SequenceOf[Shot] = (),
+        codes: BinaryCodes | None = None,
     ) -> None:
         """Nothing is tokenized until it is asked for."""
         self.tokenizer = tokenizer
         self.template = template
         self.titles = list(titles)
         self.details = list(details) if details is not None else [""] * len(self.titles)
+        self.shots, self.codes = tuple(shots), codes
+        self._item_codes = codes.items() if codes is not None else [""] * len(self.titles)
         self._history_items: dict[int, Ids] = {}
-        self._suffixes: dict[int, Ids] = {}
+        self._suffixes: dict[tuple[int, str], Ids] = {}
 
     def with_template(self, template: HybridTemplate) -> Self:
         """An encoder of the same catalogue in other words."""
-        return type(self)(self.tokenizer, template, self.titles, self.details)
+        return type(self)(self.tokenizer, template, self.titles, self.details, shots=self.shots, codes=self.codes)
 
-    def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None = None) -> Self:
-        """An encoder of a catalogue that goes on with further items."""
+    def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None, cf: CFModel) -> Self:
+        """An encoder of a catalogue that goes on with further items, whose CF vectors are those of `cf`."""
         more = details if details is not None else [""] * len(titles)
-        return type(self)(self.tokenizer, self.template, [*self.titles, *titles], [*self.details, *more])
+        codes = None if self.codes is None else BinaryCodes(cf)
+        catalogue = [*self.titles, *titles], [*self.details, *more]
+        return type(self)(self.tokenizer, self.template, *catalogue, shots=self.shots, codes=codes)
 
     @cached_property
     def instruction(self) -> Ids:
         """Ids that open every prompt; with the tokenizer's own beginning-of-text token where it uses one."""
         start = [i for i in self.tokenizer.encode("") if i == self.tokenizer.bos_token_id]
-        return np.concatenate([np.asarray(start, dtype=np.int64), self.encode(self.template.instruction())])
+        learned = LEARNED_SLOT - np.arange(self.template.learned)
+        words = self.encode(self.template.instruction(self._examples()))
+        return np.concatenate([np.asarray(start, dtype=np.int64), learned, words])
 
     def history_item(self, item: int) -> Ids:
         """Ids of one liked item in the history, slot included."""
@@ -65,11 +82,25 @@ class PromptEncoder:
             self._history_items[item] = self.encode(self.template.history_item(self.titles[item]))
         return self._history_items[item]
 
-    def suffix(self, item: int) -> Ids:
-        """Ids of the candidate's part: user slot, title, item slot, request and answer cue."""
-        if item not in self._suffixes:
-            self._suffixes[item] = self.encode(self.template.candidate(self.titles[item], self.details[item]))
-        return self._suffixes[item]
+    def readers(self, rows: Rows) -> list[str]:
+        """What the candidate's part says of the user of each row; nothing, but where codes are written out."""
+        return self.codes.users(rows) if self.codes is not None else [""] * len(rows)
+
+    def suffix(self, item: int, reader: str = "") -> Ids:
+        """Ids of the candidate's part: user slot or words, title, item slot, request and answer cue."""
+        if (item, reader) not in self._suffixes:
+            details = ", ".join(filter(None, (self.details[item], self._item_codes[item])))
+            self._suffixes[item, reader] = self.encode(self.template.candidate(self.titles[item], details, reader))
+        return self._suffixes[item, reader]
+
+    def _examples(self) -> str:
+        """The template's examples in words."""
+        return "".join(
+            self.template.example(
+                [self.titles[i] for i in s.history], self.titles[s.item], self.details[s.item], s.liked
+            )
+            for s in self.shots
+        )
 
     def title(self, item: int) -> Ids:
         """Ids of the item's title alone, whose mean embedding is its semantic embedding."""

@@ -71,11 +71,12 @@ def plan_sequences(
     open_key: tuple[int, int, int] | None = None
     length = 0
     windows = _windows(rows, encoder, budget)
+    readers = encoder.readers(rows)
     # Stable: rows of one window by the length of their history, ties in the order of the data. The start alone does not
     # tell users apart: one without likes shares it with the next one.
     for row in np.lexsort((rows.end, windows, rows.users, rows.start)):
         key = (int(rows.start[row]), int(rows.users[row]), int(windows[row]))
-        suffix = encoder.suffix(int(rows.items[row]))
+        suffix = encoder.suffix(int(rows.items[row]), readers[row])
         last = sequences[-1] if key == open_key else None
         if last is None or rows.end[row] != rows.end[last.rows[-1]]:
             chain, items = _chain(rows.likes[rows.start[row] + windows[row] : rows.end[row]], encoder)

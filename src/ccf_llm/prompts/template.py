@@ -1,9 +1,9 @@
 """The hybrid prompt: an interaction as text and slots (hybrid prompt translation, CCF-LLM section 3; own wording)."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ccf_llm.data.titles import reading_order
 
@@ -30,7 +30,7 @@ class HybridTemplate(BaseModel):
 
     The fields are the paper's, but for the request, which the paper puts after the target item (`request_first=False`).
     By default it comes first: what all candidates of a user share (the *prefix*: request and history) leads, what
-    differs (the *suffix*) is short. `slots=False` gives the text-only twin: the same words without any slot.
+    differs (the *suffix*) is short. `slots="none"` gives the text-only twin: the same words without any slot.
 
     Example:
         >>> template = HybridTemplate()
@@ -41,44 +41,66 @@ class HybridTemplate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    slots: bool = True
-    """Whether slots are part of the prompt; without them it is the text-only twin."""
+    slots: Literal["all", "target", "none"] = "all"
+    """Which slots the prompt has: of user, target item and history; of user and target item; none (the text-only twin).
+    true and false mean all and none."""
     history_titles: bool = True
     """Whether history items are written out; without titles each is a single slot, which is shorter."""
     request_first: bool = True
     """Whether the request opens the prompt, where all candidates share it; else it follows the target item."""
 
+    codes: bool = False
+    """Whether the CF vectors of user and target item are written out as dotted-decimal codes (`cf.codes`)."""
+    shots: int = Field(default=0, ge=0)
+    """Answered examples that open every prompt, half of them liked."""
+    learned: int = Field(default=0, ge=0)
+    """Learned vectors that open every prompt (prompt tuning, Lester et al. 2021)."""
+
+    @field_validator("slots", mode="before")
+    @classmethod
+    def _all_or_none(cls, value: Any) -> Any:
+        return {True: "all", False: "none"}[value] if isinstance(value, bool) else value
+
     @model_validator(mode="after")
     def _history_is_written(self) -> Self:
-        if not self.slots and not self.history_titles:
-            raise ValueError("a prompt without slots needs history_titles: true, else its history would be empty")
+        if self.slots != "all" and not self.history_titles:
+            raise ValueError(f"slots: {self.slots} needs history_titles: true, else the history would be empty")
         return self
 
-    def instruction(self) -> list[Segment]:
-        """What opens every prompt."""
-        return [Text(f"{self.request}\nThe user liked:" if self.request_first else "The user liked:")]
+    def instruction(self, examples: str = "") -> list[Segment]:
+        """What opens every prompt; `examples` are those of `example`, one after the other."""
+        opening = f"{self.request}\n" if self.request_first else ""
+        return [Text(f"{opening}{examples}The user liked:")]
 
     def history_item(self, title: str) -> list[Segment]:
         """One liked item."""
         item: list[Segment] = [Text(f" {clean(reading_order(title))}")] if self.history_titles else []
-        if self.slots:
+        if self.slots == "all":
             item.append(Slot("item"))
         return [*item, Text(";")] if self.history_titles else item
 
-    def candidate(self, title: str, details: str = "") -> list[Segment]:
+    def candidate(self, title: str, details: str = "", reader: str = "") -> list[Segment]:
         """The user's preference slot, the target item, the request and the answer cue.
 
-        `details` are further words on the item (genres, category), given for the candidate only.
+        `details` are further words on the item (genres, category), `reader` words on the user; both are given for the
+        candidate only.
         """
         words = ", ".join(part for part in (clean(reading_order(title)), clean(details)) if part)
-        user: list[Segment] = [Slot("user")] if self.slots else []
-        item: list[Segment] = [Text(f" {words}")] + ([Slot("item")] if self.slots else [])
+        user: list[Segment] = [Slot("user")] if self.slots != "none" else []
+        item: list[Segment] = [Text(f" {words}")] + ([Slot("item")] if self.slots != "none" else [])
         return [
-            Text("\n"),
+            Text(f"\nUser {reader};" if reader else "\n"),
             *user,
             *item,
             Text(f"\n{self.cue}" if self.request_first else f"\n{self.request}\n{self.cue}"),
         ]
+
+    def example(self, liked: list[str], title: str, details: str, answer: bool) -> str:
+        """One answered example: titles liked before, the item and the answer, in words alone."""
+        words = ", ".join(part for part in (clean(reading_order(title)), clean(details)) if part)
+        before = "".join(f" {clean(reading_order(other))};" for other in liked)
+        request = "" if self.request_first else f"{self.request}\n"
+        return f"The user liked:{before}\n {words}\n{request}{self.cue} {'Yes' if answer else 'No'}\n"
 
     @property
     def request(self) -> str:

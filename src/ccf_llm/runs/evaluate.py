@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ccf_llm.api import CCFLLM
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.load import load_cf
-from ccf_llm.config import CF_METHODS, LATE_FUSION, CFSettings
+from ccf_llm.cf.scorer import Scorer
+from ccf_llm.config import CF_METHODS, LATE_FUSION, CFSettings, RunConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
@@ -24,6 +25,7 @@ from ccf_llm.files import write_json
 from ccf_llm.fusion.blend import Blend
 from ccf_llm.runs.cf import fit_row
 from ccf_llm.runs.folder import RunFolder, open_split
+from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.data import sample_users
 
 Part = Literal["valid", "test"]
@@ -43,18 +45,13 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
     dataset = open_split(config)
     rows = dataset.rows(part)
-    cf = {name: load_cf(folder.cf(name)) for name in config.cf.rows}
+    cf = {name: load_cf(folder.cf(name)) for name in config.cf_rows}
     scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
-        scores[method] = _score(model, method, rows, report)
-        if config.fusion_of(method).variant == "semantic" and LATE_FUSION not in scores:
-            # The honest simple rival: the text-only model's and CF's log-odds, weighted on the valid rows of its stage.
-            stage = config.stages[config.methods[method].stages[-1]]
-            chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed)
-            blend = Blend()
-            llm = _score(model, f"{method} on valid", chosen, report)
-            blend.fit(llm, cf[config.cf.model].score(chosen), chosen.labels)
+        scores[method] = model.score_rows(rows, advance_of(report, method, len(rows)))
+        if method == config.text_only:
+            blend = fit_late_fusion(config, dataset, model.scorer, cf[config.cf.model], report)
             scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
     metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
     metrics["config"] = config.model_dump(mode="json")
@@ -123,16 +120,31 @@ def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
     return result
 
 
-def _score(model: CCFLLM, method: str, rows: Rows, report: Advance | None) -> NDArray[np.float32]:
+def fit_late_fusion(
+    config: RunConfig, dataset: Dataset, scorer: SharedPrefixScorer, cf: Scorer, report: Advance | None
+) -> Blend:
+    """The simple rival: log-odds of the text-only model and of CF, weighted on the valid rows of its last stage."""
+    method = config.text_only
+    assert method is not None
+    stage = config.stages[config.methods[method].stages[-1]]
+    chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed)
+    blend = Blend()
+    llm = scorer.score(chosen, advance_of(report, f"{method} on valid", len(chosen)))
+    blend.fit(llm, cf.score(chosen), chosen.labels)
+    return blend
+
+
+def advance_of(report: Advance | None, method: str, rows: int) -> Callable[[int], None]:
+    """What a scorer tells how many rows each batch has scored, which `report` gets as a running total."""
     done = 0
 
     def advance(n: int) -> None:
         nonlocal done
         done += n
         if report is not None:
-            report(method, done, len(rows))
+            report(method, done, rows)
 
-    return model.score_rows(rows, progress=advance)
+    return advance
 
 
 def _commit() -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 from ccf_llm.api import CCFLLM
 from ccf_llm.config import LATE_FUSION, RunConfig, check_config
 from ccf_llm.errors import CCFError
-from ccf_llm.evaluation.plots import plot_overview
+from ccf_llm.evaluation.plots import overview, write_png
 from ccf_llm.evaluation.report import write_report
 from ccf_llm.files import read_json, write_json
 from ccf_llm.runs.evaluate import gate_by_popularity
@@ -37,7 +37,7 @@ def report_run(folder: RunFolder) -> Path:
     page = {
         "models": metrics["models"],
         "rows": metrics["rows"],
-        "rivals": [config.cf.model, *_text_only(config)[:1]],
+        "rivals": [name for name in (config.cf.model, config.text_only) if name],
         "training": training,
         "gate": gate_by_popularity(CCFLLM.load(folder.model(config.main), device="cpu")),
         "recommendations": read_json(folder.recommendations) if folder.recommendations.is_file() else [],
@@ -45,7 +45,7 @@ def report_run(folder: RunFolder) -> Path:
         "notes": _notes(config),
     }
     write_report(page, folder.report)
-    plot_overview(metrics, folder.path / "overview.png")
+    write_png(lambda: overview(metrics), folder.path / "overview.png")
     return folder.report
 
 
@@ -75,11 +75,6 @@ def _about(metrics: dict[str, Any], config: RunConfig, training: list[dict[str, 
     }
 
 
-def _text_only(config: RunConfig) -> list[str]:
-    """The methods that read no CF."""
-    return [name for name in config.methods if config.fusion_of(name).variant == "semantic"]
-
-
 def _notes(config: RunConfig) -> list[str]:
     """What a reader must know to read the table right."""
     notes = [
@@ -93,11 +88,10 @@ def _notes(config: RunConfig) -> list[str]:
                 f"Stage '{name}' trains the language model on a random {stage.rows:,} of the training rows per pass "
                 "(whole packs, drawn with the seed); the CF models are fitted on all of them."
             )
-    text = _text_only(config)
-    if text:
+    if config.text_only:
         notes.append(
-            f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {text[0]}, weighted by a "
-            "logistic regression on valid. Methods that read CF end with the same blend, so compare them with it too."
+            f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {config.text_only}, weighted by "
+            "a logistic regression on valid. Methods that read CF end with the same blend, so compare them with it too."
         )
     most = config.data.split.max_rows_per_user
     if most is not None:

@@ -44,7 +44,7 @@ class SharedPrefixScorer:
         """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured."""
         llm = self.language_scores(rows, progress)
         network = self.network
-        return network.fusion.blend(llm, network.cf.score(rows)) if network.fusion_config.blends else llm
+        return network.fusion.blend(llm, network.cf.score(rows)) if network.blends else llm
 
     @torch.no_grad()
     def language_scores(self, rows: Rows, progress: Progress | None = None) -> Floats:

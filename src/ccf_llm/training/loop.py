@@ -176,7 +176,7 @@ def _validate(
     llm = SharedPrefixScorer(model, memory_mb=batch.memory_mb).language_scores(rows)
     blend = model.fusion.blend
     scores = llm
-    if model.fusion_config.blends:
+    if model.blends:
         cf = model.cf.score(rows)
         blend.fit(llm, cf, rows.labels)
         scores = blend(llm, cf)
@@ -198,7 +198,12 @@ def _validate(
 
 def _groups(model: CCFNetwork, stage: StageConfig) -> list[dict[str, object]]:
     """Optimizer groups, each with the peak learning rate of its part."""
-    rates = {"lora": stage.lora_rate, "fusion": stage.fusion_rate, "cf": stage.cf_rate}
+    rates = {
+        "lora": stage.lora_rate,
+        "fusion": stage.fusion_rate,
+        "cf": stage.cf_rate,
+        "prompt": stage.prompt_rate,
+    }
     return [{"params": list(model.part(part).values()), "lr": rates[part], "peak": rates[part]} for part in stage.train]
 
 

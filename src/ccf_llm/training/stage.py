@@ -1,10 +1,8 @@
 """One training stage: which parts move, how fast, for how long."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
-Part = Literal["lora", "fusion", "cf"]
+from ccf_llm.parts import Part
 
 
 class StageConfig(BaseModel):
@@ -29,6 +27,8 @@ class StageConfig(BaseModel):
     """Peak learning rate of alignment and gate."""
     cf_rate: float = Field(default=1e-4, gt=0)
     """Peak learning rate of the CF model."""
+    prompt_rate: float = Field(default=3e-3, gt=0)
+    """Peak learning rate of the vectors learned at the prompt's start."""
     weight_decay: float = Field(default=1e-3, ge=0)
     """Decoupled weight decay (AdamW)."""
     warmup: float = Field(default=0.1, ge=0, lt=1)

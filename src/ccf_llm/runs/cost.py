@@ -1,0 +1,62 @@
+"""What a part of a run cost: time and memory."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+@dataclass
+class Cost:
+    """Filled when the measured block ends."""
+
+    seconds: float = 0.0
+    """Wall time."""
+    peak_mb: float = 0.0
+    """Largest resident memory of the process in the block, everything that it held before included."""
+    gpu_peak_mb: float | None = None
+    """Largest memory of the GPU's tensors in the block; None without a GPU."""
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measure the block.
+
+    Linux lets a process set its mark of memory back to what it holds now. Where that cannot be done, the mark is that
+    of the whole process so far.
+    """
+    cost, gpu = Cost(), torch.cuda.is_available()
+    _lower_mark()
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.seconds = round(time.perf_counter() - started, 2)
+        cost.peak_mb = round(_mark_mb(), 1)
+        cost.gpu_peak_mb = round(torch.cuda.max_memory_allocated() / 2**20, 1) if gpu else None
+
+
+def _lower_mark() -> None:
+    try:
+        _CLEAR_REFS.write_text("5", encoding="ascii")
+    except OSError:  # another system, or not allowed here
+        return
+
+
+def _mark_mb() -> float:
+    """The largest resident memory since the mark was lowered."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most / 2**20 if sys.platform == "darwin" else most / 2**10
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 2**10
