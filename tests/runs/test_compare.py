@@ -71,7 +71,7 @@ def test_results_say_how_they_came_about(every_row: RunConfig) -> None:
         assert result["config"]["seed"] == 0
         assert (folder / row / "seed-0.npy").stat().st_size < 30_000
     late, text_only = (read_json(folder / row / "seed-0.json") for row in ("late_fusion", "tallrec"))
-    assert late["train_seconds"] > text_only["train_seconds"] > 0
+    assert late["train_seconds"] >= text_only["train_seconds"] > 0  # rounded
     assert late["cf"] == "mf"
     shared = read_json(folder / "collm_mf" / "seed-0.json")["seconds"]
     assert {"tallrec / text", "mf", "collm_mf / mapping"} == set(shared)
