@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.page import DASH, render, signed
-from ccf_llm.evaluation.plots import auc_by_time, row_name, rows_by_figure, to_svg, write_png
+from ccf_llm.evaluation.plots import auc_by_time, rows_by_figure, to_svg, write_png
 from ccf_llm.files import atomic_file, write_json
 
 HEADS = (
@@ -64,7 +64,7 @@ def _lines(table: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
 def _cells(line: dict[str, Any]) -> list[str]:
     minutes, trainable, peak = (line[key] for key in ("train_minutes", "trainable", "peak_mb"))
     return [
-        f"{row_name(line)}{' *' if line['published'] else ''}",
+        f"{line['method']}{' *' if line['published'] else ''}",
         line["llm"] or DASH,
         line["cf"] or DASH,
         DASH if line["published"] else str(len(line["seeds"])),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ccf_llm.evaluation.slices import history_slices
@@ -129,7 +129,7 @@ def rows_by_figure(table: dict[str, Any]) -> Figure:
             axes.errorbar(line[key], place, xerr=line[f"{key}_sd"], markersize=5, elinewidth=1.5, **look)
         axes.set_xlabel(key.upper())
         axes.grid(axis="y", visible=False)
-    panels[0].set_yticks(range(len(lines)), [row_name(line) for line in lines])
+    panels[0].set_yticks(range(len(lines)), [_row_name(line) for line in lines])
     panels[0].set_ylim(-0.7, len(lines) - 0.3)
     figure.legend(handles=_kinds_of_row(), loc="outside lower center", ncols=3)
     return figure
@@ -145,12 +145,15 @@ def auc_by_time(table: dict[str, Any]) -> Figure:
             line["method"], (line["train_minutes"], line["auc"]), xytext=(3, 3), textcoords="offset points", fontsize=6
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # powers would be written as mathematics
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.15)
     axes.set_xlabel("minutes of training")
     axes.set_ylabel("AUC")
     return figure
 
 
-def row_name(line: dict[str, Any]) -> str:
+def _row_name(line: dict[str, Any]) -> str:
     """Method and, for a published one, its language model."""
     return f"{line['method']}, {line['llm'] or 'published'}" if line["published"] else str(line["method"])
 

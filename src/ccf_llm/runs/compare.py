@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ccf_llm.cf.load import load_cf
+from ccf_llm.cf.load import VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.config import CF_METHODS, LATE_FUSION, RunConfig
 from ccf_llm.data.dataset import Dataset
@@ -159,7 +159,9 @@ class _Filler:
             scores = model.score(self.rows)
         parameters = getattr(model, "parameters", None)
         trained = {"cf": sum(weight.numel() for weight in parameters())} if parameters else {}
-        self._keep(row, row, scores, Effort({row: fit.seconds}, trained, {row: fit.peak_mb}), cost)
+        self._keep(
+            row, row if row in VECTORS else None, scores, Effort({row: fit.seconds}, trained, {row: fit.peak_mb}), cost
+        )
 
     def _method(self, method: Trained) -> None:
         with measured() as cost:

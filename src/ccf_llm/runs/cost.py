@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
@@ -21,8 +19,6 @@ class Cost:
     """Wall time."""
     peak_mb: float = 0.0
     """Largest resident memory of the process in the block, everything that it held before included."""
-    gpu_peak_mb: float | None = None
-    """Largest memory of the GPU's tensors in the block; None without a GPU."""
 
 
 @contextmanager
@@ -32,17 +28,14 @@ def measured() -> Iterator[Cost]:
     Linux lets a process set its mark of memory back to what it holds now. Where that cannot be done, the mark is that
     of the whole process so far.
     """
-    cost, gpu = Cost(), torch.cuda.is_available()
+    cost = Cost()
     _lower_mark()
-    if gpu:
-        torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
     try:
         yield cost
     finally:
         cost.seconds = round(time.perf_counter() - started, 2)
         cost.peak_mb = round(_mark_mb(), 1)
-        cost.gpu_peak_mb = round(torch.cuda.max_memory_allocated() / 2**20, 1) if gpu else None
 
 
 def _lower_mark() -> None:
