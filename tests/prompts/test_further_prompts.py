@@ -64,7 +64,7 @@ def test_codes_stand_beside_user_and_target_item(make_network: Callable[..., CCF
     codes = BinaryCodes(network.cf)
     text = prompt_of(network, network.encoder)
     assert text.endswith(
-        f"\nUser {codes.users(ONE)[0]}; {network.encoder.titles[3]}, drama, {codes.items()[3]}\nAnswer:"
+        f"\nUser {codes.users(ONE)[0]}; {network.encoder.titles[3]}, {codes.items()[3]}, drama\nAnswer:"
     )
     assert text.count(".") == 1 + 3 + 3  # none in the history
     assert not network.blends

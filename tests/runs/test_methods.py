@@ -14,6 +14,7 @@ from ccf_llm.prompts import ITEM_SLOT, USER_SLOT, plan_sequences
 from ccf_llm.runs.compare import seeded
 from ccf_llm.runs.folder import RunFolder
 from ccf_llm.runs.results import ResultFolder
+from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_scores
 
 SHIPPED = load_config(Path(__file__).parents[2] / "configs" / "ml-1m.yaml")
@@ -95,3 +96,13 @@ def test_a_row_of_a_paper_has_none_of_our_additions(method: str, every_row: RunC
     config = read_json(RunFolder(seeded(every_row, 0).output).model(method) / "config.json")
     reads = every_row.fills_slots(method)
     assert not reads or (not config["fusion"]["blend"] and every_row.folds_of(method) == 0)
+
+
+def test_further_items_leave_its_scores_as_they_are(method: str, model: CCFLLM, test_rows: Rows) -> None:
+    some = test_rows.take(slice(0, 8))
+    grown = model.network.with_items(["A new title"], ["drama"]).eval()
+    np.testing.assert_allclose(
+        SharedPrefixScorer(grown).language_scores(some), model.scorer.language_scores(some), rtol=0, atol=1e-5
+    )
+    newest = Rows.for_candidates(np.array([1]), np.array([grown.cf.n_items]), user=1)
+    assert np.isfinite(SharedPrefixScorer(grown).score(newest)).all()

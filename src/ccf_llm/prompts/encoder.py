@@ -89,7 +89,7 @@ class PromptEncoder:
     def suffix(self, item: int, reader: str = "") -> Ids:
         """Ids of the candidate's part: user slot or words, title, item slot, request and answer cue."""
         if (item, reader) not in self._suffixes:
-            details = ", ".join(filter(None, (self.details[item], self._item_codes[item])))
+            details = ", ".join(filter(None, (self._item_codes[item], self.details[item])))
             self._suffixes[item, reader] = self.encode(self.template.candidate(self.titles[item], details, reader))
         return self._suffixes[item, reader]
 
