@@ -105,7 +105,7 @@ class LanguageModel(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`; an adapter that was merged for scoring is taken out again."""
         if mode:
-            self.products.undo()
+            self.products.for_training()
         return super().train(mode)
 
     @property
