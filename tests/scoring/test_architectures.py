@@ -100,8 +100,20 @@ def test_taking_the_adapter_out_restores_every_bit(tmp_path: Path) -> None:
     merged = model(e, tokens, branches)
     assert not torch.equal(merged, before)  # rounded anew
     assert (merged - precise).norm() < 2 * (before - precise).norm()
-    model.train().eval()
+    model.products.undo()
     assert torch.equal(model(e, tokens, branches), before)
+
+
+def test_training_takes_the_merged_adapter_out(tmp_path: Path) -> None:
+    model = build(tmp_path / "llm", "llama", GROUPED)
+    model.requires_grad_(False)
+    for weight in model.adapter().values():
+        weight.requires_grad_()
+    tokens = torch.arange(9)
+    e, branches = model.embeddings(tokens), Branches(tokens.view(1, 1, 9), tokens)
+    model.products.for_scoring()
+    assert not model(e, tokens, branches).requires_grad
+    assert model.train()(e, tokens, branches).requires_grad
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "phi3", "gpt2"])
