@@ -109,8 +109,12 @@ class CFModel(nn.Module, ABC):
         that diverges.
         """
         model = cls(n_users, n_items, config, seed=seed).to(device)
-        fit_on_labels(model, train, valid, seed=seed, progress=progress)
+        model.learn(train, valid, seed=seed, progress=progress)
         return model
+
+    def learn(self, train: Rows, valid: Rows, *, seed: int, progress: Callable[[str], None] | None = None) -> None:
+        """Fill in everything that `fit` promises; a kind that is not taught by labels overrides it."""
+        fit_on_labels(self, train, valid, seed=seed, progress=progress)
 
     @abstractmethod
     def item_vectors(self, items: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Vectors of users and items that nothing has taught yet: what "learned from scratch" starts from."""
 
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class IDVectorsConfig(CFConfig):
 class IDVectors(CFModel):
     """One random vector for each user and each item that training has seen, and one for all others.
 
-    `fit` only counts, so its scores mean nothing. A stage with `train: [..., cf]` learns the vectors through the
+    `learn` only counts, so its scores mean nothing. A stage with `train: [..., cf]` learns the vectors through the
     language model (ID embeddings as prompt tokens, Li, Zhang and Chen 2023).
     """
 
@@ -34,26 +34,13 @@ class IDVectors(CFModel):
         self.users = nn.Parameter(start_table(n_users + 1, self.config.dim, generator))
         self.items = nn.Parameter(start_table(n_items + 1, self.config.dim, generator))
 
-    @classmethod
-    def fit(
-        cls,
-        train: Rows,
-        valid: Rows,
-        *,
-        n_users: int,
-        n_items: int,
-        config: CFConfig | None = None,
-        seed: int = 0,
-        progress: Callable[[str], None] | None = None,
-        device: torch.device | str = "cpu",
-    ) -> Self:
-        """Count the training rows; `valid` and `progress` are not used."""
-        model = cls(n_users, n_items, config, seed=seed).to(device)
-        model.count(train)
+    def learn(self, train: Rows, valid: Rows, *, seed: int, progress: Callable[[str], None] | None = None) -> None:
+        """Count the training rows; nothing else is read."""
+        self.count(train)
         last = train.take(last_of_each(train.users, train.end - train.start))
-        model.end_pass(last)
-        model.measure_users(last)
-        return model.eval()
+        self.end_pass(last)
+        self.measure_users(last)
+        self.eval()
 
     def item_vectors(self, items: Tensor) -> Tensor:
         """Looked up; all items without a training row share the vector of code 0."""
