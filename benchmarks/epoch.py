@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from ccf_llm.api import CCFLLM
-from ccf_llm.bench.machine import peak_rss_mb
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.files import read_json, write_json
+from ccf_llm.runs.cost import peak_rss_mb
 from ccf_llm.runs.evaluate import circumstances
 from ccf_llm.runs.folder import RunFolder, open_split
 

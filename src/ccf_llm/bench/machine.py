@@ -1,6 +1,5 @@
-"""What this machine can do at best, and what a measurement took."""
+"""What this machine can do at best, and how long a call takes."""
 
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,13 +32,3 @@ def fastest(work: Callable[[], object], device: torch.device, *, seconds: float 
             torch.cuda.synchronize(device)
         best, done = min(best, time.perf_counter() - started), done + 1
     return best
-
-
-def peak_rss_mb() -> float | None:
-    """Most memory that this process has held, in MB; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,6 +1,5 @@
 """What a part of a run cost: time and memory."""
 
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +37,16 @@ def measured() -> Iterator[Cost]:
         cost.peak_mb = round(_mark_mb(), 1)
 
 
+def peak_rss_mb() -> float | None:
+    """Most memory that this process has held, in MB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def _lower_mark() -> None:
     try:
         _CLEAR_REFS.write_text("5", encoding="ascii")
@@ -46,10 +55,9 @@ def _lower_mark() -> None:
 
 
 def _mark_mb() -> float:
-    """The largest resident memory since the mark was lowered."""
+    """The largest resident memory since the mark was lowered; 0 where the system does not tell."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most / 2**20 if sys.platform == "darwin" else most / 2**10
+        return peak_rss_mb() or 0.0
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 2**10
