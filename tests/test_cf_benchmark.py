@@ -1,14 +1,12 @@
 """The committed CF results on the published MovieLens-1M split: settings chosen on valid, measured once on test."""
 
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import printed
 from ccf_llm.cf.load import FITTED
 from ccf_llm.config import CFSettings, load_config
 
@@ -49,10 +47,4 @@ def test_each_seed_was_measured_with_this_configuration(seed: int) -> None:
 
 
 def test_the_readme_has_the_table_of_the_committed_results() -> None:
-    files = sorted(map(str, FOLDER.glob("seed-*.json")))
-    run = [sys.executable, str(ROOT / "benchmarks" / "table.py"), *files]
-    printed = subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
-    page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- table -->\n(.*?)\n<!-- /table -->", page, flags=re.DOTALL)
-    assert found is not None
-    assert found[1] == printed
+    printed.table_of(FOLDER / "README.md", "table", "table.py", *sorted(FOLDER.glob("seed-*.json")))

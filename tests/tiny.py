@@ -13,6 +13,7 @@ from ccf_llm.cf.load import MODELS
 from ccf_llm.cf.mf import MF, MFConfig
 from ccf_llm.config import LLMConfig, PromptConfig
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Rows
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.lora import LoRAConfig
 from ccf_llm.model import CCFNetwork
@@ -23,6 +24,19 @@ N_USERS, N_ITEMS = 30, 24
 WORDS = ("red", "green", "Night", "The Dawn", "a ship", "Ömer", "of 1984", "iron", "rain", "Sun")
 QUICK_CF = {"dim": 8, "max_epochs": 6, "learning_rate": 0.02, "batch_size": 128}
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def random_rows(rng: np.random.Generator, n: int, users: int, histories: list[int]) -> Rows:
+    """`n` labelled rows without any rule in them: `users` users, 10 items, histories of these lengths in turn."""
+    return Rows(
+        users=np.sort(rng.integers(1, users + 1, n)),
+        items=rng.integers(1, 11, n),
+        labels=rng.integers(0, 2, n).astype(np.int8),
+        timestamps=np.arange(n),
+        likes=rng.integers(1, 11, 51),
+        start=np.zeros(n, dtype=np.int64),
+        end=np.tile(histories, n // len(histories)),
+    )
 
 
 def write_llm(folder: Path) -> Path:

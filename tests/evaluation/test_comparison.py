@@ -13,6 +13,7 @@ from ccf_llm.evaluation.comparison import Measured, compare_rows, published
 from ccf_llm.evaluation.comparison_page import to_markdown, write_comparison
 from ccf_llm.evaluation.metrics import auc
 from ccf_llm.evaluation.plots import auc_by_time, rows_by_figure, to_svg
+from tiny import random_rows
 
 HOSTILE = "<b>a|b</b>"
 ML_1M = "af5f30c11bddd6cf35aeb98e317384ec62abd7d60f11ccd22c7969e95934b0e7"
@@ -20,17 +21,7 @@ ML_1M = "af5f30c11bddd6cf35aeb98e317384ec62abd7d60f11ccd22c7969e95934b0e7"
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    rng = np.random.default_rng(0)
-    n = 240
-    return Rows(
-        users=np.sort(rng.integers(1, 16, n)),
-        items=rng.integers(1, 11, n),
-        labels=rng.integers(0, 2, n).astype(np.int8),
-        timestamps=np.arange(n),
-        likes=rng.integers(1, 11, 51),
-        start=np.zeros(n, dtype=np.int64),
-        end=np.tile([0, 3, 51], 80),
-    )
+    return random_rows(np.random.default_rng(0), 240, users=15, histories=[0, 3, 51])
 
 
 def measured(rows: Rows, method: str, seed: int, strength: float) -> Measured:

@@ -7,21 +7,12 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation import evaluate
 from ccf_llm.evaluation.slices import history_slices, slices
+from tiny import random_rows
 
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    rng = np.random.default_rng(0)
-    n, lengths = 400, np.tile([0, 1, 5, 6, 20, 21, 50, 51], 50)
-    return Rows(
-        users=np.sort(rng.integers(1, 21, n)),
-        items=rng.integers(1, 11, n),
-        labels=rng.integers(0, 2, n).astype(np.int8),
-        timestamps=np.arange(n),
-        likes=rng.integers(1, 11, 51),
-        start=np.zeros(n, dtype=np.int64),
-        end=lengths,
-    )
+    return random_rows(np.random.default_rng(0), 400, users=20, histories=[0, 1, 5, 6, 20, 21, 50, 51])
 
 
 COUNTS = {"user_counts": np.arange(21), "item_counts": np.full(11, 5)}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation import evaluate
 from ccf_llm.evaluation.plots import overview, write_png
 from ccf_llm.evaluation.report import render_report, verdict, write_report
+from tiny import random_rows
 
 RIVALS = ("mf", "llm_text")
 HOSTILE = "<script>alert(1)</script> & $x^2$ \u05d4 \u6620"
@@ -23,15 +23,7 @@ HOSTILE = "<script>alert(1)</script> & $x^2$ \u05d4 \u6620"
 def report() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     n = 300
-    rows = Rows(
-        users=np.sort(rng.integers(1, 16, n)),
-        items=rng.integers(1, 11, n),
-        labels=rng.integers(0, 2, n).astype(np.int8),
-        timestamps=np.arange(n),
-        likes=rng.integers(1, 11, 51),
-        start=np.zeros(n, dtype=np.int64),
-        end=np.tile([0, 3, 51], 100),
-    )
+    rows = random_rows(rng, n, users=15, histories=[0, 3, 51])
     names = {"ccf_llm": 2.0, "mf": 1.0, "llm_text": 0.0, HOSTILE: 0.5}
     scores = {name: strength * rows.labels + rng.normal(size=n) for name, strength in names.items()}
     counts = {"user_counts": np.arange(16), "item_counts": np.full(11, 5)}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import printed
 from live import LiveServer
 
 ROOT = Path(__file__).parents[2]
@@ -42,11 +43,7 @@ def test_the_client_example(live: LiveServer) -> None:
 
 
 def test_the_table_is_that_of_the_committed_results() -> None:
-    table = [sys.executable, str(ROOT / "benchmarks" / "serving" / "table.py")]
-    printed = subprocess.run(table, capture_output=True, text=True, check=True).stdout.strip()
-    found = re.search(r"<!-- table -->\n(.*?)\n<!-- /table -->", DOCS, flags=re.DOTALL)
-    assert found is not None
-    assert found[1].strip() == printed
+    printed.table_of(ROOT / "docs" / "serving.md", "table", "serving/table.py")
 
 
 def test_its_links_lead_somewhere() -> None:
