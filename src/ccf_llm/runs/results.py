@@ -112,6 +112,8 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     values["llm"]["model"] = Path(values["llm"]["model"]).name
     if any(m.folds for m in alone.methods.values()):
         values["cf"]["whole_users"] = config.cf.whole_users
+    if not alone.stages:  # a frozen model: what is for training decides nothing
+        del values["llm"]["lora"], values["batch"]
     return values
 
 
