@@ -2,11 +2,11 @@
 
     python benchmarks/llm_search.py configs/ml-1m.yaml tallrec --set data.source=FOLDER --out benchmarks/ml-1m/llm
 
-It searches the last stage of the row: `rate`, which multiplies all learning rates of the stage, and `batch_rows`. Trial 0
-is the stage as the configuration has it, the others come from Optuna's TPE sampler, seeded by the trial's number, so that
-a search that was stopped goes on to the same trials: give the same command again. Each trial trains on `--rows` rows with
-seed 0 and is measured as training measures, on the stage's `valid_rows`. Test rows are never read. Needs the extra
-`search`.
+It searches the last stage of the row: `rate`, which multiplies all learning rates of the stage, and `batch_rows`.
+Trial 0 is the stage as the configuration has it, the others come from Optuna's TPE sampler, seeded by the trial's
+number, so that a search that was stopped goes on to the same trials: give the same command again. Each trial trains
+on `--rows` rows with seed 0 and is measured as training measures, on the stage's `valid_rows`. Test rows are never
+read. Needs the extra `search`.
 """
 
 import argparse
