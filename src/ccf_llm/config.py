@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ccf_llm.cf import (
     CFConfig,
     DINConfig,
+    EnsembleConfig,
     GBMConfig,
     IDVectorsConfig,
     ItemUserMean,
@@ -65,9 +66,9 @@ class DataConfig(_Settings):
 class CFSettings(_Settings):
     """The collaborative models."""
 
-    model: Literal["mf", "lightgcn", "sasrec", "din"] = "mf"
+    model: Literal["mf", "lightgcn", "sasrec", "din", "ensemble"] = "mf"
     """The one whose vectors fill the slots, whose log-odds are blended in, and that retrieves candidates."""
-    compare: tuple[Literal["mf", "lightgcn", "sasrec", "din", "gbm"], ...] = ()
+    compare: tuple[Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "gbm"], ...] = ()
     """Further CF rows of the comparison; item + user mean is always one. gbm needs the extra of that name."""
     mf: MFConfig = MFConfig()
     """Matrix factorisation."""
@@ -77,6 +78,8 @@ class CFSettings(_Settings):
     """Self-attention over the liked items."""
     din: DINConfig = DINConfig()
     """Attention from the candidate to the liked items."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """Several MF and LightGCN as one."""
     gbm: GBMConfig = GBMConfig()
     """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
     ids: IDVectorsConfig = IDVectorsConfig()
@@ -131,7 +134,7 @@ class MethodConfig(_Settings):
     """Of which system this is a version; null marks our own rows."""
     start: str | None = None
     """The method whose trained adapter this one starts from (and whose CF model, where both read the same)."""
-    cf: Literal["mf", "lightgcn", "sasrec", "din", "ids"] | None = None
+    cf: Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "ids"] | None = None
     """The CF model whose vectors are read; null takes `cf.model`. `ids`: vectors learned from scratch."""
     folds: int | None = Field(default=None, ge=0)
     """Cross-fitted CF models in training; null takes `cf.folds`."""

@@ -103,6 +103,8 @@ class CFModelSuite(ScorerSuite):
 
     model_type: type[CFModel]
     config: CFConfig
+    members: int = 1
+    """Models that are fitted, each for itself."""
 
     def test_parts_make_the_score(self, model: CFModel, valid: Rows) -> None:
         users, history, items = model.inputs(valid)
@@ -151,7 +153,9 @@ class CFModelSuite(ScorerSuite):
         user, item = model.user_embedding(users, history), model.item_embedding(items)
         turned = type(model)(model.n_users, model.n_items, model.config)
         turned.load_state_dict(model.state_dict())
-        turned.rotation.copy_(torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)))[0])
+        turned.rotation.copy_(
+            torch.linalg.qr(torch.randn(*turned.rotation.shape, generator=torch.Generator().manual_seed(0)))[0]
+        )
         assert not torch.allclose(turned.item_embedding(items), item, atol=0.01)
         torch.testing.assert_close(turned.item_embedding(items)[:, -1], item[:, -1])
         turned_user, turned_item = turned.user_embedding(users, history), turned.item_embedding(items)
@@ -175,7 +179,7 @@ class CFModelSuite(ScorerSuite):
         total = model.user_embedding(users, history).square().sum() + model.item_embedding(items).square().sum()
         gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
         reached = {name for name, gradient in zip(weights, gradients, strict=True) if gradient is not None}
-        assert "items" in reached
+        assert sum(name.rpartition(".")[2] == "items" for name in reached) == self.members
         assert all(bool(g.isfinite().all()) for g in gradients if g is not None)
 
     def test_names_a_learning_rate_that_diverges(self, train: Rows, valid: Rows) -> None:
@@ -185,5 +189,5 @@ class CFModelSuite(ScorerSuite):
     def test_reports_progress(self, train: Rows, valid: Rows) -> None:
         lines: list[str] = []
         self.fit(train, valid, config=self.config.model_copy(update={"max_epochs": 2}), progress=lines.append)
-        assert len(lines) == 2
+        assert len(lines) == 2 * self.members
         assert "valid AUC" in lines[-1]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 import tiny
@@ -98,6 +99,33 @@ def test_only_the_named_parts_move(
     for name, weight in weights_of(network).items():
         assert name.split(".")[0] in parts or torch.equal(weight, before[name])
     assert all(torch.equal(w, body[name]) for name, w in network.llm.state_dict().items() if name in body)
+
+
+@pytest.mark.parametrize("blend", [True, False])
+def test_a_residual_stage_adds_the_cf_log_odds_to_the_loss_of_methods_that_blend(
+    blend: bool,
+    make_network: Callable[..., CCFNetwork],
+    fit: Callable[..., Progress],
+    tiny_data: Dataset,
+    tiny_mf: MF,
+) -> None:
+    network = tiny.stir(make_network(FusionConfig(variant="cf_only", hidden=16, blend=blend)))
+    rows = tiny_data.rows("train")
+    alone = torch.from_numpy(SharedPrefixScorer(network).language_scores(rows))
+    both = alone + torch.from_numpy(tiny_mf.score(rows))
+    stage = StageConfig(
+        batch_rows=len(rows), residual=True, evaluations=1
+    )  # a single step: its loss is that of the start
+    progress = fit(network, stage, cf_of_row=lambda row: tiny_mf)
+    labels = torch.from_numpy(rows.labels).float()
+    losses = [torch.nn.functional.binary_cross_entropy_with_logits(score, labels).item() for score in (alone, both)]
+    assert abs(losses[0] - losses[1]) > 0.01
+    assert progress.loss == [(1, pytest.approx(losses[blend], abs=1e-4))]
+
+
+def test_a_residual_needs_a_cf_model_that_stands_still() -> None:
+    with pytest.raises(ValidationError, match="residual: needs a CF model that stands still"):
+        StageConfig(train=("fusion", "cf"), residual=True)
 
 
 def test_training_reads_rows_through_the_cf_model_given(

@@ -2,6 +2,7 @@
 
 from ccf_llm.cf.base import CFConfig, CFModel
 from ccf_llm.cf.din import DIN, DINConfig
+from ccf_llm.cf.ensemble import Ensemble, EnsembleConfig
 from ccf_llm.cf.gbm import GBM, GBMConfig
 from ccf_llm.cf.ids import IDVectors, IDVectorsConfig
 from ccf_llm.cf.lightgcn import LightGCN, LightGCNConfig
@@ -18,6 +19,8 @@ __all__ = [
     "CFConfig",
     "CFModel",
     "DINConfig",
+    "Ensemble",
+    "EnsembleConfig",
     "GBMConfig",
     "IDVectors",
     "IDVectorsConfig",

@@ -65,7 +65,7 @@ class CFModel(nn.Module, ABC):
     scores_by_product: ClassVar[bool] = True
     """Whether a score is the inner product of a user's and an item's vector, so that an index can find the best."""
     item_tables: ClassVar[tuple[str, ...]] = ("item_counts", "items")
-    """Weights and buffers that have a row for each item code."""
+    """Weights and buffers that have a row for each item code, also those of parts of the model."""
 
     user_counts: Tensor
     """(n_users + 1,) training interactions of each user code."""
@@ -87,7 +87,7 @@ class CFModel(nn.Module, ABC):
         self.register_buffer("item_counts", torch.zeros(n_items + 1))
         self.register_buffer("user_mean", torch.zeros(self.dim))
         self.register_buffer("user_variance", torch.zeros(()))
-        self.register_buffer("rotation", torch.eye(self.config.dim))
+        self.register_buffer("rotation", torch.eye(self.factors))
 
     @classmethod
     def fit(
@@ -158,9 +158,14 @@ class CFModel(nn.Module, ABC):
         return (user[:, :-1] * item[:, :-1]).sum(-1) + user[:, -1] + item[:, -1] + self.offset
 
     @property
+    def factors(self) -> int:
+        """d, the width of all vectors without the bias."""
+        return self.config.dim
+
+    @property
     def dim(self) -> int:
         """d + 1: the width of all vectors, factors and bias."""
-        return self.config.dim + 1
+        return self.factors + 1
 
     @property
     def history_length(self) -> int:
@@ -264,7 +269,7 @@ class CFModel(nn.Module, ABC):
         """
         grown = type(self)(self.n_users, self.n_items + n, self.config)
         state = self.state_dict()
-        for name in self.item_tables:
+        for name in [name for name in state if name.rpartition(".")[2] in self.item_tables]:
             unknown = state[name][:1]
             state[name] = torch.cat([state[name], unknown.expand(n, *unknown.shape[1:])])
         grown.load_state_dict(state)

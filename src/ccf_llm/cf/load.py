@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.din import DIN
+from ccf_llm.cf.ensemble import Ensemble
 from ccf_llm.cf.gbm import GBM
 from ccf_llm.cf.ids import IDVectors
 from ccf_llm.cf.lightgcn import LightGCN
@@ -13,7 +14,7 @@ from ccf_llm.cf.sasrec import SASRec
 from ccf_llm.cf.scorer import SETTINGS_FILE, Scorer, read_settings
 from ccf_llm.errors import CCFError
 
-MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN)}
+MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN, Ensemble)}
 """Collaborative models with vectors, by kind."""
 VECTORS: dict[str, type[CFModel]] = {**MODELS, "ids": IDVectors}
 """Everything that can fill slots."""

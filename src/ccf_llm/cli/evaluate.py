@@ -11,7 +11,7 @@ from ccf_llm.errors import CCFError
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="Folder of a trained run.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="Instead of a run: item_user_mean, mf, lightgcn, sasrec, din or gbm.")
+        str | None, typer.Option(help="Instead of a run: item_user_mean, mf, lightgcn, sasrec, din, ensemble or gbm.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="With --method: a data set with a split (folder or name).")] = None,
     part: Annotated[str, typer.Option(help="valid or test. Choose on valid; test is for the final figure.")] = "test",

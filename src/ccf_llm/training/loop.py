@@ -69,6 +69,7 @@ def train_stage(
         for step in epoch_steps(sequences, rows=stage.rows, batch_rows=stage.batch_rows, seed=seed, epoch=epoch)
     ]
     row_weight = torch.from_numpy(row_weights(train, stage.user_balance)).to(model.device)
+    residual = _residual(model, train, steps, cf_of_row) if stage.residual and model.blends else None
     measured = sample_users(valid, stage.valid_rows, seed)
     every = max(1, math.ceil(len(steps) / stage.evaluations))
     tell = report or (lambda word, progress, steps: None)
@@ -90,7 +91,7 @@ def train_stage(
         _set_rates(optimizer, stage, progress.step, len(steps))
         packs = steps[progress.step]
         progress.pending.append(
-            _step(model, train, packs, optimizer, accelerator, weights, stage, batch, cf_of_row, row_weight)
+            _step(model, train, packs, optimizer, accelerator, weights, stage, batch, cf_of_row, row_weight, residual)
         )
         progress.step += 1
         progress.rows += sum(len(pack.rows) for pack in packs)
@@ -141,6 +142,7 @@ def _step(
     batch: BatchConfig,
     cf_of_row: Callable[[int], CFModel] | None,
     row_weight: Tensor,
+    residual: Tensor | None = None,
 ) -> float:
     """One optimizer step: weighted mean cross-entropy over the step's targets, in micro-batches that fit the memory."""
     model.train()
@@ -150,7 +152,10 @@ def _step(
         rows = [row for s in group for row in s.rows]
         labels = torch.from_numpy(train.labels[rows]).float().to(model.device)
         cf = [cf_of_row(sequence.rows[0]) for sequence in group] if cf_of_row else None
-        losses = F.binary_cross_entropy_with_logits(model(group, train, cf), labels, reduction="none")
+        score = model(group, train, cf)
+        if residual is not None:
+            score = score + residual[rows]
+        losses = F.binary_cross_entropy_with_logits(score, labels, reduction="none")
         loss = losses @ row_weight[rows] / whole
         accelerator.backward(loss)
         total += float(loss.detach())
@@ -158,6 +163,19 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total
+
+
+def _residual(
+    model: CCFNetwork, train: Rows, steps: list[list[Sequence]], cf_of_row: Callable[[int], CFModel] | None
+) -> Tensor:
+    """(N,) CF log-odds of the rows of `steps`, each by the CF model that it is read with; 0 for all others."""
+    rows_of: dict[CFModel, list[int]] = {}
+    for row in sorted({row for packs in steps for pack in packs for row in pack.rows}):
+        rows_of.setdefault(cf_of_row(row) if cf_of_row else model.cf, []).append(row)
+    found = np.zeros(len(train), dtype=np.float32)
+    for cf, rows in rows_of.items():
+        found[rows] = cf.score(train.take(np.asarray(rows)))
+    return torch.from_numpy(found).to(model.device)
 
 
 def _validate(

@@ -1,6 +1,8 @@
 """One training stage: which parts move, how fast, for how long."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ccf_llm.parts import Part
 
@@ -18,6 +20,9 @@ class StageConfig(BaseModel):
     """Passes over those rows; each draws its packs anew."""
     batch_rows: int = Field(default=64, ge=1)
     """Targets per optimizer step, about: packs are gathered until there are so many."""
+    residual: bool = False
+    """Of methods that blend: add the CF model's log-odds to the language model's in the loss, so that it learns what CF
+    does not know. The valid AUC and the score weigh both by the blend, as ever."""
     user_balance: float = Field(default=0.0, ge=0, le=1)
     """How far users with many rows are held back: a row weighs (rows of its user) ** -user_balance in the loss. 0: rows
     weigh alike; 1: users do."""
@@ -41,6 +46,14 @@ class StageConfig(BaseModel):
     """Validation rows of such a measurement, whole users drawn with the seed; null takes all."""
     patience: int = Field(default=3, ge=1)
     """Measurements without a better valid AUC after which the stage ends."""
+
+    @model_validator(mode="after")
+    def _cf_stands_still(self) -> Self:
+        if self.residual and "cf" in self.train:
+            raise ValueError(
+                "residual: needs a CF model that stands still; take cf out of train or leave residual false"
+            )
+        return self
 
 
 class BatchConfig(BaseModel):
