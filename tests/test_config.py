@@ -147,9 +147,9 @@ def test_what_a_method_reads_and_trains() -> None:
         True,
         True,
     ]
-    assert (config.cf_of("ccf_llm"), config.cf_of("collm_din"), config.folds_of("ccf_llm")) == ("mf", "din", 4)
+    assert (config.cf_of("ccf_llm"), config.cf_of("collm_din"), config.folds_of("ccf_llm")) == ("ensemble", "din", 4)
     assert (config.folds_of("person_prompt"), config.folds_of("collm_mf")) == (0, 0)
-    assert config.cf_rows == ("item_user_mean", "mf", "lightgcn", "sasrec", "din", "gbm")
+    assert config.cf_rows == ("item_user_mean", "ensemble", "mf", "lightgcn", "sasrec", "din", "gbm")
     assert config.prompt_of("llm_text") == config.prompt
     assert config.prompt_of("tallrec").template.slots == "none"
 
