@@ -1,0 +1,85 @@
+"""The committed language-model results on the published MovieLens-1M split: chosen on valid, measured once on test."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import printed
+from ccf_llm.config import LATE_FUSION, RunConfig, check_config, load_config
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.runs.compare import write_table
+from ccf_llm.runs.results import ResultFolder, row_config
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "benchmarks" / "ml-1m"
+CONFIG = load_config(ROOT / "configs" / "ml-1m.yaml")
+SEARCHES = sorted((FOLDER / "llm").glob("search-*.json"))
+ROWS = [*CONFIG.methods, LATE_FUSION]
+RESULTS = [path for row in ROWS for path in sorted((FOLDER / row).glob("seed-*.json"))]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def seeded(seed: int) -> RunConfig:
+    return CONFIG.model_copy(update={"seed": seed})
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
+def test_a_stage_has_the_settings_that_are_best_on_valid(path: Path) -> None:
+    found = read(path)
+    assert len(found["trials"]) == 3
+    best = max(found["trials"], key=lambda trial: trial["valid"]["auc"])
+    assert best["number"] == found["best"]
+    stage, base = CONFIG.stages[found["stage"]], found["base"]
+    assert stage.batch_rows == best["settings"]["batch_rows"]
+    for part in stage.train:
+        rate = best["settings"]["rate"] * base[f"{part}_rate"]
+        assert getattr(stage, f"{part}_rate") == pytest.approx(rate, rel=0.01)
+
+
+def test_every_stage_was_searched() -> None:
+    assert {read(path)["stage"] for path in SEARCHES} == set(CONFIG.stages)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_row_was_measured_with_this_configuration(path: Path) -> None:
+    result = read(path)
+    row, seed = result["method"], result["seed"]
+    assert (row, f"seed-{seed}") == (path.parent.name, path.stem)
+    made_with = check_config(result["config"], str(path))
+    assert row_config(made_with, row) == row_config(seeded(seed), row)
+    assert (result["rows"]["test"], result["uauc_users"]) == (7331, 224)
+    assert result["made"]["commit"]
+    assert result["made"]["machine"]
+    scores = np.load(path.with_suffix(".npy"), allow_pickle=False)
+    assert scores.shape == (7331,)
+    assert np.isfinite(scores).all()
+
+
+def test_every_row_is_there_and_the_main_ones_for_three_seeds() -> None:
+    seeds = {row: [read(path)["seed"] for path in RESULTS if path.parent.name == row] for row in ROWS}
+    assert all(seeds.values())
+    assert all(seeds[row] == [0, 1, 2] for row in ("ccf_llm", "tallrec", "collm_mf", LATE_FUSION))
+
+
+def test_the_readme_shows_the_table() -> None:
+    table = printed.table_of(ROOT / "README.md", "comparison", "comparison.py", FOLDER / "table.json")
+    assert "**ccf_llm**" in table
+    assert "ARROW *" in table
+
+
+@pytest.mark.skipif(
+    "CCF_LLM_ML1M" not in os.environ, reason="set CCF_LLM_ML1M to the folder of the published MovieLens-1M split"
+)
+def test_the_table_is_made_anew_from_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = read(FOLDER / "table.json")
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr("ccf_llm.runs.compare.write_comparison", lambda found, path, plot: written.append(found))
+    write_table(CONFIG, Dataset.load(os.environ["CCF_LLM_ML1M"]), ResultFolder(FOLDER), [0, 1, 2])
+    assert json.loads(json.dumps(written)) == [table]
