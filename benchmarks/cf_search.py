@@ -38,7 +38,6 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
     "lightgcn": VECTORS | {"layers": IntDistribution(1, 3)},
     "sasrec": VECTORS | HISTORY | {"blocks": IntDistribution(1, 2)},
     "din": VECTORS | HISTORY | {"hidden": CategoricalDistribution((16, 32, 64))},
-    "ensemble": VECTORS,
     "gbm": {
         "learning_rate": FloatDistribution(0.01, 0.1, log=True),
         "leaves": IntDistribution(3, 31, log=True),
@@ -54,7 +53,6 @@ START: dict[str, dict[str, Any]] = {
     "lightgcn": VECTORS_START | {"layers": 2},
     "sasrec": VECTORS_START | HISTORY_START | {"blocks": 1},
     "din": VECTORS_START | HISTORY_START | {"hidden": 32},
-    "ensemble": VECTORS_START,
     "gbm": {"learning_rate": 0.03, "leaves": 8, "min_rows": 100, "l2": 10.0},
 }
 

@@ -20,7 +20,10 @@ def read(name: str) -> Any:
     return json.loads((FOLDER / name).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("method", list(FITTED))
+SEARCHED = [method for method in FITTED if method != "ensemble"]
+
+
+@pytest.mark.parametrize("method", SEARCHED)
 def test_the_configuration_has_the_settings_that_are_best_on_valid(method: str) -> None:
     found = read(f"search-{method}.json")
     assert len(found["trials"]) == 12
@@ -29,6 +32,11 @@ def test_the_configuration_has_the_settings_that_are_best_on_valid(method: str) 
     chosen = CF.of(method).model_dump()
     assert {name: chosen[name] for name in best["settings"]} == pytest.approx(best["settings"], rel=0.005)
     assert "test" not in json.dumps(found["trials"])
+
+
+def test_the_members_of_the_ensemble_have_what_was_chosen_for_their_kinds() -> None:
+    shared = CF.ensemble.model_dump(include={"dim", "learning_rate", "l2"})
+    assert all(CF.of(kind).model_dump(include=set(shared)) == shared for kind in CF.ensemble.members)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
