@@ -59,6 +59,19 @@ def test_before_training_a_slot_is_its_text(variant: Variant) -> None:
     assert not share.any()
 
 
+@pytest.mark.parametrize("variant", MIXED)
+def test_an_even_start_has_text_and_cf_at_one_length(variant: Variant) -> None:
+    semantic, collaborative, counts = inputs()
+    torch.manual_seed(0)
+    fusion = Fusion(FusionConfig(variant=variant, hidden=8, start="even"), torch.zeros(C), torch.ones(C), D, NORM)
+    collaborative = 10 * collaborative  # an answer near zero is no direction, and stays small
+    aligned = fusion.align(collaborative)
+    mixed = semantic + NORM * aligned / aligned.norm(dim=1, keepdim=True)
+    fused, share = fusion(semantic, collaborative, counts)
+    torch.testing.assert_close(fused, NORM * mixed / mixed.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(share, torch.full((S,), 0.5))
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_a_variant_reads(variant: Variant) -> None:
     fusion = fusion_of(variant)

@@ -6,9 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 Floats = NDArray[np.float32]
+
+FOLDS = 5
+"""Of the cross-validation over users."""
 
 
 class Blend(nn.Module):
@@ -33,26 +37,51 @@ class Blend(nn.Module):
         blended: Floats = (a * llm + b * cf + c).astype(np.float32)
         return blended
 
-    def fit(self, llm: Floats, cf: Floats, labels: NDArray[Any]) -> None:
-        """Choose the weights by the labels.
+    def fit(self, llm: Floats, cf: Floats, labels: NDArray[Any], users: NDArray[Any]) -> None:
+        """Choose the weights by the labels: both models, or one alone, whichever does best on users held out.
 
-        A model whose weight would be negative is left out; where neither helps, the language model stays alone.
+        The few users of a small valid sample can make noise look like knowledge; a cross-validation over users sees
+        through most of it. A model whose weight would be negative is left out; where nothing helps, the language model
+        stays as it is.
+
+        Args:
+            llm, cf: (N,) log-odds of both.
+            labels: (N,) 0 or 1.
+            users: (N,) whose row each is.
         """
         columns = np.stack([llm, cf], axis=1).astype(np.float64)
         weights = np.array([1.0, 0.0, 0.0])
+        best = float(_losses(columns, labels, weights).mean())
         for used in ([0, 1], [0], [1]):
-            regression = LogisticRegression(C=1e4).fit(columns[:, used], labels)
-            if regression.coef_.min() >= 0:
-                candidate = np.zeros(3)
-                candidate[used], candidate[2] = regression.coef_[0], regression.intercept_[0]
-                if len(used) == 2 or _loss(columns, labels, candidate) < _loss(columns, labels, weights):
-                    weights = candidate
-                if len(used) == 2:
-                    break
+            candidate = _regress(columns, labels, used)
+            loss = _held_out_loss(columns, labels, users, used)
+            if candidate[:2].min() >= 0 and loss < best:
+                best, weights = loss, candidate
         self.weights.copy_(torch.from_numpy(weights))
 
 
-def _loss(columns: NDArray[np.float64], labels: NDArray[Any], weights: NDArray[np.float64]) -> float:
-    """Mean cross-entropy of the weighted log-odds."""
+def _regress(columns: NDArray[np.float64], labels: NDArray[Any], used: list[int]) -> NDArray[np.float64]:
+    """(3,) weights of a logistic regression on some of the columns."""
+    regression = LogisticRegression(C=1e4).fit(columns[:, used], labels)
+    weights = np.zeros(3)
+    weights[used], weights[2] = regression.coef_[0], regression.intercept_[0]
+    return weights
+
+
+def _held_out_loss(columns: NDArray[np.float64], labels: NDArray[Any], users: NDArray[Any], used: list[int]) -> float:
+    """Mean cross-entropy of users by weights of other users; of all rows by their own weights where that cannot be."""
+    losses = np.zeros(len(labels))
+    folds = min(FOLDS, len(np.unique(users)))
+    splits = list(GroupKFold(folds).split(columns, labels, users)) if folds > 1 else []
+    if not splits or any(len(np.unique(labels[rest])) < 2 for rest, _ in splits):
+        splits = [(np.arange(len(labels)),) * 2]
+    for rest, held in splits:
+        losses[held] = _losses(columns[held], labels[held], _regress(columns[rest], labels[rest], used))
+    return float(losses.mean())
+
+
+def _losses(columns: NDArray[np.float64], labels: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) cross-entropy of the weighted log-odds."""
     scores = columns @ weights[:2] + weights[2]
-    return float(np.mean(np.logaddexp(0, scores) - labels * scores))
+    losses: NDArray[np.float64] = np.logaddexp(0, scores) - labels * scores
+    return losses

@@ -28,6 +28,9 @@ class FusionConfig(BaseModel):
     text in slots. `semantic`: no CF."""
     hidden: int = Field(default=256, ge=1)
     """Width of the alignment network's hidden layer."""
+    start: Literal["semantic", "even"] = "semantic"
+    """What a mixture begins as. `semantic`: the text alone, so that a stage begins exactly where the last one ended.
+    `even`: text and a random map of CF at one length, so that CF is there to be read from the first step on."""
     count_aware: bool = True
     """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -49,8 +52,9 @@ class Fusion(nn.Module):
             for all dimensions: the bias varies most and says most, and should stand out as it does in the CF model.
         token_norm: the mean norm of the base model's token embeddings; every slot is written at this norm.
 
-    The last layer of ALG starts at zero, so a fused vector starts as the semantic embedding at the norm of a token: the
-    model begins stage 2 exactly as it ended stage 1. `cf_only`, which has no semantic part, starts from a random map.
+    With `start: semantic` the last layer of ALG starts at zero, so a fused vector starts as the semantic embedding at
+    the norm of a token: the model begins stage 2 exactly as it ended stage 1. With `start: even` ALG is a random map
+    whose answer is put to the norm of a token before the gate; so it is in `cf_only`, which has no semantic part.
     """
 
     cf_mean: Tensor
@@ -71,7 +75,8 @@ class Fusion(nn.Module):
         last = self.align[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.bias)
-        if config.variant != "cf_only":
+        self.full_length = config.variant == "cf_only" or config.start == "even"
+        if not self.full_length:
             nn.init.zeros_(last.weight)
         gates = {"dimension": width, "scalar": 1}.get(config.variant, 0)
         self.gate = nn.Linear(2 * width + int(config.count_aware), gates) if gates else None
@@ -94,8 +99,10 @@ class Fusion(nn.Module):
         if self.config.variant == "semantic":
             return semantic, semantic.new_zeros(len(semantic))
         aligned = self.unit * self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
+        if self.full_length:
+            aligned = to_norm(aligned, self.token_norm)
         if self.config.variant == "cf_only":
-            return to_norm(aligned, self.token_norm), aligned.new_ones(len(aligned))
+            return aligned, aligned.new_ones(len(aligned))
         g = self._gate(semantic, aligned, counts)
         text, cf = g * semantic, (1 - g) * aligned
         with torch.no_grad():

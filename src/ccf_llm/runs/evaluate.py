@@ -130,7 +130,7 @@ def fit_late_fusion(
     chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed)
     blend = Blend()
     llm = scorer.score(chosen, advance_of(report, f"{method} on valid", len(chosen)))
-    blend.fit(llm, cf.score(chosen), chosen.labels)
+    blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)
     return blend
 
 

@@ -196,7 +196,7 @@ def _validate(
     scores = llm
     if model.blends:
         cf = model.cf.score(rows)
-        blend.fit(llm, cf, rows.labels)
+        blend.fit(llm, cf, rows.labels, rows.users)
         scores = blend(llm, cf)
     value, (within, users) = auc(rows.labels, scores), uauc(rows.users, rows.labels, scores)
     progress.valid.append(
