@@ -62,6 +62,19 @@ def test_users_are_sampled_whole(train: Rows, most: int) -> None:
     np.testing.assert_array_equal(sample.items, sample_users(train, most, seed=0).items)
 
 
+@pytest.mark.parametrize("each", [1, 3, 1000])
+def test_a_sample_may_have_a_few_rows_of_many_users(train: Rows, each: int) -> None:
+    whole, few = sample_users(train, 40, seed=0), sample_users(train, 40, seed=0, each=each)
+    users, counts = np.unique(few.users, return_counts=True)
+    assert counts.max() <= each
+    there = np.minimum(np.bincount(train.users), each).sum()
+    assert min(40, there) <= len(few) < 40 + each
+    assert set(whole.users) <= set(users)  # the same draw of users goes on
+    assert len(users) > len(set(whole.users)) or each == 1000
+    np.testing.assert_array_equal(few.timestamps, sample_users(train, 40, seed=0, each=each).timestamps)
+    assert len(sample_users(train, None, seed=0, each=1)) == len(np.unique(train.users))
+
+
 def test_all_rows_where_no_more_are_wanted(train: Rows) -> None:
     assert sample_users(train, None, seed=0) is train
     assert sample_users(train, len(train), seed=0) is train

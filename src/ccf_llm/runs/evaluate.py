@@ -127,7 +127,7 @@ def fit_late_fusion(
     method = config.text_only
     assert method is not None
     stage = config.stages[config.methods[method].stages[-1]]
-    chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed)
+    chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed, stage.valid_user_rows)
     blend = Blend()
     llm = scorer.score(chosen, advance_of(report, f"{method} on valid", len(chosen)))
     blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)

@@ -29,14 +29,27 @@ def epoch_steps(
     return steps
 
 
-def sample_users(rows: Rows, most: int | None, seed: int) -> Rows:
-    """The rows of randomly drawn whole users, until there are at least `most`; all where there are no more."""
-    if most is None or len(rows) <= most:
+def sample_users(rows: Rows, most: int | None, seed: int, each: int | None = None) -> Rows:
+    """The rows of randomly drawn users, until there are at least `most`; those of all users where there are no more.
+
+    Of each user all rows are taken, or at most `each`, drawn too, so that as many rows come from more users.
+    """
+    users, place, counts = np.unique(rows.users, return_inverse=True, return_counts=True)
+    taken = counts if each is None else np.minimum(counts, each)
+    if most is None:
+        most = len(rows)
+    if most >= taken.sum() == len(rows):
         return rows
-    users, counts = np.unique(rows.users, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(users))
-    enough = int(np.searchsorted(np.cumsum(counts[order]), most)) + 1
-    return rows.take(np.isin(rows.users, users[order[:enough]]))
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(users))
+    enough = int(np.searchsorted(np.cumsum(taken[order]), most)) + 1
+    kept = np.isin(rows.users, users[order[:enough]])
+    if each is not None:
+        shuffled = np.lexsort((random.random(len(rows)), place))
+        rank = np.empty(len(rows), dtype=np.int64)
+        rank[shuffled] = np.arange(len(rows)) - (np.cumsum(counts) - counts)[place[shuffled]]
+        kept &= rank < each
+    return rows.take(kept)
 
 
 def row_weights(rows: Rows, user_balance: float) -> NDArray[np.float32]:

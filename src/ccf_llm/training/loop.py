@@ -70,7 +70,7 @@ def train_stage(
     ]
     row_weight = torch.from_numpy(row_weights(train, stage.user_balance)).to(model.device)
     residual = _residual(model, train, steps, cf_of_row) if stage.residual and model.blends else None
-    measured = sample_users(valid, stage.valid_rows, seed)
+    measured = sample_users(valid, stage.valid_rows, seed, stage.valid_user_rows)
     every = max(1, math.ceil(len(steps) / stage.evaluations))
     tell = report or (lambda word, progress, steps: None)
 

@@ -43,7 +43,10 @@ class StageConfig(BaseModel):
     evaluations: int = Field(default=4, ge=1)
     """How often the valid AUC is measured, evenly spaced; the best state is kept."""
     valid_rows: int | None = Field(default=1000, ge=1)
-    """Validation rows of such a measurement, whole users drawn with the seed; null takes all."""
+    """Validation rows of such a measurement, of users drawn with the seed; null takes all."""
+    valid_user_rows: int | None = Field(default=None, ge=1)
+    """Of each of these users at most so many rows, drawn too; null takes all of them. Rows of one user say much the
+    same: few rows of many users measure a method, and weigh a blend, better than many of a few."""
     patience: int = Field(default=3, ge=1)
     """Measurements without a better valid AUC after which the stage ends."""
 
