@@ -141,16 +141,12 @@ def test_what_a_method_reads_and_trains() -> None:
     assert config.parts_of("icl") == {"lora"}
     assert config.parts_of("soft_prompt") == {"lora", "prompt"}
     assert config.parts_of("collm_din") == {"lora", "fusion", "cf"}
-    assert [config.reads_cf(name) for name in ("tallrec", "llm_text", "binllm", "ccf_llm")] == [
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert (config.cf_of("ccf_llm"), config.cf_of("collm_din"), config.folds_of("ccf_llm")) == ("ensemble", "din", 4)
-    assert (config.folds_of("person_prompt"), config.folds_of("collm_mf")) == (0, 0)
+    assert [config.reads_cf(name) for name in ("tallrec", "binllm", "ccf_llm")] == [False, True, True]
+    assert (config.cf_of("ccf_llm"), config.cf_of("collm_din"), config.folds_of("ccf_llm")) == ("ensemble", "din", 0)
+    crossed = check_config(config.model_dump(mode="json") | {"cf": {"folds": 4}}, "crossed")
+    assert [crossed.folds_of(name) for name in ("ccf_llm", "person_prompt", "collm_mf")] == [4, 0, 0]
     assert config.cf_rows == ("item_user_mean", "ensemble", "mf", "lightgcn", "sasrec", "din", "gbm")
-    assert config.prompt_of("llm_text") == config.prompt
+    assert config.prompt_of("ccf_llm") == config.prompt
     assert config.prompt_of("tallrec").template.slots == "none"
 
 

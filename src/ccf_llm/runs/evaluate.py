@@ -28,6 +28,9 @@ from ccf_llm.runs.folder import RunFolder, open_split
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.data import sample_users
 
+LATE_ROWS, LATE_USER_ROWS = 1000, 10
+"""Valid rows that the late fusion is weighted on, and how many of them one user may have at most."""
+
 Part = Literal["valid", "test"]
 Advance = Callable[[str, int, int], None]
 """Told of the method, how many rows it has scored, and of how many."""
@@ -123,13 +126,10 @@ def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
 def fit_late_fusion(
     config: RunConfig, dataset: Dataset, scorer: SharedPrefixScorer, cf: Scorer, report: Advance | None
 ) -> Blend:
-    """The simple rival: log-odds of the text-only model and of CF, weighted on the valid rows of its last stage."""
-    method = config.text_only
-    assert method is not None
-    stage = config.stages[config.methods[method].stages[-1]]
-    chosen = sample_users(dataset.rows("valid"), stage.valid_rows, config.seed, stage.valid_user_rows)
+    """The simple rival: log-odds of the text-only model and of CF, weighted on valid rows of many users."""
+    chosen = sample_users(dataset.rows("valid"), LATE_ROWS, config.seed, LATE_USER_ROWS)
     blend = Blend()
-    llm = scorer.score(chosen, advance_of(report, f"{method} on valid", len(chosen)))
+    llm = scorer.score(chosen, advance_of(report, f"{config.text_only} on valid", len(chosen)))
     blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)
     return blend
 
