@@ -7,7 +7,18 @@ from typing import Any
 
 from ccf_llm.evaluation.page import DASH
 
-HEADS = ("method", "LLM", "CF", "seeds", "AUC", "UAUC", "AUC, cold", "AUC against {baseline}", "AUC against {main}")
+HEADS = (
+    "method",
+    "LLM",
+    "CF",
+    "seeds",
+    "AUC",
+    "UAUC",
+    "AUC, LLM alone",
+    "AUC, cold",
+    "AUC against {baseline}",
+    "AUC against {main}",
+)
 
 
 def main(file: str) -> None:
@@ -28,7 +39,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         row["cf"] or DASH,
         DASH if row["published"] else str(len(row["seeds"])),
         *(spread(row, figure) for figure in ("auc", "uauc")),
-        four(row["cold_auc"]),
+        *(four(row[figure]) for figure in ("llm_auc", "cold_auc")),
         *(gap(row[other]) for other in ("vs_mean", "vs_main")),
     ]
 

@@ -107,6 +107,7 @@ def _line(results: list[dict[str, Any]], paper: str | None, *, ours: bool) -> di
         "uauc": _mean(result["uauc"] for result in results),
         "uauc_sd": _spread([result["uauc"] for result in results]),
         "users": first["uauc_users"],
+        "llm_auc": _mean(result.get("llm_alone", {}).get("auc") for result in results),
         "warm_auc": _mean(result["slices"]["warm"]["auc"] for result in results),
         "cold_auc": _mean(result["slices"]["cold"]["auc"] for result in results),
         "history_auc": {
@@ -126,8 +127,8 @@ def _line(results: list[dict[str, Any]], paper: str | None, *, ours: bool) -> di
 
 def _line_keys() -> list[str]:
     """What a published line leaves empty."""
-    keys = "paper cf llm auc_sd uauc_sd users warm_auc cold_auc history_auc log_loss ece train_minutes score_seconds"
-    return [*keys.split(), "trainable", "peak_mb", "vs_main", "vs_mean"]
+    keys = "paper cf llm auc_sd uauc_sd users llm_auc warm_auc cold_auc history_auc log_loss ece train_minutes"
+    return [*keys.split(), "score_seconds", "trainable", "peak_mb", "vs_main", "vs_mean"]
 
 
 def _difference(

@@ -13,12 +13,13 @@ from ccf_llm.evaluation.plots import auc_by_time, rows_by_figure, to_svg, write_
 from ccf_llm.files import atomic_file, write_json
 
 HEADS = (
-    "method", "LLM", "CF", "seeds", "AUC", "UAUC", "AUC, warm", "AUC, cold", "log loss", "ECE", "AUC against {main}",
-    "UAUC against {main}", "AUC against {baseline}", "UAUC against {baseline}", "minutes", "trainable", "peak MB",
+    "method", "LLM", "CF", "seeds", "AUC", "UAUC", "AUC, LLM alone", "AUC, warm", "AUC, cold", "log loss", "ECE",
+    "AUC against {main}", "UAUC against {main}", "AUC against {baseline}", "UAUC against {baseline}", "minutes", "trainable", "peak MB",
 )  # fmt: skip
 NOTES = (
     "AUC and UAUC: mean over the seeds ± standard deviation; UAUC over the users with both classes. Differences: mean "
     "over the seeds, with the 95 % interval of a paired bootstrap over users (the same draws for all rows and seeds).",
+    "AUC, LLM alone: of rows that blend, without the CF log-odds in the score.",
     "Minutes: training of everything that the row needs, measurements on valid included; a stage that several rows "
     "start from counts in each of them, once. Trainable: weights that its stages move; of a CF row, all its weights. "
     "Peak: resident memory of the process in its stages and its scoring.",
@@ -70,7 +71,7 @@ def _cells(line: dict[str, Any]) -> list[str]:
         DASH if line["published"] else str(len(line["seeds"])),
         _with_spread(line, "auc"),
         _with_spread(line, "uauc"),
-        *(_four(line[key]) for key in ("warm_auc", "cold_auc", "log_loss", "ece")),
+        *(_four(line[key]) for key in ("llm_auc", "warm_auc", "cold_auc", "log_loss", "ece")),
         *(_gap(line[other], key) for other in ("vs_main", "vs_mean") for key in ("auc", "uauc")),
         DASH if minutes is None else f"{minutes:.1f}",
         DASH if trainable is None else f"{trainable:,}",

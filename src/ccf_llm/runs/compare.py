@@ -14,6 +14,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.comparison import Measured, compare_rows
 from ccf_llm.evaluation.comparison_page import write_comparison
+from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.runs.cf import fit_cf, read_cost
 from ccf_llm.runs.cost import Cost, measured
 from ccf_llm.runs.evaluate import Advance, Part, advance_of, circumstances, fit_late_fusion, measure
@@ -164,11 +165,17 @@ class _Filler:
         )
 
     def _method(self, method: Trained) -> None:
+        scorer, rows = self._scorer(method), self.rows
         with measured() as cost:
-            scores = self._scorer(method).score(self.rows, advance_of(self.scoring, method.name, len(self.rows)))
+            llm = scorer.language_scores(rows, advance_of(self.scoring, method.name, len(rows)))
+            scores = scorer.blend(llm, rows)
         config = self.config
         cf = config.cf_of(method.name) if config.reads_cf(method.name) else None
-        self._keep(method.name, cf, scores, method.effort, cost, method.curves)
+        more: dict[str, Any] = {"curves": method.curves}
+        if method.network.blends:
+            alone = {"auc": auc(rows.labels, llm), "uauc": uauc(rows.users, rows.labels, llm)[0]}
+            more |= {"llm_alone": alone, "blend": method.network.fusion.blend.weights.tolist()}
+        self._keep(method.name, cf, scores, method.effort, cost, more)
 
     def _late_fusion(self, text: Trained) -> None:
         """Costs no training beyond that of both its parts."""
@@ -193,9 +200,9 @@ class _Filler:
         scores: Floats,
         effort: Effort,
         scoring: Cost,
-        curves: Sequence[dict[str, Any]] = (),
+        more: dict[str, Any] | None = None,
     ) -> None:
-        """Measure the scores and write the result."""
+        """Measure the scores and write the result, with `more` that is known of a language-model row."""
         config = self.config
         figures = measure(self.dataset, self.rows, {row: scores}, part=self.store.part, seed=config.seed)
         result = {
@@ -211,7 +218,8 @@ class _Filler:
             "seconds": effort.seconds,
             "score_seconds": scoring.seconds,
             "peak_mb": max([scoring.peak_mb, *effort.peaks_mb.values()]),
-            "curves": list(curves),
+            "curves": [],
+            **(more or {}),
             "data": about_data(self.dataset),
             "rows": figures["rows"],
             "config": row_config(config, row),

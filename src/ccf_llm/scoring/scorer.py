@@ -42,7 +42,10 @@ class SharedPrefixScorer:
 
     def score(self, rows: Rows, progress: Progress | None = None) -> Floats:
         """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured."""
-        llm = self.language_scores(rows, progress)
+        return self.blend(self.language_scores(rows, progress), rows)
+
+    def blend(self, llm: Floats, rows: Rows) -> Floats:
+        """(N,) the language model's log-odds of rows, blended with CF's if so configured."""
         network = self.network
         return network.fusion.blend(llm, network.cf.score(rows)) if network.blends else llm
 
