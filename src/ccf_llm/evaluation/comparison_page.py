@@ -14,7 +14,8 @@ from ccf_llm.files import atomic_file, write_json
 
 HEADS = (
     "method", "LLM", "CF", "seeds", "AUC", "UAUC", "AUC, LLM alone", "AUC, warm", "AUC, cold", "log loss", "ECE",
-    "AUC against {main}", "UAUC against {main}", "AUC against {baseline}", "UAUC against {baseline}", "minutes", "trainable", "peak MB",
+    "AUC against {main}", "UAUC against {main}", "AUC against {baseline}", "UAUC against {baseline}",
+    "minutes", "trainable", "peak MB",
 )  # fmt: skip
 NOTES = (
     "AUC and UAUC: mean over the seeds ± standard deviation; UAUC over the users with both classes. Differences: mean "
