@@ -45,7 +45,9 @@ class Ensemble(CFModel):
     kind: ClassVar[str] = "ensemble"
     config_type: ClassVar[type[CFConfig]] = EnsembleConfig
     name: ClassVar[str] = "ensemble"
-    item_tables: ClassVar[tuple[str, ...]] = tuple({name for member in MEMBERS.values() for name in member.item_tables})
+    item_tables: ClassVar[tuple[str, ...]] = tuple(
+        sorted({name for member in MEMBERS.values() for name in member.item_tables})
+    )
     config: EnsembleConfig
 
     def __init__(self, n_users: int, n_items: int, config: CFConfig | None = None, *, seed: int = 0) -> None:
