@@ -262,7 +262,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Captu
         (["evaluate", "--method", "mf"], "--data is missing"),
         (
             ["evaluate", "--method", "x", "--data", "{folder}/data"],
-            "--method x: not one of item_user_mean, mf, lightgcn, sasrec, din, gbm",
+            "--method x: not one of item_user_mean, mf, lightgcn, sasrec, din, ensemble, gbm",
         ),
         (["evaluate", "{folder}/run", "--part", "train"], "--part train: choose valid or test"),
         (["recommend", "{folder}/data", "--user", "u1"], "data: not the folder of a run"),
