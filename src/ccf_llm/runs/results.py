@@ -109,6 +109,8 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
         "cf": _cf_settings(config, kinds),
         "main": method,
     }
+    if row == LATE_FUSION:
+        values["cf"]["model"] = config.cf.model
     values["llm"]["model"] = Path(values["llm"]["model"]).name
     if any(m.folds for m in alone.methods.values()):
         values["cf"]["whole_users"] = config.cf.whole_users
