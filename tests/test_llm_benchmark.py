@@ -62,6 +62,12 @@ def test_a_row_was_measured_with_this_configuration(path: Path) -> None:
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.parametrize("row", ROWS)
+def test_what_a_result_keeps_of_its_settings_is_enough_to_know_it_again(row: str) -> None:
+    kept = row_config(CONFIG, row)
+    assert row_config(check_config(kept, row), row) == kept
+
+
 def test_every_row_was_measured_or_is_named_as_not_run() -> None:
     table = read(FOLDER / "table.json")
     shown = {row["method"]: row["seeds"] for row in table["rows"] if not row["published"]}
