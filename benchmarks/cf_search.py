@@ -15,15 +15,13 @@ from typing import Any
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from trials import run_trials
 
 from ccf_llm.config import CFSettings
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.evaluation.metrics import auc, uauc
-from ccf_llm.files import read_json, write_json
 from ccf_llm.runs.cf import fit_row
-from ccf_llm.runs.evaluate import circumstances
 
-RANDOM_TRIALS = 6
 VECTORS: dict[str, BaseDistribution] = {
     "dim": CategoricalDistribution((16, 32, 64)),
     "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
@@ -59,35 +57,16 @@ START: dict[str, dict[str, Any]] = {
 
 def search(method: str, dataset: Dataset, trials: int, file: Path, seconds: float) -> None:
     """Run trials until there are `trials`, or no more than `seconds` have passed; write each as it ends."""
-    begun = time.monotonic()
-    kept: list[dict[str, Any]] = read_json(file)["trials"] if file.exists() else []
-    while len(kept) < trials and time.monotonic() - begun < seconds:
-        settings = START[method] if not kept else suggest(method, kept)
-        kept.append({"number": len(kept), "settings": settings} | attempt(method, dataset, settings))
-        best = max(kept, key=lambda trial: trial["valid"]["auc"])
-        write_json(
-            file,
-            {
-                "method": method,
-                "dataset": dataset.name,
-                "chosen by": "valid AUC",
-                "best": best["number"],
-                "trials": kept,
-                "made": circumstances(),
-            },
-        )
-        print(f"{method} {kept[-1]}", flush=True)
-
-
-def suggest(method: str, kept: list[dict[str, Any]]) -> dict[str, Any]:
-    """The next trial's settings, given all before it."""
-    sampler = optuna.samplers.TPESampler(seed=len(kept), n_startup_trials=RANDOM_TRIALS)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    space = SPACES[method]
-    for trial in kept[1:]:  # the start was not the sampler's choice
-        done = optuna.trial.create_trial(params=trial["settings"], distributions=space, value=trial["valid"]["auc"])
-        study.add_trial(done)
-    return study.ask(space).params
+    about = {"method": method, "dataset": dataset.name, "chosen by": "valid AUC"}
+    run_trials(
+        file,
+        START[method],
+        SPACES[method],
+        lambda settings: attempt(method, dataset, settings),
+        about,
+        trials=trials,
+        seconds=seconds,
+    )
 
 
 def attempt(method: str, dataset: Dataset, settings: dict[str, Any]) -> dict[str, Any]:

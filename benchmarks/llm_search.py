@@ -16,10 +16,9 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from trials import run_trials
 
 from ccf_llm.config import RunConfig, load_config
-from ccf_llm.files import read_json, write_json
-from ccf_llm.runs.evaluate import circumstances
 from ccf_llm.runs.folder import open_split
 from ccf_llm.runs.train import train_methods
 
@@ -32,36 +31,21 @@ SPACE: dict[str, BaseDistribution] = {
 def search(config: RunConfig, method: str, trials: int, rows: int, folder: Path) -> None:
     """Run trials until there are `trials`; write each as it ends."""
     stage = config.methods[method].stages[-1]
-    file = folder / f"search-{stage}.json"
-    kept: list[dict[str, Any]] = read_json(file)["trials"] if file.exists() else []
-    while len(kept) < trials:
-        settings = {"rate": 1.0, "batch_rows": config.stages[stage].batch_rows} if not kept else suggest(kept)
-        kept.append({"number": len(kept), "settings": settings} | attempt(config, method, stage, settings, rows))
-        best = max(kept, key=lambda trial: trial["valid"]["auc"])
-        write_json(
-            file,
-            {
-                "stage": stage,
-                "method": method,
-                "base": config.stages[stage].model_dump(mode="json"),
-                "rows": rows,
-                "chosen by": "valid AUC at the end of the stage",
-                "best": best["number"],
-                "trials": kept,
-                "made": circumstances(),
-            },
-        )
-        print(f"{stage} {kept[-1]}", flush=True)
-
-
-def suggest(kept: list[dict[str, Any]]) -> dict[str, Any]:
-    """The next trial's settings, given all before it."""
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=len(kept)))
-    for trial in kept[1:]:  # the start was not the sampler's choice
-        study.add_trial(
-            optuna.trial.create_trial(params=trial["settings"], distributions=SPACE, value=trial["valid"]["auc"])
-        )
-    return study.ask(SPACE).params
+    about = {
+        "stage": stage,
+        "method": method,
+        "base": config.stages[stage].model_dump(mode="json"),
+        "rows": rows,
+        "chosen by": "valid AUC at the end of the stage",
+    }
+    run_trials(
+        folder / f"search-{stage}.json",
+        {"rate": 1.0, "batch_rows": config.stages[stage].batch_rows},
+        SPACE,
+        lambda settings: attempt(config, method, stage, settings, rows),
+        about,
+        trials=trials,
+    )
 
 
 def attempt(config: RunConfig, method: str, stage: str, settings: dict[str, Any], rows: int) -> dict[str, Any]:

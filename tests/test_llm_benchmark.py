@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import printed
-from ccf_llm.config import LATE_FUSION, RunConfig, check_config, load_config
+from ccf_llm.config import LATE_FUSION, check_config, load_config
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.runs.compare import write_table
+from ccf_llm.runs.compare import seeded, write_table
 from ccf_llm.runs.results import ResultFolder, row_config
 
 ROOT = Path(__file__).parents[1]
@@ -24,10 +24,6 @@ RESULTS = [path for row in ROWS for path in sorted((FOLDER / row).glob("seed-*.j
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def seeded(seed: int) -> RunConfig:
-    return CONFIG.model_copy(update={"seed": seed})
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
@@ -53,7 +49,7 @@ def test_a_row_was_measured_with_this_configuration(path: Path) -> None:
     row, seed = result["method"], result["seed"]
     assert (row, f"seed-{seed}") == (path.parent.name, path.stem)
     made_with = check_config(result["config"], str(path))
-    assert row_config(made_with, row) == row_config(seeded(seed), row)
+    assert row_config(made_with, row) == row_config(seeded(CONFIG, seed), row)
     assert (result["rows"]["test"], result["uauc_users"]) == (7331, 224)
     assert result["made"]["commit"]
     assert result["made"]["machine"]

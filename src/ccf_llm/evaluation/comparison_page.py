@@ -1,6 +1,6 @@
 """A comparison for people: Markdown, plots, and a self-contained HTML page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,20 @@ def write_comparison(table: dict[str, Any], path: Callable[[str], Path], plot: C
 
 def to_markdown(table: dict[str, Any]) -> str:
     """The table and what a reader must know, as Markdown."""
-    heads = _heads(table)
-    body = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for line, cells in _lines(table):
-        name, *rest = (cell.replace("|", r"\|") for cell in cells)
-        body.append(f"| {' | '.join([f'**{name}**' if line['ours'] else name, *rest])} |")
     missing = f"\nNot run: {'; '.join(table['missing'])}.\n" if table["missing"] else ""
     about = f"{table['dataset']}, {table['part']} rows, {table['llm']}.\n"
-    return "\n".join([about, *body, "", *(f"{note}\n" for note in NOTES)]) + missing
+    return "\n".join([about, markdown_table(table), "", *(f"{note}\n" for note in NOTES)]) + missing
+
+
+def markdown_table(table: dict[str, Any], columns: Sequence[str] = HEADS) -> str:
+    """Some columns of the table, named as in `HEADS`, as Markdown; the first is the method, ours in bold."""
+    chosen = [HEADS.index(column) for column in columns]
+    heads = _heads(table)
+    body = [f"| {' | '.join(heads[k] for k in chosen)} |", "|---" * len(chosen) + "|"]
+    for line, cells in _lines(table):
+        name, *rest = (cells[k].replace("|", r"\|") for k in chosen)
+        body.append(f"| {' | '.join([f'**{name}**' if line['ours'] else name, *rest])} |")
+    return "\n".join(body)
 
 
 def _heads(table: dict[str, Any]) -> list[str]:

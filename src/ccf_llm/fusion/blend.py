@@ -10,6 +10,7 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 Floats = NDArray[np.float32]
+Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 FOLDS = 5
 """Of the cross-validation over users."""
@@ -52,9 +53,10 @@ class Blend(nn.Module):
         columns = np.stack([llm, cf], axis=1).astype(np.float64)
         weights = np.array([1.0, 0.0, 0.0])
         best = float(_losses(columns, labels, weights).mean())
+        splits = _splits(labels, users)
         for used in ([0, 1], [0], [1]):
             candidate = _regress(columns, labels, used)
-            loss = _held_out_loss(columns, labels, users, used)
+            loss = _held_out_loss(columns, labels, splits, used)
             if candidate[:2].min() >= 0 and loss < best:
                 best, weights = loss, candidate
         self.weights.copy_(torch.from_numpy(weights))
@@ -68,13 +70,18 @@ def _regress(columns: NDArray[np.float64], labels: NDArray[Any], used: list[int]
     return weights
 
 
-def _held_out_loss(columns: NDArray[np.float64], labels: NDArray[Any], users: NDArray[Any], used: list[int]) -> float:
-    """Mean cross-entropy of users by weights of other users; of all rows by their own weights where that cannot be."""
-    losses = np.zeros(len(labels))
+def _splits(labels: NDArray[Any], users: NDArray[Any]) -> list[Split]:
+    """Rows to fit on and rows of other users to measure on; all rows for both where that cannot be."""
     folds = min(FOLDS, len(np.unique(users)))
-    splits = list(GroupKFold(folds).split(columns, labels, users)) if folds > 1 else []
-    if not splits or any(len(np.unique(labels[rest])) < 2 for rest, _ in splits):
-        splits = [(np.arange(len(labels)),) * 2]
+    splits = list(GroupKFold(folds).split(labels, labels, users)) if folds > 1 else []
+    if splits and all(len(np.unique(labels[rest])) == 2 for rest, _ in splits):
+        return splits
+    return [(np.arange(len(labels)), np.arange(len(labels)))]
+
+
+def _held_out_loss(columns: NDArray[np.float64], labels: NDArray[Any], splits: list[Split], used: list[int]) -> float:
+    """Mean cross-entropy of rows by weights that were fitted on others."""
+    losses = np.zeros(len(labels))
     for rest, held in splits:
         losses[held] = _losses(columns[held], labels[held], _regress(columns[rest], labels[rest], used))
     return float(losses.mean())
