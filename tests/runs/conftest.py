@@ -34,9 +34,15 @@ def all_rows(llm: Path, data: Dataset, folder: Path) -> RunConfig:
         "methods": shipped["methods"],
         "stages": {name: {"train": stage["train"], **few} for name, stage in shipped["stages"].items()},
         "main": shipped["main"],
+        "fusion": shipped["fusion"] | {"hidden": 16},
     }
-    values["cf"] |= {"compare": shipped["cf"]["compare"], "ids": {"dim": 8}, "gbm": {"max_trees": 20}}
-    values["prompt"]["template"] = {"history_titles": False}
+    values["cf"] |= {
+        "model": shipped["cf"]["model"],
+        "compare": shipped["cf"]["compare"],
+        "folds": shipped["cf"]["folds"],
+    }
+    values["cf"] |= {"ids": {"dim": 8}, "gbm": {"max_trees": 20}, "ensemble": {"dim": 4, "copies": 1, "max_epochs": 5}}
+    values["prompt"]["template"] = shipped["prompt"]["template"]
     return check_config(values, "tiny")
 
 

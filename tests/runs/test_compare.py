@@ -36,7 +36,7 @@ def test_every_row_is_in_the_table(every_row: RunConfig, some_left: Dataset) -> 
     assert time.perf_counter() - started < 20
     assert files_of(folder) == before  # nothing was run again
     assert {line["method"] for line in table["rows"]} == set(comparison_rows(every_row))
-    assert len(table["rows"]) == 5 + 1 + len(every_row.methods) + 1
+    assert len(table["rows"]) == 6 + 1 + len(every_row.methods) + 1
     assert (table["dataset"], table["main"], table["missing"]) == ("tiny", "ccf_llm", [])
     rows = some_left.rows("test")
     for line in table["rows"]:
@@ -72,7 +72,7 @@ def test_results_say_how_they_came_about(every_row: RunConfig) -> None:
         assert (folder / row / "seed-0.npy").stat().st_size < 30_000
     late, text_only = (read_json(folder / row / "seed-0.json") for row in ("late_fusion", "tallrec"))
     assert late["train_seconds"] >= text_only["train_seconds"] > 0  # rounded
-    assert late["cf"] == "mf"
+    assert late["cf"] == "ensemble"
     shared = read_json(folder / "collm_mf" / "seed-0.json")["seconds"]
     assert {"tallrec / text", "mf", "collm_mf / mapping"} == set(shared)
 
