@@ -163,13 +163,17 @@ class CCFNetwork(nn.Module):
         return fused, share
 
     def weights(self) -> list[Tensor]:
-        """Everything that decides a score and can change: adapter, learned prompt, fusion and CF model."""
+        """Everything that decides a score and can change: what reads words and what fills slots."""
+        return [*self.word_weights(), *self.slot_weights()]
+
+    def word_weights(self) -> list[Tensor]:
+        """What reads words and can change: adapter and learned prompt."""
+        return [*self.part("lora").values(), self.prompt]
+
+    def slot_weights(self) -> list[Tensor]:
+        """What fills slots: fusion and CF model."""
         parts = (self.fusion, self.cf)
-        return [
-            *self.part("lora").values(),
-            self.prompt,
-            *(t for part in parts for t in part.state_dict(keep_vars=True).values()),
-        ]
+        return [t for part in parts for t in part.state_dict(keep_vars=True).values()]
 
     def _start_of_prompt(self, seed: int) -> Tensor:
         """Embeddings of tokens drawn at random, which train better than noise (Lester et al. 2021)."""

@@ -1,17 +1,20 @@
 """A prefix is kept for the next call, and never read once anything that made it has changed."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import tiny
+from ccf_llm.config import PromptConfig
 from ccf_llm.data.rows import Rows
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.model import CCFNetwork
-from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
+from ccf_llm.prompts.template import HybridTemplate
+from ccf_llm.scoring import PrefixCache, PrefixFiles, SharedPrefixScorer
 from ccf_llm.scoring.cache import PrefixKey
 
 CANDIDATES = np.array([5, 9, 14, 20])
@@ -26,9 +29,10 @@ def network(make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
     return tiny.stir(make_network(FusionConfig(hidden=16, dropout=0))).eval()
 
 
-@pytest.fixture
-def cached(network: CCFNetwork) -> SharedPrefixScorer:
-    return SharedPrefixScorer(network, cache=PrefixCache())
+@pytest.fixture(params=["memory", "files"])
+def cached(network: CCFNetwork, request: pytest.FixtureRequest, tmp_path: Path) -> SharedPrefixScorer:
+    cache = PrefixCache() if request.param == "memory" else PrefixFiles(tmp_path)
+    return SharedPrefixScorer(network, cache=cache)
 
 
 def assert_fresh(cached: SharedPrefixScorer, rows: Rows) -> None:
@@ -77,7 +81,7 @@ def test_another_user_with_the_same_likes_is_read(cached: SharedPrefixScorer) ->
 
 
 @pytest.mark.parametrize("part", ["lora", "fusion", "cf"])
-def test_a_training_step_empties_the_cache(cached: SharedPrefixScorer, part: str) -> None:
+def test_after_a_training_step_all_is_read_anew(cached: SharedPrefixScorer, part: str) -> None:
     """With a real optimizer, as training moves weights."""
     network, rows = cached.network, rows_of([1, 2, 3])
     before = cached.language_scores(rows)
@@ -90,18 +94,40 @@ def test_a_training_step_empties_the_cache(cached: SharedPrefixScorer, part: str
     assert_fresh(cached, rows)
 
 
-def test_new_fusion_networks_empty_the_cache(cached: SharedPrefixScorer) -> None:
+def test_with_new_fusion_networks_all_is_read_anew(cached: SharedPrefixScorer) -> None:
     cached.language_scores(rows_of([1, 2, 3]))
     cached.network.set_fusion(FusionConfig(hidden=16, variant="cf_only"), seed=5)
     assert_fresh(cached, rows_of([1, 2, 3]))
 
 
-def test_the_least_recently_used_goes_first_and_the_budget_holds() -> None:
+def test_chains_of_words_alone_serve_any_fusion_over_one_adapter(make_network: Callable[..., CCFNetwork]) -> None:
+    """As in a comparison: the adapter is put back before each method, over which new networks are made."""
+    template = HybridTemplate(slots="target")
+    network = tiny.stir(make_network(FusionConfig(hidden=16), prompt=PromptConfig(template=template))).eval()
+    cached, rows = SharedPrefixScorer(network, cache=PrefixCache()), rows_of([1, 2, 3]).take(np.array([0]))
+    assert cached.cache is not None
+    before = cached.language_scores(rows)
+    network.set_fusion(FusionConfig(hidden=16, variant="cf_only"), seed=5)
+    with torch.no_grad():
+        for weight in network.part("lora").values():
+            weight.copy_(weight.clone())
+    assert_fresh(cached, rows)
+    assert not np.allclose(before, cached.language_scores(rows), atol=1e-4)
+    assert (cached.cache.misses, cached.cache.hits) == (1, 2)
+    assert cached.cache.saved_seconds > 0
+    tiny.stir(network)
+    assert_fresh(cached, rows)
+    assert cached.cache.misses == 2
+
+
+@pytest.mark.parametrize("where", ["memory", "files"])
+def test_the_least_recently_used_goes_first_and_the_budget_holds(where: str, tmp_path: Path) -> None:
     def prefix(tokens: int) -> Prefix:
         return Prefix({0: (torch.zeros(1, 1, tokens, 4), torch.zeros(1, 1, tokens, 4))})
 
     keys = {name: PrefixKey(name.encode(), b"", b"") for name in "abcd"}
-    cache = PrefixCache(max_bytes=2 * prefix(10).nbytes)
+    size = 2 * prefix(10).nbytes
+    cache = PrefixCache(max_bytes=size) if where == "memory" else PrefixFiles(tmp_path, max_bytes=size)
     for name in "ab":
         cache.put(keys[name], prefix(10))
     assert cache.get(keys["a"]) is not None
@@ -112,3 +138,4 @@ def test_the_least_recently_used_goes_first_and_the_budget_holds() -> None:
     assert cache.get(keys["d"]) is None
     assert len(cache) == 2
     assert cache.nbytes == cache.max_bytes
+    assert len(list(tmp_path.iterdir())) == (2 if where == "files" else 0)

@@ -1,12 +1,14 @@
 """Every compared system on the same rows, for several seeds: train and measure what is missing, then make the table."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ccf_llm.cache import scratch_folder
 from ccf_llm.cf.load import VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.config import CF_METHODS, LATE_FUSION, RunConfig
@@ -21,7 +23,7 @@ from ccf_llm.runs.evaluate import Advance, Part, advance_of, circumstances, fit_
 from ccf_llm.runs.folder import RunFolder, open_split
 from ccf_llm.runs.results import ResultFolder, about_data, comparison_rows, row_config
 from ccf_llm.runs.train import Effort, Report, Trained, train_methods
-from ccf_llm.scoring import SharedPrefixScorer
+from ccf_llm.scoring import PrefixFiles, SharedPrefixScorer
 
 Say = Callable[[str], None]
 Floats = NDArray[np.float32]
@@ -63,7 +65,8 @@ def compare_run(
         missing = [row for row in rows if (not only or row in only) and not store.is_current(row, one, dataset)]
         if missing:
             say(f"seed {seed}: {', '.join(missing)}")
-            _Filler(one, dataset, store, say, report, scoring).fill(missing)
+            with scratch_folder(one.output) as folder:
+                _Filler(one, dataset, store, PrefixFiles(folder), say, report, scoring).fill(missing)
     write_table(config, dataset, store, seeds)
     return store
 
@@ -115,18 +118,19 @@ def _what_is_missing(row: str, store: ResultFolder, seeds: list[int]) -> list[st
 
 
 class _Filler:
-    """Trains and measures rows of one seed."""
+    """Trains and measures rows of one seed. Rows over one adapter share the histories that hold no slot."""
 
     def __init__(
         self,
         config: RunConfig,
         dataset: Dataset,
         store: ResultFolder,
+        prefixes: PrefixFiles,
         say: Say,
         report: Report | None,
         scoring: Advance | None,
     ) -> None:
-        self.config, self.dataset, self.store = config, dataset, store
+        self.config, self.dataset, self.store, self.prefixes = config, dataset, store, prefixes
         self.say, self.report, self.scoring = say, report, scoring
         self.folder = RunFolder(config.output)
         self.rows = dataset.rows(store.part)
@@ -166,7 +170,7 @@ class _Filler:
 
     def _method(self, method: Trained) -> None:
         scorer, rows = self._scorer(method), self.rows
-        with measured() as cost:
+        with self._scoring_cost() as cost:
             llm = scorer.language_scores(rows, advance_of(self.scoring, method.name, len(rows)))
             scores = scorer.blend(llm, rows)
         config = self.config
@@ -181,7 +185,7 @@ class _Filler:
         """Costs no training beyond that of both its parts."""
         kind = self.config.cf.model
         cf = load_cf(self.folder.cf(kind))
-        with measured() as cost:
+        with self._scoring_cost() as cost:
             blend = fit_late_fusion(self.config, self.dataset, self._scorer(text), cf, self.scoring)
             scores = blend(self.store.scores(text.name, self.config.seed), cf.score(self.rows))
         fit = read_cost(self.folder.cf(kind))
@@ -191,7 +195,15 @@ class _Filler:
         self._keep(LATE_FUSION, kind, scores, effort, cost)
 
     def _scorer(self, method: Trained) -> SharedPrefixScorer:
-        return SharedPrefixScorer(method.network, memory_mb=self.config.batch.memory_mb)
+        return SharedPrefixScorer(method.network, memory_mb=self.config.batch.memory_mb, cache=self.prefixes)
+
+    @contextmanager
+    def _scoring_cost(self) -> Iterator[Cost]:
+        """As if no other row had read the same histories before: a row's cost does not depend on their order."""
+        saved = self.prefixes.saved_seconds
+        with measured() as cost:
+            yield cost
+        cost.seconds = round(cost.seconds + self.prefixes.saved_seconds - saved, 2)
 
     def _keep(
         self,

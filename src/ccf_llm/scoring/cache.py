@@ -1,8 +1,12 @@
 """Prefixes of users who come back, least recently used first out."""
 
+import hashlib
 from collections import OrderedDict
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ccf_llm.llm.attention import Prefix
@@ -19,16 +23,26 @@ class PrefixKey(NamedTuple):
     reader: bytes
     """User code and whole history, where the chain holds a user slot; else empty."""
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether fusion and CF model have a part in the chain."""
+        return bool(self.reader) or any(self.items)
+
+
+class _Entry(NamedTuple):
+    kept: Any
+    nbytes: int
+    seconds: float
+
 
 class PrefixCache:
     """Keys and values of chains, within a budget of memory.
 
-    A new like changes the chain and with it the key. A change of any weight (adapter, fusion, CF model) empties the
-    cache, so nothing stale is ever read. The tensors whose versions are compared are kept, so that no other tensor can
-    take their identity.
+    A new like changes the chain and with it the key. The weights are part of what an entry is found by, so nothing
+    stale is ever read, and models over one adapter share the chains in which no slot is: those are words alone.
 
     Args:
-        max_bytes: memory of all keys and values; SmolLM2-135M in bf16 takes 23 kB a token.
+        max_bytes: of all keys and values; SmolLM2-135M in bf16 takes 23 kB a token.
     """
 
     def __init__(self, max_bytes: int = 256 * 2**20) -> None:
@@ -36,42 +50,110 @@ class PrefixCache:
         self.max_bytes = max_bytes
         self.nbytes = 0
         self.hits = self.misses = 0
-        self._prefixes: OrderedDict[PrefixKey, Prefix] = OrderedDict()
+        self.saved_seconds = 0.0
+        """What it took to compute all that was found."""
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._weights: list[Tensor] = []
         self._version: Version = ()
+        self._words = self._slots = b""
 
     def __len__(self) -> int:
         """Number of prefixes."""
-        return len(self._prefixes)
+        return len(self._entries)
 
-    def renew(self, weights: list[Tensor]) -> None:
-        """Empty the cache if the weights are not those of the call before."""
-        version = version_of(weights)
+    def renew(self, words: list[Tensor], slots: list[Tensor]) -> None:
+        """From now on find what these weights have made.
+
+        The tensors whose versions are compared are kept, so that no other tensor can take their identity.
+
+        Args:
+            words: the weights that read words: adapter and learned prompt. The base model must always be the same.
+            slots: the weights that fill slots: fusion and CF model.
+        """
+        version = version_of([*words, *slots])
         if version != self._version:
-            self.clear()
-            self._weights, self._version = weights, version
+            self._weights, self._version = [*words, *slots], version
+            self._words, self._slots = _digest(words), _digest(slots)
 
     def clear(self) -> None:
         """Forget all prefixes."""
-        self._prefixes.clear()
-        self.nbytes = 0
+        while self._entries:
+            self._forget_oldest()
 
     def get(self, key: PrefixKey) -> Prefix | None:
         """The prefix, which is then the most recently used; None where it is not kept."""
-        prefix = self._prefixes.get(key)
-        if prefix is None:
+        name = self._name(key)
+        entry = self._entries.get(name)
+        if entry is None:
             self.misses += 1
             return None
         self.hits += 1
-        self._prefixes.move_to_end(key)
-        return prefix
+        self.saved_seconds += entry.seconds
+        self._entries.move_to_end(name)
+        return self._load(entry.kept)
 
-    def put(self, key: PrefixKey, prefix: Prefix) -> None:
-        """Keep a prefix of one row; one larger than the whole budget is not kept."""
-        if key in self._prefixes or prefix.nbytes > self.max_bytes:
+    def put(self, key: PrefixKey, prefix: Prefix, seconds: float = 0.0) -> None:
+        """Keep a prefix of one row, which took `seconds`; one larger than the whole budget is not kept."""
+        name = self._name(key)
+        if name in self._entries or prefix.nbytes > self.max_bytes:
             return
-        self._prefixes[key] = prefix
+        self._entries[name] = _Entry(self._keep(name, prefix), prefix.nbytes, seconds)
         self.nbytes += prefix.nbytes
         while self.nbytes > self.max_bytes:
-            _, oldest = self._prefixes.popitem(last=False)
-            self.nbytes -= oldest.nbytes
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, oldest = self._entries.popitem(last=False)
+        self.nbytes -= oldest.nbytes
+        self._drop(oldest.kept)
+
+    def _name(self, key: PrefixKey) -> bytes:
+        digest = hashlib.sha256(self._words + (self._slots if key.has_slots else b""))
+        for part in key:
+            digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.digest()
+
+    def _keep(self, name: bytes, prefix: Prefix) -> Any:
+        return prefix
+
+    def _load(self, kept: Any) -> Prefix:
+        prefix: Prefix = kept
+        return prefix
+
+    def _drop(self, kept: Any) -> None:
+        """Nothing holds it any more."""
+
+
+class PrefixFiles(PrefixCache):
+    """The same on disk, where it takes no memory of the process: for the many models of a comparison.
+
+    Args:
+        folder: an empty one, which is whoever calls' to remove.
+        max_bytes: of all files.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = 4 * 2**30) -> None:
+        """An empty cache."""
+        super().__init__(max_bytes)
+        self.folder = folder
+
+    def _keep(self, name: bytes, prefix: Prefix) -> Path:
+        file = self.folder / f"{name.hex()}.safetensors"
+        parts = {f"{n}.{k}": part.contiguous() for n, both in prefix.layers.items() for k, part in enumerate(both)}
+        save_file(parts, file)
+        return file
+
+    def _load(self, kept: Path) -> Prefix:
+        parts = load_file(kept)
+        return Prefix({n: (parts[f"{n}.0"], parts[f"{n}.1"]) for n in range(len(parts) // 2)})
+
+    def _drop(self, kept: Path) -> None:
+        kept.unlink()
+
+
+def _digest(weights: list[Tensor]) -> bytes:
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(f"{tuple(weight.shape)} {weight.dtype}".encode())
+        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.digest()

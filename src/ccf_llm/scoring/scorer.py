@@ -1,5 +1,6 @@
 """The shared-prefix scorer: a user's history is read once, all candidates branch off it."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -63,7 +64,7 @@ class SharedPrefixScorer:
         if network.llm.dtype != torch.float32:  # in fp32, where every bit counts, merging would round anew
             network.llm.products.for_scoring()
         if self.cache is not None:
-            self.cache.renew(network.weights())
+            self.cache.renew(network.word_weights(), network.slot_weights())
         scores = np.zeros(len(rows), dtype=np.float32)
         sequences = plan_sequences(rows, network.encoder, network.budget)
         batch_tokens = self._batch_tokens(max((len(s.chain) for s in sequences), default=0))
@@ -87,10 +88,12 @@ class SharedPrefixScorer:
         known = {key: prefix for key in dict.fromkeys(keys) if (prefix := self.cache.get(key)) is not None}
         missing = {key: sequence for key, sequence in zip(keys, group, strict=True) if key not in known}
         if missing:
+            started = time.perf_counter()
             fresh = read(collate_chains(list(missing.values())), rows)
+            each = (time.perf_counter() - started) / len(missing)
             for row, (key, sequence) in enumerate(missing.items()):
                 known[key] = fresh.row(row, len(sequence.chain))
-                self.cache.put(key, known[key])
+                self.cache.put(key, known[key], each)
         return Prefix.stack([known[key] for key in keys])
 
     def _batch_tokens(self, chain: int) -> int:
