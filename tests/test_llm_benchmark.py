@@ -39,8 +39,8 @@ def test_a_stage_has_the_settings_that_are_best_on_valid(path: Path) -> None:
         assert getattr(stage, f"{part}_rate") == pytest.approx(rate, rel=0.01)
 
 
-def test_the_two_stages_that_rows_share_were_searched() -> None:
-    assert {read(path)["stage"] for path in SEARCHES} == {"text", "mapping"}
+def test_every_stage_was_searched() -> None:
+    assert {read(path)["stage"] for path in SEARCHES} == set(CONFIG.stages)
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -20,6 +20,7 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
 from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.blend import Blend
 from ccf_llm.model import CCFNetwork
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training import checkpoint as checkpoint_module
@@ -80,6 +81,21 @@ def test_a_stage_learns_and_never_ends_worse_than_it_began(
     assert progress.best_step == 0
     assert len(progress.valid) == 2  # patience
     assert all(torch.equal(weight, learned[name]) for name, weight in weights_of(network).items())
+
+
+def test_where_the_blend_leaves_the_language_model_out_its_best_state_stays(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cf_alone(blend: Blend, *scores_labels_and_users: object) -> None:
+        blend.weights.copy_(torch.tensor([0.0, 1.0, 0.0]))
+
+    monkeypatch.setattr(Blend, "fit", cf_alone)
+    network = make_network(FusionConfig(variant="cf_only", hidden=16, dropout=0))
+    stage = StageConfig(rows=120, batch_rows=16, fusion_rate=1e-2, lora_rate=3e-3, evaluations=3, valid_rows=None)
+    progress = fit(network, stage)
+    assert len({point["auc"] for point in progress.valid}) == 1
+    best = max(progress.valid, key=lambda point: point["llm_auc"] or 0)
+    assert progress.best_step == best["step"] > 0
 
 
 @pytest.mark.parametrize("parts", [("lora",), ("fusion",), ("cf",), ("lora", "fusion")])

@@ -25,6 +25,8 @@ class Progress:
     rows: int = 0
     seconds: float = 0.0
     best_auc: float = -1.0
+    best_llm_auc: float = -1.0
+    """Before the blend; it decides between states of one `best_auc`, as where the blend leaves it out."""
     best_step: int = 0
     bad: int = 0
     done: bool = False

@@ -43,9 +43,10 @@ def train_stage(
 ) -> Progress:
     """Train the parts that `stage` names and leave the model in its state of best valid AUC.
 
-    The state before the first step counts as a candidate, so a stage never ends worse on valid than it began. A
-    checkpoint is written after every validation and at least once a minute; called again with the same `key`, a stage
-    that was killed goes on from there to the same result, and a finished one is only loaded.
+    The state before the first step counts as a candidate, so a stage never ends worse on valid than it began; where the
+    blend makes states equal, the better language model stays. A checkpoint is written after every validation and at
+    least once a minute; called again with the same `key`, a stage that was killed goes on from there to the same
+    result, and a finished one is only loaded.
 
     Args:
         train, valid: rows of the two parts.
@@ -198,17 +199,19 @@ def _validate(
         cf = model.cf.score(rows)
         blend.fit(llm, cf, rows.labels, rows.users)
         scores = blend(llm, cf)
-    value, (within, users) = auc(rows.labels, scores), uauc(rows.users, rows.labels, scores)
+    value, alone = auc(rows.labels, scores), auc(rows.labels, llm)
+    within, users = uauc(rows.users, rows.labels, scores)
     progress.valid.append(
         {
             "step": progress.step,
             "auc": round(value, 5),
             "uauc": round(within, 5) if users else None,
-            "llm_auc": round(auc(rows.labels, llm), 5),
+            "llm_auc": round(alone, 5),
         }
     )
-    if value > progress.best_auc:
-        progress.best_auc, progress.best_step, progress.bad = value, progress.step, 0
+    if (value, alone) > (progress.best_auc, progress.best_llm_auc):
+        progress.best_auc, progress.best_llm_auc = value, alone
+        progress.best_step, progress.bad = progress.step, 0
         return {name: weight.detach().clone() for name, weight in weights.items()}
     progress.bad += 1
     return best
