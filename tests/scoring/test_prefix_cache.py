@@ -10,6 +10,7 @@ import torch
 import tiny
 from ccf_llm.config import PromptConfig
 from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.model import CCFNetwork
@@ -29,10 +30,9 @@ def network(make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
     return tiny.stir(make_network(FusionConfig(hidden=16, dropout=0))).eval()
 
 
-@pytest.fixture(params=["memory", "files"])
-def cached(network: CCFNetwork, request: pytest.FixtureRequest, tmp_path: Path) -> SharedPrefixScorer:
-    cache = PrefixCache() if request.param == "memory" else PrefixFiles(tmp_path)
-    return SharedPrefixScorer(network, cache=cache)
+@pytest.fixture
+def cached(network: CCFNetwork) -> SharedPrefixScorer:
+    return SharedPrefixScorer(network, cache=PrefixCache())
 
 
 def assert_fresh(cached: SharedPrefixScorer, rows: Rows) -> None:
@@ -100,12 +100,15 @@ def test_with_new_fusion_networks_all_is_read_anew(cached: SharedPrefixScorer) -
     assert_fresh(cached, rows_of([1, 2, 3]))
 
 
-def test_chains_of_words_alone_serve_any_fusion_over_one_adapter(make_network: Callable[..., CCFNetwork]) -> None:
+@pytest.mark.parametrize("where", ["memory", "files"])
+def test_chains_of_words_alone_serve_any_fusion_over_one_adapter(
+    where: str, make_network: Callable[..., CCFNetwork], tmp_path: Path
+) -> None:
     """As in a comparison: the adapter is put back before each method, over which new networks are made."""
     template = HybridTemplate(slots="target")
     network = tiny.stir(make_network(FusionConfig(hidden=16), prompt=PromptConfig(template=template))).eval()
-    cached, rows = SharedPrefixScorer(network, cache=PrefixCache()), rows_of([1, 2, 3]).take(np.array([0]))
-    assert cached.cache is not None
+    cache = PrefixCache() if where == "memory" else PrefixFiles(tmp_path / "prefixes")
+    cached, rows = SharedPrefixScorer(network, cache=cache), rows_of([1, 2, 3]).take(np.array([0]))
     before = cached.language_scores(rows)
     network.set_fusion(FusionConfig(hidden=16, variant="cf_only"), seed=5)
     with torch.no_grad():
@@ -113,11 +116,34 @@ def test_chains_of_words_alone_serve_any_fusion_over_one_adapter(make_network: C
             weight.copy_(weight.clone())
     assert_fresh(cached, rows)
     assert not np.allclose(before, cached.language_scores(rows), atol=1e-4)
-    assert (cached.cache.misses, cached.cache.hits) == (1, 2)
-    assert cached.cache.saved_seconds > 0
+    assert (cache.misses, cache.hits) == (1, 2)
+    assert cache.saved_seconds > 0
     tiny.stir(network)
     assert_fresh(cached, rows)
-    assert cached.cache.misses == 2
+    assert cache.misses == 2
+
+
+def test_files_hold_no_chain_with_slots_and_are_gone_afterwards(network: CCFNetwork, tmp_path: Path) -> None:
+    left = tmp_path / "prefixes" / "left.safetensors"
+    left.parent.mkdir()
+    left.touch()  # by a process that was killed
+    words = rows_of([]).take(np.array([0]))  # without likes there is no slot before the target
+    with PrefixFiles(tmp_path / "prefixes") as cache:
+        assert not left.exists()
+        cached = SharedPrefixScorer(network, cache=cache)
+        for _ in range(2):
+            assert_fresh(cached, rows_of([1, 2, 3]))
+        assert (len(cache), cache.hits) == (0, 0)
+        for _ in range(2):
+            assert_fresh(cached, words)
+        assert (len(cache), cache.hits, len(list(cache.folder.iterdir()))) == (1, 1, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_refuses_a_prefix_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CCFError, match=r"cannot write .*file/prefixes/\w+\.safetensors"):
+        PrefixFiles(tmp_path / "file" / "prefixes").put(PrefixKey(b"1", b"", b""), Prefix({0: (torch.zeros(1),) * 2}))
 
 
 @pytest.mark.parametrize("where", ["memory", "files"])

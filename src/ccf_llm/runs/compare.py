@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ccf_llm.cache import scratch_folder
 from ccf_llm.cf.load import VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.config import CF_METHODS, LATE_FUSION, RunConfig
@@ -65,8 +64,8 @@ def compare_run(
         missing = [row for row in rows if (not only or row in only) and not store.is_current(row, one, dataset)]
         if missing:
             say(f"seed {seed}: {', '.join(missing)}")
-            with scratch_folder(one.output) as folder:
-                _Filler(one, dataset, store, PrefixFiles(folder), say, report, scoring).fill(missing)
+            with PrefixFiles(RunFolder(one.output).prefixes) as prefixes:
+                _Filler(one, dataset, store, prefixes, say, report, scoring).fill(missing)
     write_table(config, dataset, store, seeds)
     return store
 

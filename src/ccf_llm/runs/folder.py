@@ -32,6 +32,11 @@ class RunFolder:
         return self.path / "cf" / name
 
     @property
+    def prefixes(self) -> Path:
+        """Histories that rows of a comparison share, while they are scored."""
+        return self.path / "prefixes"
+
+    @property
     def config(self) -> Path:
         """The resolved configuration."""
         return self.path / "config.yaml"

@@ -1,14 +1,16 @@
 """Prefixes of users who come back, least recently used first out."""
 
 import hashlib
+import shutil
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ccf_llm.files import atomic_file
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.llm.products import Version, version_of
 
@@ -125,10 +127,12 @@ class PrefixCache:
 
 
 class PrefixFiles(PrefixCache):
-    """The same on disk, where it takes no memory of the process: for the many models of a comparison.
+    """The same on disk, where it takes no memory of the process, for models that are scored one after the other.
+
+    It keeps chains of words alone: no model but the one that made the others could read them.
 
     Args:
-        folder: an empty one, which is whoever calls' to remove.
+        folder: where the files are made; a `with` statement removes it before and afterwards.
         max_bytes: of all files.
     """
 
@@ -137,10 +141,25 @@ class PrefixFiles(PrefixCache):
         super().__init__(max_bytes)
         self.folder = folder
 
+    def __enter__(self) -> Self:
+        """Remove what a killed process has left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def put(self, key: PrefixKey, prefix: Prefix, seconds: float = 0.0) -> None:
+        """Keep a prefix in which no slot is; raises `CCFError` where the disk refuses it."""
+        if not key.has_slots:
+            super().put(key, prefix, seconds)
+
     def _keep(self, name: bytes, prefix: Prefix) -> Path:
         file = self.folder / f"{name.hex()}.safetensors"
         parts = {f"{n}.{k}": part.contiguous() for n, both in prefix.layers.items() for k, part in enumerate(both)}
-        save_file(parts, file)
+        with atomic_file(file) as temporary:
+            save_file(parts, temporary)
         return file
 
     def _load(self, kept: Path) -> Prefix:
