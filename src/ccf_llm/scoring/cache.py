@@ -155,19 +155,20 @@ class PrefixFiles(PrefixCache):
         if not key.has_slots:
             super().put(key, prefix, seconds)
 
-    def _keep(self, name: bytes, prefix: Prefix) -> Path:
+    def _keep(self, name: bytes, prefix: Prefix) -> tuple[Path, str]:
         file = self.folder / f"{name.hex()}.safetensors"
         parts = {f"{n}.{k}": part.contiguous() for n, both in prefix.layers.items() for k, part in enumerate(both)}
         with atomic_file(file) as temporary:
             save_file(parts, temporary)
-        return file
+        return file, str(parts["0.0"].device)
 
-    def _load(self, kept: Path) -> Prefix:
-        parts = load_file(kept)
+    def _load(self, kept: tuple[Path, str]) -> Prefix:
+        file, device = kept
+        parts = load_file(file, device=device)
         return Prefix({n: (parts[f"{n}.0"], parts[f"{n}.1"]) for n in range(len(parts) // 2)})
 
-    def _drop(self, kept: Path) -> None:
-        kept.unlink()
+    def _drop(self, kept: tuple[Path, str]) -> None:
+        kept[0].unlink()
 
 
 def _digest(weights: list[Tensor]) -> bytes:
