@@ -40,8 +40,10 @@ def all_rows(llm: Path, data: Dataset, folder: Path) -> RunConfig:
         "model": shipped["cf"]["model"],
         "compare": shipped["cf"]["compare"],
         "folds": shipped["cf"]["folds"],
+        "ids": {"dim": 8},
+        "gbm": {"max_trees": 20},
+        "ensemble": {"dim": 4, "copies": 1, "max_epochs": 5},
     }
-    values["cf"] |= {"ids": {"dim": 8}, "gbm": {"max_trees": 20}, "ensemble": {"dim": 4, "copies": 1, "max_epochs": 5}}
     values["prompt"]["template"] = shipped["prompt"]["template"]
     return check_config(values, "tiny")
 

@@ -91,9 +91,8 @@ def test_its_prompt_has_the_slots_that_it_says(method: str, model: CCFLLM) -> No
 
 def test_a_row_of_a_paper_has_none_of_our_additions(method: str, every_row: RunConfig) -> None:
     if SHIPPED.methods[method].paper is None:
-        assert every_row.fusion_of(method).blends == (
-            method == SHIPPED.main
-        )  # its variants answer alone, to be compared
+        # The variants of the main row answer alone, to be compared.
+        assert every_row.fusion_of(method).blends == (method == SHIPPED.main)
         return
     config = read_json(RunFolder(seeded(every_row, 0).output).model(method) / "config.json")
     reads = every_row.fills_slots(method)

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections import OrderedDict
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -31,6 +32,10 @@ class PrefixKey(NamedTuple):
         return bool(self.reader) or any(self.items)
 
 
+_Place = tuple[bytes, bytes, PrefixKey]
+"""Digests of the weights that read words and, where the chain has slots, of those that fill them; and the chain."""
+
+
 class _Entry(NamedTuple):
     kept: Any
     nbytes: int
@@ -54,7 +59,7 @@ class PrefixCache:
         self.hits = self.misses = 0
         self.saved_seconds = 0.0
         """What it took to compute all that was found."""
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._entries: OrderedDict[_Place, _Entry] = OrderedDict()
         self._weights: list[Tensor] = []
         self._version: Version = ()
         self._words = self._slots = b""
@@ -84,22 +89,22 @@ class PrefixCache:
 
     def get(self, key: PrefixKey) -> Prefix | None:
         """The prefix, which is then the most recently used; None where it is not kept."""
-        name = self._name(key)
-        entry = self._entries.get(name)
+        place = self._place(key)
+        entry = self._entries.get(place)
         if entry is None:
             self.misses += 1
             return None
         self.hits += 1
         self.saved_seconds += entry.seconds
-        self._entries.move_to_end(name)
+        self._entries.move_to_end(place)
         return self._load(entry.kept)
 
     def put(self, key: PrefixKey, prefix: Prefix, seconds: float = 0.0) -> None:
         """Keep a prefix of one row, which took `seconds`; one larger than the whole budget is not kept."""
-        name = self._name(key)
-        if name in self._entries or prefix.nbytes > self.max_bytes:
+        place = self._place(key)
+        if place in self._entries or prefix.nbytes > self.max_bytes:
             return
-        self._entries[name] = _Entry(self._keep(name, prefix), prefix.nbytes, seconds)
+        self._entries[place] = _Entry(self._keep(prefix), prefix.nbytes, seconds)
         self.nbytes += prefix.nbytes
         while self.nbytes > self.max_bytes:
             self._forget_oldest()
@@ -109,13 +114,10 @@ class PrefixCache:
         self.nbytes -= oldest.nbytes
         self._drop(oldest.kept)
 
-    def _name(self, key: PrefixKey) -> bytes:
-        digest = hashlib.sha256(self._words + (self._slots if key.has_slots else b""))
-        for part in key:
-            digest.update(len(part).to_bytes(8, "little") + part)
-        return digest.digest()
+    def _place(self, key: PrefixKey) -> _Place:
+        return self._words, self._slots if key.has_slots else b"", key
 
-    def _keep(self, name: bytes, prefix: Prefix) -> Any:
+    def _keep(self, prefix: Prefix) -> Any:
         return prefix
 
     def _load(self, kept: Any) -> Prefix:
@@ -140,6 +142,7 @@ class PrefixFiles(PrefixCache):
         """An empty cache."""
         super().__init__(max_bytes)
         self.folder = folder
+        self._numbers = count()
 
     def __enter__(self) -> Self:
         """Remove what a killed process has left."""
@@ -155,8 +158,8 @@ class PrefixFiles(PrefixCache):
         if not key.has_slots:
             super().put(key, prefix, seconds)
 
-    def _keep(self, name: bytes, prefix: Prefix) -> tuple[Path, str]:
-        file = self.folder / f"{name.hex()}.safetensors"
+    def _keep(self, prefix: Prefix) -> tuple[Path, str]:
+        file = self.folder / f"{next(self._numbers)}.safetensors"
         parts = {f"{n}.{k}": part.contiguous() for n, both in prefix.layers.items() for k, part in enumerate(both)}
         with atomic_file(file) as temporary:
             save_file(parts, temporary)

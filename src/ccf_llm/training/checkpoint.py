@@ -26,7 +26,7 @@ class Progress:
     seconds: float = 0.0
     best_auc: float = -1.0
     best_llm_auc: float = -1.0
-    """Before the blend; it decides between states of one `best_auc`, as where the blend leaves it out."""
+    """Before the blend. It decides between states of one `best_auc`: all, where the blend leaves the LLM out."""
     best_step: int = 0
     bad: int = 0
     done: bool = False
