@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from ccf_llm.evaluation.comparison_page import markdown_table
-from ccf_llm.files import read_json
+from ccf_llm.io.files import read_json
+from ccf_llm.reports.comparison_page import markdown_table
 
 COLUMNS = (
     *("method", "LLM", "CF", "seeds", "AUC", "UAUC", "AUC, LLM alone", "AUC, cold"),

@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from ccf_llm.api import CCFLLM
 from ccf_llm.evaluation.metrics import auc, uauc
-from ccf_llm.files import read_json, write_json
-from ccf_llm.runs.cost import peak_rss_mb
-from ccf_llm.runs.evaluate import circumstances
-from ccf_llm.runs.folder import RunFolder, open_split
+from ccf_llm.experiments.cost import peak_rss_mb
+from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.io.files import read_json, write_json
+from ccf_llm.model.ccfllm import CCFLLM
 
 
 def main(run: Path, path: Path) -> None:

@@ -18,9 +18,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from trials import run_trials
 
-from ccf_llm.config import RunConfig, load_config
-from ccf_llm.runs.folder import open_split
-from ccf_llm.runs.train import train_methods
+from ccf_llm.experiments.config import RunConfig, load_config
+from ccf_llm.experiments.folder import open_split
+from ccf_llm.experiments.train import train_methods
 
 SPACE: dict[str, BaseDistribution] = {
     "rate": FloatDistribution(0.2, 5.0, log=True),

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from ccf_llm.cf import CFConfig, CFModel, LightGCNConfig, SASRecConfig
 from ccf_llm.cf.tables import fill_unseen
-from ccf_llm.config import load_config
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc, uauc
-from ccf_llm.files import write_json
-from ccf_llm.runs.evaluate import circumstances
-from ccf_llm.runs.results import ResultFolder
+from ccf_llm.experiments.config import load_config
+from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.results import ResultFolder
+from ccf_llm.io.files import write_json
 
 # RecBole 1.2.1 fills its matrix by a method that SciPy has dropped since.
 dok_matrix._update = lambda self, pairs: self._dict.update(pairs)

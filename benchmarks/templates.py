@@ -12,16 +12,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ccf_llm.api import CCFLLM
-from ccf_llm.config import load_config
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc
-from ccf_llm.files import write_json
+from ccf_llm.experiments.config import load_config
+from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.experiments.train import train_run
+from ccf_llm.io.files import write_json
+from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.prompts import plan_sequences
-from ccf_llm.runs.evaluate import circumstances
-from ccf_llm.runs.folder import RunFolder, open_split
-from ccf_llm.runs.train import train_run
-from ccf_llm.training.data import sample_users
+from ccf_llm.training.steps import sample_users
 
 ROWS, MEASURED = 480, 480
 FORMS = {

@@ -21,16 +21,16 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from ccf_llm.config import RunConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc, uauc
-from ccf_llm.files import write_json
+from ccf_llm.experiments.cf import fit_row
+from ccf_llm.experiments.config import RunConfig
+from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.io.files import write_json
 from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.prompts import PromptEncoder
-from ccf_llm.runs.cf import fit_row
-from ccf_llm.runs.evaluate import circumstances
 
 Floats = NDArray[np.floating[Any]]
 COMPONENTS = 64

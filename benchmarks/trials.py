@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 
-from ccf_llm.files import read_json, write_json
-from ccf_llm.runs.evaluate import circumstances
+from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.io.files import read_json, write_json
 
 RANDOM_TRIALS = 6
 Settings = dict[str, Any]

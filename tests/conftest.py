@@ -9,10 +9,10 @@ import torch
 
 import tiny
 from ccf_llm.cf.mf import MF
-from ccf_llm.config import RunConfig, check_config
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.split import global_time_split
-from ccf_llm.model import CCFNetwork
+from ccf_llm.experiments.config import RunConfig, check_config
+from ccf_llm.model.network import CCFNetwork
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ccf_llm.cf.load import FITTED
 from ccf_llm.cf.mean import ItemUserMean
-from ccf_llm.config import CFSettings, load_config
+from ccf_llm.cf.store import FITTED
+from ccf_llm.experiments.config import CFSettings, load_config
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "ml-1m" / "cf"

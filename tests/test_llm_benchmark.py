@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import printed
-from ccf_llm.config import LATE_FUSION, check_config, load_config
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.runs.compare import seeded, write_table
-from ccf_llm.runs.results import ResultFolder, row_config
+from ccf_llm.experiments.compare import seeded, write_table
+from ccf_llm.experiments.config import LATE_FUSION, check_config, load_config
+from ccf_llm.experiments.results import ResultFolder, row_config
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "ml-1m"
@@ -86,6 +86,6 @@ def test_the_readme_shows_the_table() -> None:
 def test_the_table_is_made_anew_from_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
     table = read(FOLDER / "table.json")
     written: list[dict[str, Any]] = []
-    monkeypatch.setattr("ccf_llm.runs.compare.write_comparison", lambda found, path, plot: written.append(found))
+    monkeypatch.setattr("ccf_llm.experiments.compare.write_comparison", lambda found, path, plot: written.append(found))
     write_table(CONFIG, Dataset.load(os.environ["CCF_LLM_ML1M"]), ResultFolder(FOLDER), [0, 1, 2])
     assert json.loads(json.dumps(written)) == [table]

@@ -3,22 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ccf_llm.api import CCFLLM
-    from ccf_llm.config import RunConfig
     from ccf_llm.data.dataset import Dataset
     from ccf_llm.data.named import open_dataset
     from ccf_llm.data.split import global_time_split
     from ccf_llm.errors import CCFError
-    from ccf_llm.recommend import Recommender
+    from ccf_llm.experiments.config import RunConfig
+    from ccf_llm.model.ccfllm import CCFLLM
+    from ccf_llm.recommend.recommender import Recommender
 
 __all__ = ["CCFLLM", "CCFError", "Dataset", "Recommender", "RunConfig", "global_time_split", "open_dataset"]
 
 _HOMES = {
-    "CCFLLM": "api",
+    "CCFLLM": "model.ccfllm",
     "CCFError": "errors",
     "Dataset": "data.dataset",
-    "Recommender": "recommend",
-    "RunConfig": "config",
+    "Recommender": "recommend.recommender",
+    "RunConfig": "experiments.config",
     "global_time_split": "data.split",
     "open_dataset": "data.named",
 }

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from ccf_llm.cf import IDVectors, IDVectorsConfig, load_cf
-from ccf_llm.cf.codes import BinaryCodes, dotted
 from ccf_llm.cf.mf import MF, MFConfig
 from ccf_llm.data.rows import Rows
+from ccf_llm.prompts.codes import BinaryCodes, dotted
 
 SIZES = {"n_users": 41, "n_items": 31}
 """User 41 and item 31 have no training row."""

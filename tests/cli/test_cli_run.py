@@ -12,9 +12,9 @@ import pytest
 
 import tiny
 from ccf_llm.cli import main
-from ccf_llm.config import CF_METHODS
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.files import read_json
+from ccf_llm.experiments.config import CF_METHODS
+from ccf_llm.io.files import read_json
 
 Capture = pytest.CaptureFixture[str]
 METHODS = {"item_user_mean", "mf", "llm_text", "ccf_llm"}

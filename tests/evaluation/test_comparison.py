@@ -10,9 +10,9 @@ import pytest
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation import evaluate
 from ccf_llm.evaluation.comparison import Measured, compare_rows, published
-from ccf_llm.evaluation.comparison_page import to_markdown, write_comparison
 from ccf_llm.evaluation.metrics import auc
-from ccf_llm.evaluation.plots import auc_by_time, rows_by_figure, to_svg
+from ccf_llm.reports.comparison_page import to_markdown, write_comparison
+from ccf_llm.reports.plots import auc_by_time, rows_by_figure, to_svg
 from tiny import random_rows
 
 HOSTILE = "<b>a|b</b>"

@@ -8,7 +8,7 @@ import torch
 import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.fusion import Fusion, FusionConfig, FusionPair, Variant
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.scoring import SharedPrefixScorer
 
 S, C, D, NORM = 7, 5, 12, 3.0

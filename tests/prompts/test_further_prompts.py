@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import tiny
-from ccf_llm.cf.codes import BinaryCodes
-from ccf_llm.config import PromptConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import PromptConfig
 from ccf_llm.fusion import FusionConfig
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts import HybridTemplate, PromptEncoder, Shot, draw_shots, plan_sequences
+from ccf_llm.prompts.codes import BinaryCodes
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_scores
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import tiny
-from ccf_llm.config import PromptConfig
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import PromptConfig
 from ccf_llm.fusion import FusionConfig
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts import HistoryBudget, HybridTemplate, Sequence, plan_batches, plan_sequences, split_targets
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_log_odds, plain_scores

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 import tiny
-from ccf_llm.api import CCFLLM
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.serving.app import create_app
 from ccf_llm.serving.service import Service
 from ccf_llm.serving.settings import ServeSettings

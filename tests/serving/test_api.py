@@ -13,9 +13,9 @@ from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 import tiny
-from ccf_llm.api import CCFLLM
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.recommend import Recommender
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.recommend.recommender import Recommender
 from ccf_llm.serving.batcher import Batcher
 from ccf_llm.serving.recorder import OverloadError
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ccf_llm.errors import CCFError
-from ccf_llm.files import write_json
+from ccf_llm.io.files import write_json
 from ccf_llm.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ccf_llm.files import atomic_file
+from ccf_llm.io.files import atomic_file
 
 
 def plot_growth(growth: dict[str, Any], path: Path) -> None:

@@ -13,10 +13,10 @@ from scipy.stats import spearmanr
 from ccf_llm.bench.machine import fastest, matmul_peak
 from ccf_llm.bench.setting import Setting
 from ccf_llm.data.rows import Rows
+from ccf_llm.experiments.cost import peak_rss_mb
 from ccf_llm.llm.runtime import choose_device, choose_dtype
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts import HistoryBudget, HybridTemplate, plan_sequences
-from ccf_llm.runs.cost import peak_rss_mb
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_log_odds, plain_scores, plan_prompts
 

@@ -8,18 +8,18 @@ import numpy as np
 import torch
 
 from ccf_llm.cf.mf import MF, MFConfig
-from ccf_llm.config import LLMConfig, PromptConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.split import global_time_split
 from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import LLMConfig, PromptConfig
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.lora import LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.store import build_network
 from ccf_llm.prompts import HistoryBudget, HybridTemplate
-from ccf_llm.saving import build_network
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 

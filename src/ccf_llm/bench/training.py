@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from ccf_llm.bench.machine import fastest
 from ccf_llm.bench.setting import Setting
 from ccf_llm.data.rows import Rows
+from ccf_llm.experiments.cost import peak_rss_mb
 from ccf_llm.llm.runtime import choose_device, choose_dtype
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts import HistoryBudget, HybridTemplate, Sequence, plan_batches, plan_sequences
-from ccf_llm.runs.cost import peak_rss_mb
 from ccf_llm.scoring.reference import plain_log_odds, plan_prompts
-from ccf_llm.training.data import sample_users
+from ccf_llm.training.steps import sample_users
 
 HISTORY = HistoryBudget(items=20, tokens=400, step=10)
 """The window starts at every tenth like: ten to twenty liked items, whose start a user's next targets share."""

@@ -6,11 +6,11 @@ from ccf_llm.cf.ensemble import Ensemble, EnsembleConfig
 from ccf_llm.cf.gbm import GBM, GBMConfig
 from ccf_llm.cf.ids import IDVectors, IDVectorsConfig
 from ccf_llm.cf.lightgcn import LightGCN, LightGCNConfig
-from ccf_llm.cf.load import load_cf
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF, MFConfig
 from ccf_llm.cf.sasrec import SASRec, SASRecConfig
 from ccf_llm.cf.scorer import Scorer
+from ccf_llm.cf.store import load_cf
 
 __all__ = [
     "DIN",

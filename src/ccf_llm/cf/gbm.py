@@ -19,7 +19,7 @@ from ccf_llm.cf.mf import MFConfig
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, read_settings
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.files import atomic_folder, write_json
+from ccf_llm.io.files import atomic_folder, write_json
 
 TREES_FILE = "trees.txt"
 

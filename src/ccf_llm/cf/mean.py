@@ -13,7 +13,7 @@ from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.files import atomic_folder, write_json
+from ccf_llm.io.files import atomic_folder, write_json
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.files import read_json
+from ccf_llm.io.files import read_json
 
 FORMAT = 2
 """Of the folder; raised when an older reader could not read a new one."""

@@ -20,8 +20,8 @@ class Answer:
 
     def give(self, run: Path | None, *, as_json: bool) -> None:
         """Print it and, with a run, keep it for the run's report."""
-        from ccf_llm.runs.folder import RunFolder
-        from ccf_llm.runs.report import keep_recommendations
+        from ccf_llm.experiments.folder import RunFolder
+        from ccf_llm.reports.report import keep_recommendations
 
         if run is not None:
             keep_recommendations(RunFolder(run), self.title, self.history, self.items)

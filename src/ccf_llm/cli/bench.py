@@ -74,8 +74,8 @@ def _show(title: str, found: dict[str, Any], setting: Any, json_file: Path | Non
     from rich.console import Console
     from rich.table import Table
 
-    from ccf_llm.files import write_json
-    from ccf_llm.runs.evaluate import circumstances
+    from ccf_llm.experiments.evaluate import circumstances
+    from ccf_llm.io.files import write_json
 
     found |= {"dataset": setting.dataset.name, "llm": setting.source.name, "made": circumstances()}
     if json_file is not None:

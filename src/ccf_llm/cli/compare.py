@@ -33,8 +33,8 @@ def compare(
     One row, one seed: [bold]ccf-llm compare configs/compare-ml-100k.yaml --only tallrec --seeds 0[/bold]
     """
     from ccf_llm.cli.progress import Bars
-    from ccf_llm.config import load_config
-    from ccf_llm.runs.compare import compare_run
+    from ccf_llm.experiments.compare import compare_run
+    from ccf_llm.experiments.config import load_config
 
     if part not in ("valid", "test"):
         raise CCFError(f"--part {part}: choose valid or test")

@@ -50,8 +50,8 @@ def _device() -> dict[str, Any]:
 def _cache() -> dict[str, Any]:
     import shutil
 
-    from ccf_llm.cache import cache_folder
     from ccf_llm.data.named import NAMES, named_folder
+    from ccf_llm.io.cache import cache_folder
     from ccf_llm.llm.source import ALIASES, is_cached
 
     folder = cache_folder()

@@ -27,9 +27,9 @@ def evaluate(
     """
     from ccf_llm.cli.progress import Bars
     from ccf_llm.data.named import open_dataset
-    from ccf_llm.files import write_json
-    from ccf_llm.runs.evaluate import evaluate_cf, evaluate_run
-    from ccf_llm.runs.folder import RunFolder
+    from ccf_llm.experiments.evaluate import evaluate_cf, evaluate_run
+    from ccf_llm.experiments.folder import RunFolder
+    from ccf_llm.io.files import write_json
 
     if part not in ("valid", "test"):
         raise CCFError(f"--part {part}: choose valid or test")

@@ -9,7 +9,7 @@ from ccf_llm.cli.answer import Answer
 from ccf_llm.errors import CCFError
 
 if TYPE_CHECKING:
-    from ccf_llm.recommend import Person, Recommender
+    from ccf_llm.recommend.recommender import Person, Recommender
 
 WHOM, WHAT, HOW, OUT = "For whom", "From what", "In which order", "Output"
 ORDERS = ("fused", "cf", "text")
@@ -184,10 +184,10 @@ def _check(modes: dict[str, bool], given: dict[str, bool], order: str) -> None:
 
 
 def _open(run: Path, retrieve: int, text_share: float, new_items: Path | None) -> "Recommender":
-    from ccf_llm.api import CCFLLM
     from ccf_llm.data.importers.columns import read_table
-    from ccf_llm.recommend import Recommender
-    from ccf_llm.runs.folder import RunFolder, open_split
+    from ccf_llm.experiments.folder import RunFolder, open_split
+    from ccf_llm.model.ccfllm import CCFLLM
+    from ccf_llm.recommend.recommender import Recommender
 
     folder = RunFolder(run)
     config = folder.load_config()
@@ -202,8 +202,8 @@ def _open(run: Path, retrieve: int, text_share: float, new_items: Path | None) -
 
 
 def _all_users(recommender: "Recommender", output: Path, users: Path | None, options: dict[str, Any]) -> None:
-    from ccf_llm.batch import recommend_all
     from ccf_llm.cli.progress import Bars
+    from ccf_llm.recommend.to_file import recommend_all
 
     with Bars() as bars:
         recommend_all(
@@ -247,7 +247,7 @@ def _find(recommender: "Recommender", words: str, option: str) -> dict[str, Any]
 
 def _with_reasons(recommender: "Recommender", person: "Person", items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each item with the likes that move its score most."""
-    from ccf_llm.explain import explain
+    from ccf_llm.recommend.explain import explain
 
     found = explain(recommender, person, [item["item_id"] for item in items])
     rows = found.rows_by_key("item_id", named=True)

@@ -11,7 +11,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of an evaluated run.
 
     Example: [bold]ccf-llm report runs/demo[/bold]
     """
-    from ccf_llm.runs.folder import RunFolder
-    from ccf_llm.runs.report import report_run
+    from ccf_llm.experiments.folder import RunFolder
+    from ccf_llm.reports.report import report_run
 
     typer.echo(f"report: {report_run(RunFolder(run)).resolve()}")

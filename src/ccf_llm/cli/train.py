@@ -24,8 +24,8 @@ def train(
     Another seed: [bold]ccf-llm train configs/demo.yaml --set seed=1 --set output=runs/demo-1[/bold]
     """
     from ccf_llm.cli.progress import Bars
-    from ccf_llm.config import load_config
-    from ccf_llm.runs.train import train_run
+    from ccf_llm.experiments.config import load_config
+    from ccf_llm.experiments.train import train_run
 
     settings = load_config(config, overrides)
     with Bars() as bars:

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from ccf_llm.data.history import given_histories, rolling_histories
 from ccf_llm.data.manifest import PARTS, SplitManifest, given_split
-from ccf_llm.data.parquet import read_parquet, write_parquet
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_interactions, check_items, check_users
 from ccf_llm.data.vocabulary import Vocabulary
 from ccf_llm.errors import CCFError
-from ccf_llm.files import atomic_folder, read_json, write_json
+from ccf_llm.io.files import atomic_folder, read_json, write_json
+from ccf_llm.io.parquet import read_parquet, write_parquet
 
 Part = Literal["train", "valid", "test", "all"]
 FORMAT = 1

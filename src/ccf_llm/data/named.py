@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from ccf_llm.cache import cache_folder, scratch_folder
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers import import_movielens, import_recbole
 from ccf_llm.errors import CCFError
-from ccf_llm.fetch import announce, download, wheel_members
+from ccf_llm.io.cache import cache_folder, scratch_folder
+from ccf_llm.io.fetch import announce, download, wheel_members
 
 NAMES = ("ml-100k",)
 RECBOLE = ("recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407")

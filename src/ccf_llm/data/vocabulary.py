@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from ccf_llm.data.parquet import read_parquet, write_parquet
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
+from ccf_llm.io.parquet import read_parquet, write_parquet
 
 
 @dataclass(frozen=True, eq=False)

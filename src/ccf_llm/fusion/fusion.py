@@ -12,8 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from ccf_llm.fusion.blend import Blend
 from ccf_llm.fusion.slots import to_norm
+from ccf_llm.model.blend import Blend
 
 Variant = Literal["dimension", "scalar", "average", "cf_only", "semantic"]
 

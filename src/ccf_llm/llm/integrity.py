@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ccf_llm.errors import CCFError
-from ccf_llm.fetch import file_sha256
-from ccf_llm.files import read_json
+from ccf_llm.io.fetch import file_sha256
+from ccf_llm.io.files import read_json
 
 MANIFEST = "manifest.json"
 

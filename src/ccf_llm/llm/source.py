@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ccf_llm.cache import cache_folder, scratch_folder
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.fetch import announce, file_sha256, wheel_members
+from ccf_llm.io.cache import cache_folder, scratch_folder
+from ccf_llm.io.fetch import announce, file_sha256, wheel_members
 from ccf_llm.llm.convert import convert_gguf
 from ccf_llm.llm.integrity import find_damage, weights_checksum
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.codes import BinaryCodes
 from ccf_llm.data.rows import Rows
-from ccf_llm.data.titles import reading_order
 from ccf_llm.errors import CCFError
+from ccf_llm.prompts.codes import BinaryCodes
 from ccf_llm.prompts.shots import Shot
 from ccf_llm.prompts.template import HybridTemplate, Segment, Text, clean
+from ccf_llm.text.titles import reading_order
 
 Ids = NDArray[np.int64]
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ccf_llm.data.titles import reading_order
+from ccf_llm.text.titles import reading_order
 
 
 @dataclass(frozen=True)

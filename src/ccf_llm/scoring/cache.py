@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ccf_llm.files import atomic_file
+from ccf_llm.io.files import atomic_file
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.llm.products import Version, version_of
 

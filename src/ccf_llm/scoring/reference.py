@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ccf_llm.data.rows import Rows
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts import Sequence, collate_prompts, plan_sequences
 
 

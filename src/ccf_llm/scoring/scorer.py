@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.llm.attention import Prefix
-from ccf_llm.model import CCFNetwork
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts import (
     USER_SLOT,
     Sequence,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ccf_llm.api import CCFLLM
 from ccf_llm.data.rows import Rows
+from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.serving.recorder import OverloadError
 
 Floats = NDArray[np.float32]

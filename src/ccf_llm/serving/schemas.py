@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from ccf_llm.recommend import Order
+from ccf_llm.recommend.recommender import Order
 from ccf_llm.serving.store import Kind
 
 # NUL is the one character that PostgreSQL cannot keep.

@@ -7,12 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from ccf_llm.api import CCFLLM
-from ccf_llm.config import check_config
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
-from ccf_llm.recommend import Person, Recommender
-from ccf_llm.runs.folder import RunFolder, open_split
+from ccf_llm.experiments.config import check_config
+from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.recommend.recommender import Person, Recommender
 from ccf_llm.serving.store import UserRecord
 
 MAX_HISTORY = 500

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ccf_llm.errors import CCFError
-from ccf_llm.files import atomic_folder, read_json, write_json
+from ccf_llm.io.files import atomic_folder, read_json, write_json
 
 TENSORS = "state.safetensors"
 PROGRESS = "progress.json"

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ccf_llm.parts import Part
+from ccf_llm.model.parts import Part
 
 
 class StageConfig(BaseModel):

@@ -11,9 +11,9 @@ import polars as pl
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import PARTS
-from ccf_llm.data.parquet import read_parquet
 from ccf_llm.data.validate import require
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.parquet import read_parquet
 
 COLUMNS = ["user_id", "item_id", "label", "timestamp", "history"]
 

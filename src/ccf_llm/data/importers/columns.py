@@ -8,9 +8,9 @@ from polars.exceptions import PolarsError
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers.text import read_separated
-from ccf_llm.data.parquet import read_parquet
 from ccf_llm.data.validate import require
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.parquet import read_parquet
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 

@@ -1,0 +1,134 @@
+"""The CF models of a run: fitted once, on all training rows, and cross-fitted for the language model's training."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.cross_fit import assign_folds, cross_fit
+from ccf_llm.cf.mean import ItemUserMean
+from ccf_llm.cf.scorer import Scorer
+from ccf_llm.cf.store import KINDS, VECTORS
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Rows
+from ccf_llm.experiments.config import CFSettings
+from ccf_llm.experiments.cost import Cost, measured
+from ccf_llm.experiments.folder import RunFolder, fingerprint
+from ccf_llm.io.files import read_json, write_json
+from ccf_llm.prompts import Sequence
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """CF models by fold, the fold of each training row, and what the fits took."""
+
+    models: list[CFModel]
+    folds: NDArray[np.int64]
+    seconds: float
+
+    def of_row(self, row: int) -> CFModel:
+        """The model that has not seen the row."""
+        return self.models[int(self.folds[row])]
+
+
+def fit_row(method: str, dataset: Dataset, train: Rows, settings: CFSettings, seed: int) -> Scorer:
+    """Fit the CF model `method` on `train`, which may be a part of the data set's train rows."""
+    n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
+    if method == ItemUserMean.name:
+        return ItemUserMean.fit(train, n_users=n_users, n_items=n_items)
+    fitted: Any = KINDS[method]  # each takes its own settings
+    model: Scorer = fitted.fit(
+        train, dataset.rows("valid"), n_users=n_users, n_items=n_items, config=settings.of(method), seed=seed
+    )
+    return model
+
+
+def fit_cf(
+    folder: RunFolder, dataset: Dataset, methods: Iterable[str], settings: CFSettings, seed: int, say: Say
+) -> None:
+    """Fit the CF models named in `methods` on all training rows, but those that the run's folder has already."""
+    train = dataset.rows("train")
+    for method in methods:
+        path, key = folder.cf(method), cf_key(method, dataset, settings, seed)
+        if not _is_current(path, key):
+            say(f"{method}: fitting on {len(train):,} rows")
+            with measured() as cost:
+                model = fit_row(method, dataset, train, settings, seed)
+            _keep(path, key, model, cost)
+
+
+def load_vectors(folder: RunFolder, kind: str) -> CFModel:
+    """A CF model that `fit_cf` has fitted, to be read by a method; each call gives one of its own."""
+    return VECTORS[kind].load(folder.cf(kind))
+
+
+def fit_folds(
+    folder: RunFolder,
+    dataset: Dataset,
+    settings: CFSettings,
+    seed: int,
+    reference: CFModel,
+    sequences: list[Sequence],
+    say: Say,
+    *,
+    count: int,
+) -> CrossFitted | None:
+    """`count` cross-fitted models for the packs of training rows; None for a count of 0.
+
+    `reference` is the model fitted on all rows, in whose space the folds' models are shown. Packs, and so folds, depend
+    on the prompt: methods of one prompt share their models, each prompt has its own.
+    """
+    if count == 0:
+        return None
+    kind = reference.kind
+    train = dataset.rows("train")
+    packs = [sequence.rows for sequence in sequences]
+    folds = assign_folds(packs, train, folds=count, whole_users=settings.whole_users, seed=seed)
+    key = fingerprint([cf_key(kind, dataset, settings, seed), folds.tolist()])
+    paths = [folder.cf(f"{kind}-fold-{k}-{key[:6]}") for k in range(count)]
+
+    def fit(rows: Rows) -> CFModel:
+        say(f"{kind}: cross-fitting on {len(rows):,} rows")
+        model = fit_row(kind, dataset, rows, settings, seed)
+        assert isinstance(model, CFModel)
+        return model
+
+    if not all(_is_current(path, key) for path in paths):
+        with measured() as cost:
+            models = cross_fit(reference, train, folds, fit)
+        share = replace(cost, seconds=cost.seconds / count)
+        for path, model in zip(paths, models, strict=True):
+            _keep(path, key, model, share)
+    models = [type(reference).load(path).requires_grad_(False) for path in paths]
+    return CrossFitted(models, folds, sum(read_cost(path).seconds for path in paths))
+
+
+def cf_key(method: str, dataset: Dataset, settings: CFSettings, seed: int) -> str:
+    """What decides the CF model `method`: data, split, its own settings and the seed."""
+    own = None if method == ItemUserMean.name else settings.of(method).model_dump(mode="json")
+    return fingerprint({"data": data_key(dataset), "method": method, "settings": own, "seed": seed})
+
+
+def data_key(dataset: Dataset) -> dict[str, Any]:
+    """What tells a data set and its split from others."""
+    return {name: part.sha256 for name, part in dataset.split.parts.items()} if dataset.split else dataset.describe()
+
+
+def read_cost(path: Path) -> Cost:
+    """What the fit of the CF model in `path` took."""
+    return Cost(**read_json(path / "fit.json")["cost"])
+
+
+def _keep(path: Path, key: str, model: Scorer, cost: Cost) -> None:
+    model.save(path)
+    write_json(path / "fit.json", {"key": key, "cost": asdict(cost)})  # last: a model without it was cut short
+
+
+def _is_current(path: Path, key: str) -> bool:
+    return (path / "fit.json").is_file() and read_json(path / "fit.json")["key"] == key

@@ -1,0 +1,171 @@
+"""Measure every method of a run on the same rows."""
+
+import platform
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.scorer import Scorer
+from ccf_llm.cf.store import load_cf
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.metrics import auc
+from ccf_llm.evaluation.rating import evaluate
+from ccf_llm.experiments.cf import fit_row
+from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, CFSettings, RunConfig
+from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.io.files import write_json
+from ccf_llm.model.blend import Blend
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.scoring import SharedPrefixScorer
+from ccf_llm.training.steps import sample_users
+
+LATE_ROWS, LATE_USER_ROWS = 1000, 10
+"""Valid rows that the late fusion is weighted on, and how many of them one user may have at most."""
+
+Part = Literal["valid", "test"]
+Advance = Callable[[str, int, int], None]
+"""Told of the method, how many rows it has scored, and of how many."""
+
+
+def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | None = None) -> dict[str, Any]:
+    """Score the rows of `part` with the run's CF models and every trained method, and write `metrics.json`.
+
+    Raises:
+        CCFError: the folder is no run, or its training is not finished.
+    """
+    config = folder.load_config()
+    for method in config.methods:
+        if not (folder.model(method) / "config.json").is_file():
+            raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
+    dataset = open_split(config)
+    rows = dataset.rows(part)
+    cf = {name: load_cf(folder.cf(name)) for name in config.cf_rows}
+    scores = {name: model.score(rows) for name, model in cf.items()}
+    for method in config.methods:
+        model = CCFLLM.load(folder.model(method), device=config.llm.device)
+        scores[method] = model.score_rows(rows, advance_of(report, method, len(rows)))
+        if method == config.text_only:
+            blend = fit_late_fusion(config, dataset, model.scorer, cf[config.cf.model], report)
+            scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
+    metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
+    metrics["config"] = config.model_dump(mode="json")
+    write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)
+    return metrics
+
+
+def evaluate_cf(method: str, dataset: Dataset, *, part: Part = "test", seed: int = 0) -> dict[str, Any]:
+    """Fit one CF method on the data set's train rows and measure it; needs no run.
+
+    Raises:
+        CCFError: another method, or a data set without a split.
+    """
+    if method not in CF_METHODS:
+        raise CCFError(
+            f"--method {method}: not one of {', '.join(CF_METHODS)}; language-model methods need a trained run"
+        )
+    train, rows = dataset.rows("train"), dataset.rows(part)
+    model = fit_row(method, dataset, train, CFSettings(), seed)
+    return measure(dataset, rows, {method: model.score(rows)}, part=part, seed=seed)
+
+
+def measure(
+    dataset: Dataset, rows: Rows, scores: dict[str, NDArray[np.float32]], *, part: Part, seed: int
+) -> dict[str, Any]:
+    """All figures, with what is needed to know how they came about: data, split, seed, commit, machine."""
+    train = dataset.rows("train")
+    user_counts = np.bincount(train.users, minlength=len(dataset.user_vocabulary) + 1)
+    item_counts = np.bincount(train.items, minlength=len(dataset.item_vocabulary) + 1)
+    user_counts[0] = item_counts[0] = 0
+    cf_auc = {name: auc(rows.labels, scores[name]) for name in CF_METHODS if name in scores}
+    baseline = max(cf_auc, key=lambda name: cf_auc[name]) if cf_auc else None
+    found = evaluate(
+        rows, dict(scores), user_counts=user_counts, item_counts=item_counts, baseline=baseline, seed=0
+    ).to_json()
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split.model_dump(mode="json") if dataset.split else None,
+        "seed": seed,
+        "rows": {part: len(rows), **found["rows"]},
+        "models": found["models"],
+        "made": circumstances(),
+    }
+
+
+def circumstances() -> dict[str, Any]:
+    """When, with which commit and on what figures were made."""
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()}
+
+
+def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
+    """Mean collaborative share of the items' slots, by how often the item was seen in training."""
+    network = model.network
+    cf: CFModel = network.cf
+    with torch.no_grad():
+        _, share = network.fuse_items(torch.arange(1, cf.n_items + 1, device=network.device), cf)
+    counts = cf.item_counts[1:].cpu().numpy()
+    edges = [0, 1, 5, 20, 50, 100, 200]
+    result = []
+    for low, high in zip(edges, [*edges[1:], None], strict=True):
+        inside = (counts >= low) & (counts < (high or np.inf))
+        label = f"{low}+" if high is None else str(low) if high == low + 1 else f"{low}-{high - 1}"
+        if inside.any():
+            mean = float(share.cpu().numpy()[inside].mean())
+            result.append({"popularity": label, "share": round(mean, 4), "items": int(inside.sum())})
+    return result
+
+
+def fit_late_fusion(
+    config: RunConfig, dataset: Dataset, scorer: SharedPrefixScorer, cf: Scorer, report: Advance | None
+) -> Blend:
+    """The simple rival: log-odds of the text-only model and of CF, weighted on valid rows of many users."""
+    chosen = sample_users(dataset.rows("valid"), LATE_ROWS, config.seed, LATE_USER_ROWS)
+    blend = Blend()
+    llm = scorer.score(chosen, advance_of(report, f"{config.text_only} on valid", len(chosen)))
+    blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)
+    return blend
+
+
+def advance_of(report: Advance | None, method: str, rows: int) -> Callable[[int], None]:
+    """What a scorer tells how many rows each batch has scored, which `report` gets as a running total."""
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        done += n
+        if report is not None:
+            report(method, done, rows)
+
+    return advance
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, with a + where it was changed; None outside one."""
+    here = Path(__file__).parent
+    try:
+        run = ["git", "-C", str(here)]
+        commit = subprocess.run([*run, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run([*run, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def _machine() -> dict[str, Any]:
+    """What the figures were computed on, without its name."""
+    return {
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }

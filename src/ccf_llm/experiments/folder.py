@@ -1,0 +1,84 @@
+"""Where a run keeps what."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
+from ccf_llm.data.split import global_time_split
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import RunConfig, load_config
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    def model(self, method: str) -> Path:
+        """A trained method."""
+        return self.path / "models" / method
+
+    def checkpoint(self, method: str, stage: str) -> Path:
+        """A stage's checkpoint."""
+        return self.path / "checkpoints" / f"{method}-{stage}"
+
+    def cf(self, name: str) -> Path:
+        """A fitted CF model."""
+        return self.path / "cf" / name
+
+    @property
+    def prefixes(self) -> Path:
+        """Histories that rows of a comparison share, while they are scored."""
+        return self.path / "prefixes"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def training(self) -> Path:
+        """Curves and times of all stages."""
+        return self.path / "training.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Figures of all methods."""
+        return self.path / "metrics.json"
+
+    @property
+    def recommendations(self) -> Path:
+        """Recommendations that the report shows."""
+        return self.path / "recommendations.json"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.path / "report.html"
+
+    def load_config(self) -> RunConfig:
+        """The configuration that the run was made with; a `CCFError` where this is no run."""
+        if not self.config.is_file():
+            raise CCFError(f"{self.path}: not the folder of a run (no config.yaml); make one with ccf-llm train CONFIG")
+        return load_config(self.config)
+
+
+def open_split(config: RunConfig) -> Dataset:
+    """The run's data set with its split: the source's own where it has one, else by global time."""
+    dataset = open_dataset(config.data.source)
+    if "split" in dataset.interactions.columns:
+        return dataset
+    split = config.data.split
+    return global_time_split(
+        dataset, split.train, split.valid, max_rows_per_user=split.max_rows_per_user, seed=split.seed
+    )
+
+
+def fingerprint(value: Any) -> str:
+    """A short hash of plain values, by which a changed setting is noticed."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,130 @@
+"""Results of a comparison on disk: for each row and seed its figures as JSON, and beside them its scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig, check_config
+from ccf_llm.experiments.evaluate import Part
+from ccf_llm.io.files import atomic_file, read_json, write_json
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """`FOLDER/<row>/seed-N.json` and `.npy` for test; for valid the same with `valid-` before the name."""
+
+    path: Path
+    part: Part = "test"
+
+    def file(self, row: str, seed: int) -> Path:
+        """The figures of a row; its scores lie beside them."""
+        return self.path / row / f"{self._prefix}seed-{seed}.json"
+
+    def table(self, suffix: str) -> Path:
+        """The table, in one of its forms."""
+        return self.path / f"{self._prefix}table{suffix}"
+
+    def plot(self, name: str) -> Path:
+        """A plot of the table."""
+        return self.path / f"{self._prefix}{name}.png"
+
+    def seeds(self, row: str) -> list[int]:
+        """Seeds that there are files of, whatever is in them."""
+        names = (path.stem.removeprefix(f"{self._prefix}seed-") for path in self.path.glob(f"{row}/*.json"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def save(self, result: dict[str, Any], scores: NDArray[np.float32]) -> None:
+        """Keep what was measured; the figures come last, so that scores without them are measured again."""
+        path = self.file(result["method"], result["seed"])
+        with atomic_file(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+            np.save(file, scores.astype(np.float32), allow_pickle=False)
+        write_json(path, result)
+
+    def load(self, row: str, seed: int) -> dict[str, Any]:
+        """The figures of a row."""
+        found: dict[str, Any] = read_json(self.file(row, seed))
+        return found
+
+    def scores(self, row: str, seed: int) -> NDArray[np.float32]:
+        """(N,) log-odds of the rows of the part."""
+        path = self.file(row, seed).with_suffix(".npy")
+        try:
+            scores: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            raise CCFError(
+                f"{path}: missing or damaged; delete {path.with_suffix('.json')} to measure it again"
+            ) from None
+        return scores
+
+    def is_current(self, row: str, config: RunConfig, dataset: Dataset) -> bool:
+        """Whether there is a result of these settings (their seed among them) on this data and split.
+
+        Settings that are younger than the result count as its default, so a new one makes nothing stale.
+        """
+        path = self.file(row, config.seed)
+        if not path.is_file():
+            return False
+        result = read_json(path)
+        if not isinstance(result, dict) or result.get("data") != about_data(dataset):
+            return False
+        try:
+            made_with = row_config(check_config(result["config"], str(path)), row)
+        except (CCFError, KeyError):  # a setting that is no more
+            return False
+        return made_with == row_config(config, row)
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self.part == "test" else f"{self.part}-"
+
+
+def comparison_rows(config: RunConfig) -> tuple[str, ...]:
+    """All rows of a comparison: CF, language-model methods, late fusion."""
+    return (*config.cf_rows, *config.methods, *([LATE_FUSION] if config.text_only else []))
+
+
+def row_config(config: RunConfig, row: str) -> dict[str, Any]:
+    """The settings that decide a row's result, as a configuration of their own; nothing of this machine."""
+    values = config.model_dump(mode="json", include={"seed": True, "data": True})
+    values["data"]["source"] = Path(config.data.source).name
+    if row in CF_METHODS:
+        return values | {"cf": _cf_settings(config, {row})}
+    method = config.text_only if row == LATE_FUSION else row
+    if method is None:
+        raise CCFError("methods: none is trained on text alone, so there is no late fusion; add one")
+    alone = config.alone(method)
+    kinds: set[str] = {m.cf for m in alone.methods.values() if m.cf}
+    if row == LATE_FUSION:
+        kinds.add(config.cf.model)
+    values |= {
+        "llm": alone.llm.model_dump(mode="json", exclude={"device"}),
+        "batch": alone.batch.model_dump(mode="json", exclude={"memory_mb"}),
+        "methods": {name: m.model_dump(mode="json", exclude={"paper"}) for name, m in alone.methods.items()},
+        "stages": {name: stage.model_dump(mode="json") for name, stage in alone.stages.items()},
+        "cf": _cf_settings(config, kinds),
+        "main": method,
+    }
+    if row == LATE_FUSION:
+        values["cf"]["model"] = config.cf.model
+    values["llm"]["model"] = Path(values["llm"]["model"]).name
+    if any(m.folds for m in alone.methods.values()):
+        values["cf"]["whole_users"] = config.cf.whole_users
+    if not alone.stages:  # a frozen model: what is for training decides nothing
+        del values["llm"]["lora"], values["batch"]
+    return values
+
+
+def about_data(dataset: Dataset) -> dict[str, Any]:
+    """Which data and split a result is of."""
+    split = dataset.split.model_dump(mode="json") if dataset.split else None
+    return {"name": dataset.name, "split": split}
+
+
+def _cf_settings(config: RunConfig, kinds: set[str]) -> dict[str, Any]:
+    """Settings of these CF models; the mean has none."""
+    return {kind: config.cf.of(kind).model_dump(mode="json") for kind in sorted(kinds) if hasattr(config.cf, kind)}

@@ -1,0 +1,280 @@
+"""Train the methods of a run. What is done is not done again; what was killed goes on."""
+
+from collections.abc import Callable, Collection, Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.cf import CrossFitted, cf_key, data_key, fit_cf, fit_folds, load_vectors, read_cost
+from ccf_llm.experiments.config import RunConfig, dump_config
+from ccf_llm.experiments.cost import Cost, measured
+from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
+from ccf_llm.io.files import atomic_file, read_json, write_json
+from ccf_llm.llm.base import LanguageModel
+from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.store import build_network, save_model
+from ccf_llm.prompts import draw_shots
+from ccf_llm.training.checkpoint import Progress
+from ccf_llm.training.loop import plan_training, train_stage
+
+Report = Callable[[str, str, Progress, int], None]
+"""Told of `method / stage`, what happened (`step` or `valid`), the progress, and the number of steps."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a method took, that of the methods that it starts from included, each part once."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each CF model fitted and each stage."""
+    trained: dict[str, int] = field(default_factory=dict)
+    """Weights of each part that was trained."""
+    peaks_mb: dict[str, float] = field(default_factory=dict)
+    """Largest resident memory of each stage."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained method."""
+
+    name: str
+    network: CCFNetwork
+    """Shares its language model with the other methods: use it before the next one is trained."""
+    effort: Effort
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    """Progress of its own stages."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """What one method hands to the next: adapter and CF model. The fusion is always begun anew."""
+
+    key: str
+    weights: dict[str, Tensor]
+    cf: str | None = None
+    """Which CF model the weights belong to."""
+    effort: Effort = Effort()
+
+
+def train_run(
+    config: RunConfig,
+    *,
+    only: str | None = None,
+    dataset: Dataset | None = None,
+    say: Callable[[str], None] = print,
+    report: Report | None = None,
+) -> RunFolder:
+    """Fit the CF models, then train every method (or `only` one and what it starts from) and save each.
+
+    Args:
+        config: the run; its `output` folder is made, or taken up again.
+        only: one method of the configuration.
+        dataset: data with a split; None opens what the configuration names.
+        say: gets a line for each finished part.
+        report: gets every step, for progress bars.
+
+    Raises:
+        CCFError: bad input, named in one line.
+    """
+    if only is not None and only not in config.methods:
+        raise CCFError(f"--only {only}: not one of the methods {', '.join(config.methods)}")
+    dataset = dataset or open_split(config)
+    folder = RunFolder(config.output)
+    fit_cf(folder, dataset, config.cf_rows, config.cf, config.seed, say)
+    for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
+        pass
+    return folder
+
+
+def train_methods(
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    only: Collection[str] | None = None,
+    say: Callable[[str], None] = print,
+    report: Report | None = None,
+) -> Iterator[Trained]:
+    """Train and save each method in turn (or those in `only`, after what they start from); see `train_run`."""
+    folder = RunFolder(config.output)
+    with atomic_file(folder.config) as temporary:
+        temporary.write_text(dump_config(config), encoding="utf-8")
+    wanted = {name for method in (config.methods if only is None else only) for name in config.needed_for(method)}
+    networks = _Networks(config, folder, dataset, say)
+    states: dict[str, _State] = {}
+    for method in config.methods:
+        if method not in wanted:
+            continue
+        network, kind = networks.of(method), config.cf_of(method)
+        start = config.methods[method].start
+        before = states[start] if start else networks.start
+        _set_state(network, before, kind)
+        found = Trained(method, network, deepcopy(before.effort))
+        key = _train_method(config, folder, networks, found, before.key, report)
+        states[method] = _State(key, _copy_state(network), kind, found.effort)
+        about = config.alone(method).model_dump(mode="json")
+        save_model(network, dataset.user_vocabulary, dataset.items, about, folder.model(method))
+        say(f"{method} saved in {folder.model(method)}")
+        yield found
+
+
+class _Networks:
+    """The networks of a run's methods, over one language model, and the CF models that they are trained with."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder, dataset: Dataset, say: Callable[[str], None]) -> None:
+        """Nothing is loaded before the first method."""
+        self.config, self.folder, self.dataset, self.say = config, folder, dataset, say
+        self._llm: LanguageModel | None = None
+        self._crossed: dict[str, CrossFitted] = {}
+        self.train, self.valid = dataset.rows("train"), dataset.rows("valid")
+
+    def of(self, method: str) -> CCFNetwork:
+        """A network with the method's own prompt, CF model and fresh fusion."""
+        config, kind = self.config, self.config.cf_of(method)
+        fit_cf(self.folder, self.dataset, [kind], config.cf, config.seed, self.say)
+        prompt = config.prompt_of(method)
+        shots = prompt.template.shots
+        network = build_network(
+            self.dataset.items,
+            load_vectors(self.folder, kind),
+            llm=config.llm,
+            prompt=prompt,
+            fusion=config.fusion_of(method),
+            details=config.data.details,
+            seed=config.seed,
+            shots=draw_shots(self.train, self._measured(), shots, config.seed) if shots else (),
+            loaded=self._llm,
+        )
+        if self._llm is None:
+            self._llm = network.llm
+            key = _start_key(config, self.dataset, network)
+            adapter = {name: weight.detach().clone() for name, weight in network.part("lora").items()}
+            self.start = _State(key, adapter)
+        return network
+
+    def folds(self, method: str, network: CCFNetwork) -> CrossFitted | None:
+        """The cross-fitted CF models that a method is trained with; None where its own is read."""
+        config = self.config
+        key = fingerprint([config.cf_of(method), config.folds_of(method), config.prompt_of(method).model_dump()])
+        if key not in self._crossed:
+            sequences = plan_training(network, self.train, config.batch)
+            crossed = fit_folds(
+                self.folder,
+                self.dataset,
+                config.cf,
+                config.seed,
+                network.cf,
+                sequences,
+                self.say,
+                count=config.folds_of(method),
+            )
+            if crossed is None:
+                return None
+            for model in crossed.models:
+                model.to(network.device)
+            self._crossed[key] = crossed
+        return self._crossed[key]
+
+    def _measured(self) -> Rows:
+        return Rows.concat([self.valid, self.dataset.rows("test")])
+
+
+def _train_method(
+    config: RunConfig, folder: RunFolder, networks: _Networks, found: Trained, start_key: str, report: Report | None
+) -> str:
+    """All stages of a method, noted in `found`; returns the fingerprint of its result."""
+    method, network, effort = found.name, found.network, found.effort
+    kind = config.cf_of(method)
+    key = fingerprint([start_key, _method_key(config, networks.dataset, method)])
+    if config.reads_cf(method):
+        effort.seconds[kind] = read_cost(folder.cf(kind)).seconds
+    for name in config.methods[method].stages:
+        stage = config.stages[name]
+        key = fingerprint([key, stage.model_dump(mode="json")])
+        # Where the CF model itself is trained, it must be the one that is read.
+        reads_folds = config.fills_slots(method) and "cf" not in stage.train
+        folds = networks.folds(method, network) if reads_folds else None
+        if folds is not None:
+            effort.seconds[f"{kind}, {len(folds.models)} folds"] = folds.seconds
+        with measured() as cost:
+            progress = train_stage(
+                network,
+                networks.train,
+                networks.valid,
+                stage,
+                batch=config.batch,
+                seed=config.seed,
+                checkpoint=folder.checkpoint(method, name),
+                key=key,
+                cf_of_row=folds.of_row if folds else None,
+                report=_named(report, f"{method} / {name}"),
+            )
+        curve = _record(folder, method, name, progress, cost)
+        found.curves.append(curve)
+        effort.seconds[f"{method} / {name}"] = progress.seconds
+        effort.peaks_mb[f"{method} / {name}"] = curve["peak_mb"]
+        for part in set(stage.train) & config.parts_of(method):
+            effort.trained[part] = sum(weight.numel() for weight in network.part(part).values())
+    return key
+
+
+def _named(report: Report | None, name: str) -> Callable[[str, Progress, int], None] | None:
+    if report is None:
+        return None
+    return lambda word, progress, steps: report(name, word, progress, steps)
+
+
+def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost: Cost) -> dict[str, Any]:
+    """Put the stage's curves into training.json; where it was trained before, its memory is what it took then."""
+    curves = read_json(folder.training) if folder.training.exists() else []
+    same = [c for c in curves if (c["method"], c["stage"]) == (method, stage)]
+    before = max((c.get("peak_mb", 0.0) for c in same if c["key"] == progress.key), default=0.0)
+    peak = max(before, cost.peak_mb)
+    curve = {"method": method, "stage": stage, "peak_mb": peak, **asdict(progress)}
+    write_json(folder.training, [*(c for c in curves if c not in same), curve])
+    return curve
+
+
+def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
+    """Everything outside the methods that decides a result."""
+    return fingerprint(
+        {
+            "data": data_key(dataset),
+            "model": network.llm.source.checksum,
+            "dtype": str(network.llm.dtype),
+            "lora": config.llm.lora.model_dump(),
+            "batch": config.batch.model_dump(),
+            "items": dataset.items.select("item_id", "title", *config.data.details).to_dicts(),
+            "seed": config.seed,
+        }
+    )
+
+
+def _method_key(config: RunConfig, dataset: Dataset, method: str) -> dict[str, Any]:
+    """Everything of a method but its stages that decides its result."""
+    own = config.alone(method).methods[method].model_dump(mode="json", include={"prompt", "fusion", "folds"})
+    reads = config.reads_cf(method)
+    own["cf"] = cf_key(config.cf_of(method), dataset, config.cf, config.seed) if reads else None
+    own["whole_users"] = config.cf.whole_users if own["folds"] else None
+    return own
+
+
+def _copy_state(network: CCFNetwork) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in _parts(network).items()}
+
+
+@torch.no_grad()
+def _set_state(network: CCFNetwork, state: _State, kind: str) -> None:
+    """The adapter always, the CF model's weights where they are of the same kind."""
+    weights = _parts(network) if state.cf == kind else network.part("lora")
+    for name, weight in weights.items():
+        weight.copy_(state.weights[name])
+
+
+def _parts(network: CCFNetwork) -> dict[str, Tensor]:
+    return {**network.part("lora"), **network.part("cf")}

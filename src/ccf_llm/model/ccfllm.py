@@ -1,0 +1,145 @@
+"""`CCFLLM`: a trained model with its users and items, as the public API offers it."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.validate import check_items
+from ccf_llm.data.vocabulary import Vocabulary
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import RunConfig, check_config
+from ccf_llm.experiments.folder import RunFolder
+from ccf_llm.experiments.train import train_run
+from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.store import details_of, load_model, save_model
+from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
+
+
+class CCFLLM:
+    """A trained recommender model: ids in, log-odds out.
+
+    Example:
+        >>> model = CCFLLM.load("runs/demo/models/ccf_llm")                      # doctest: +SKIP
+        >>> model.score(pl.DataFrame({"user_id": ["42"], "item_id": ["50"]}))    # doctest: +SKIP
+    """
+
+    def __init__(self, network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, run: dict[str, Any]) -> None:
+        """Put the parts together; `load` and `fit` do so from a folder and from data."""
+        self.network = network
+        self.users = users
+        self.items = items
+        self.item_vocabulary = Vocabulary.of(items["item_id"].to_list())
+        self.run = run
+        """The resolved configuration that the model was trained with."""
+        config = check_config(run, "run")
+        self.details = config.data.details
+        """Columns of the items whose words follow the title of the target item."""
+        self.scorer = SharedPrefixScorer(network, memory_mb=config.batch.memory_mb, cache=PrefixCache())
+
+    @classmethod
+    def fit(cls, dataset: Dataset, config: RunConfig | None = None, *, say: Callable[[str], None] = print) -> Self:
+        """Train the configuration's main method on a data set that has a split.
+
+        Everything is kept in `config.output`, so that a killed call goes on; without a config, in a temporary folder.
+        """
+        if "split" not in dataset.interactions.columns:
+            raise CCFError("dataset: has no split; make one with global_time_split(dataset)")
+        if config is not None:
+            train_run(config, only=config.main, dataset=dataset, say=say)
+            return cls.load(RunFolder(config.output).model(config.main))
+        with tempfile.TemporaryDirectory(prefix="ccf-llm-") as folder:
+            return cls.fit(dataset, RunConfig(output=Path(folder)), say=say)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "auto") -> Self:
+        """Read a saved model; a `CCFError` says what is missing or damaged."""
+        return cls(*load_model(Path(folder), device=device))
+
+    def with_items(self, items: pl.DataFrame) -> Self:
+        """The same model over further items, which then can be recommended and scored by their words.
+
+        Weights are shared with this model, not copied. CF knows as little of the new items as of any without a
+        training row; train again once people have met them.
+
+        Args:
+            items: item_id and title, and the columns whose words the model reads (`details`); others are left behind.
+
+        Raises:
+            CCFError: a column or a title is missing, or an id is there twice or in the catalogue already.
+        """
+        new = check_items(items)
+        for column in self.details:
+            if column not in new.columns:
+                raise CCFError(f"items: no column '{column}', whose words the model reads; add it (it may be empty)")
+        known = new.filter(pl.col("item_id").is_in(self.items["item_id"].implode()))
+        if len(known):
+            raise CCFError(f"items: item '{known['item_id'][0]}' is in the model's catalogue already; leave it out")
+        network = self.network.with_items(new["title"].to_list(), details_of(new, self.details))
+        new = new.select(column for column in self.items.columns if column in new.columns)
+        return type(self)(network, self.users, pl.concat([self.items, new], how="diagonal"), self.run)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to `folder`, atomically."""
+        save_model(self.network, self.users, self.items, self.run, Path(folder))
+
+    def score(self, pairs: pl.DataFrame, dataset: Dataset | None = None) -> pl.DataFrame:
+        """Score pairs of user and item.
+
+        Args:
+            pairs: columns user_id and item_id. A user that the model does not know is scored as a cold one.
+            dataset: where the users' likes are read from; without it their history is empty.
+
+        Returns:
+            The pairs with `score` (log-odds) and `probability`.
+
+        Raises:
+            CCFError: a column is missing, or an item is not in the catalogue.
+        """
+        for column in ("user_id", "item_id"):
+            if column not in pairs.columns:
+                raise CCFError(f"pairs: no column '{column}'; give user_id and item_id")
+        pairs = pairs.with_columns(pl.col("user_id", "item_id").cast(pl.String))
+        unknown = pairs.filter(~pl.col("item_id").is_in(self.items["item_id"].implode()).fill_null(False))
+        if len(unknown):
+            raise CCFError(f"pairs: no item '{unknown['item_id'][0]}' in the model's catalogue; leave its rows out")
+        likes = {u: dataset.likes_of(u) for u in pairs["user_id"].unique()} if dataset is not None else {}
+        scores = self.score_rows(self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes))
+        return pairs.with_columns(score=pl.Series(scores), probability=pl.Series(probability(scores)))
+
+    def rows(self, user_ids: list[str], item_ids: list[str], likes: dict[str, Codes]) -> Rows:
+        """Rows that ask for a score of each pair, with each user's likes (item codes, oldest first) as history."""
+        users = list(likes)
+        ends = np.cumsum([len(likes[u]) for u in users], dtype=np.int64)
+        span = {u: (int(end) - len(likes[u]), int(end)) for u, end in zip(users, ends, strict=True)}
+        spans = np.array([span.get(u, (0, 0)) for u in user_ids], dtype=np.int64).reshape(-1, 2)
+        n = len(user_ids)
+        return Rows(
+            users=self.users.encode(user_ids),
+            items=self.item_vocabulary.encode(item_ids),
+            labels=np.full(n, -1, dtype=np.int8),
+            timestamps=np.zeros(n, dtype=np.int64),
+            likes=np.concatenate([np.zeros(0, dtype=np.int64), *(likes[u] for u in users)]),
+            start=spans[:, 0],
+            end=spans[:, 1],
+        )
+
+    def score_rows(self, rows: Rows, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """(N,) log-odds of encoded rows."""
+        return self.scorer.score(rows, progress)
+
+    def forget(self) -> None:
+        """Drop what scoring keeps in memory of the histories that it has read."""
+        if self.scorer.cache is not None:
+            self.scorer.cache.clear()
+
+
+def probability(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """The sigmoid of log-odds."""
+    return 1 / (1 + np.exp(-scores.astype(np.float64)))

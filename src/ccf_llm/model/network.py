@@ -1,0 +1,192 @@
+"""CCFNetwork: CF model + prompts + language model + fusion -> log-odds that a user likes an item."""
+
+from collections.abc import Sequence as SequenceOf
+
+import torch
+from torch import Tensor, nn
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.data.rows import Rows
+from ccf_llm.fusion import FusionConfig, FusionPair, fill_slots, to_norm
+from ccf_llm.llm.attention import Branches, Prefix
+from ccf_llm.llm.base import LanguageModel
+from ccf_llm.model.parts import Part
+from ccf_llm.prompts import (
+    ITEM_SLOT,
+    LEARNED_SLOT,
+    USER_SLOT,
+    HistoryBudget,
+    Pass,
+    PromptEncoder,
+    Sequence,
+    collate_chains,
+    collate_targets,
+)
+
+
+class CCFNetwork(nn.Module):
+    """Hybrid prompts through a language model whose slots carry fused embeddings.
+
+    It knows codes and tensors only; `CCFLLM` is this network together with the ids of its users and items.
+
+    Args:
+        llm: base model with adapter and answer head.
+        encoder: prompts over the catalogue.
+        cf: a fitted collaborative model over the same codes.
+        fusion: settings of alignment and gate.
+        budget: which part of a history goes into the prompt.
+        seed: of the initial weights of fusion and learned prompt vectors.
+    """
+
+    semantic: Tensor
+    """(n_items + 1, d) semantic embeddings of the items: mean of the title's token embeddings, at token norm."""
+
+    def __init__(
+        self,
+        llm: LanguageModel,
+        encoder: PromptEncoder,
+        cf: CFModel,
+        fusion: FusionConfig,
+        budget: HistoryBudget,
+        seed: int = 0,
+    ) -> None:
+        """Look up the answers and the titles' semantic embeddings, and put fresh fusion networks in place."""
+        super().__init__()
+        self.llm, self.encoder, self.cf, self.budget = llm, encoder, cf, budget
+        llm.set_answers(*encoder.answer_ids())
+        self.token_norm = llm.token_norm
+        self.register_buffer("semantic", self._semantic(), persistent=False)
+        self.prompt = nn.Parameter(self._start_of_prompt(seed), requires_grad=False)
+        """(n, d) learned vectors at the prompt's start; n is 0 for most templates."""
+        self.set_fusion(fusion, seed)
+
+    def set_fusion(self, config: FusionConfig, seed: int = 0) -> None:
+        """Put fresh alignment and gate networks in place."""
+        torch.manual_seed(seed)
+        self.fusion_config = config
+        self.fusion = FusionPair(
+            config,
+            users=self.cf.user_statistics(),
+            items=self.cf.item_statistics(),
+            width=self.llm.width,
+            token_norm=self.token_norm,
+        ).to(self.device)
+
+    def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None = None) -> "CCFNetwork":
+        """The same model over further items, whose codes follow; language model and fusion are shared, not copied.
+
+        CF knows as little of them as of any item without a training row, so their words alone tell them apart.
+        """
+        cf = self.cf.with_items(len(titles))
+        grown = CCFNetwork(self.llm, self.encoder.with_items(titles, details, cf), cf, self.fusion_config, self.budget)
+        grown.fusion = self.fusion  # also its statistics of the CF vectors, as of training
+        grown.prompt = self.prompt
+        return grown.train(self.training)
+
+    def part(self, name: Part) -> dict[str, nn.Parameter]:
+        """The weights of one trainable part, by name."""
+        if name == "lora":
+            return self.llm.adapter()
+        if name == "prompt":
+            return {"vectors": self.prompt} if len(self.prompt) else {}
+        return dict((self.fusion if name == "fusion" else self.cf).named_parameters())
+
+    @property
+    def blends(self) -> bool:
+        """Whether the CF log-odds take part in the score; never where no slot reads CF."""
+        return self.fusion_config.blends and self.encoder.template.slots != "none"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.llm.head.device
+
+    def forward(self, sequences: list[Sequence], rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
+        """(N,) fp32 log-odds of the sequences' targets, one after the other, as the language model gives them.
+
+        Args:
+            sequences: what goes through the language model.
+            rows: the rows that were planned.
+            cf: for each sequence the CF model to read it with (in training: one that has not seen its rows); None reads
+                all with the own one.
+        """
+        if torch.is_grad_enabled():
+            self.llm.products.for_training()
+        chains, targets = collate_chains(sequences), collate_targets(sequences)
+        return self.answer(targets, rows, self.read_chains(chains, rows, cf), cf)
+
+    def read_chains(self, chains: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Prefix:
+        """Keys and values of chains, which the targets that branch off them read."""
+        prefix = Prefix()
+        self._hidden(chains, rows, cf, record=prefix)
+        return prefix
+
+    def answer(self, targets: Pass, rows: Rows, prefix: Prefix, cf: SequenceOf[CFModel] | None = None) -> Tensor:
+        """(N,) fp32 log-odds of targets over the chains that were read before."""
+        return self.llm.answer(self._hidden(targets, rows, cf, prefix=prefix)[targets.last])
+
+    def _hidden(self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None, **prefixes: Prefix) -> Tensor:
+        tokens = tokens.to(self.device)
+        branches = Branches(tokens.index, tokens.place, tokens.limits, **prefixes)
+        hidden: Tensor = self.llm(self.embed(tokens, rows, cf), tokens.positions, branches)
+        return hidden
+
+    def embed(self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
+        """(T, d) input embeddings: tokens looked up, slots filled, each sequence with its own CF model's vectors."""
+        embedded: Tensor = self.llm.embeddings(tokens.ids.clamp(min=0))
+        learned = (tokens.ids <= LEARNED_SLOT).nonzero()[:, 0]
+        embedded = fill_slots(embedded, self.prompt[LEARNED_SLOT - tokens.ids[learned]], learned)
+        for model in dict.fromkeys(cf or [self.cf]):
+            mine = torch.tensor([other is model for other in cf or [model] * len(tokens.index)], device=embedded.device)
+            item_slots = (mine[tokens.sequence] & (tokens.ids == ITEM_SLOT)).nonzero()[:, 0]
+            user_slots = (mine[tokens.sequence] & (tokens.ids == USER_SLOT)).nonzero()[:, 0]
+            # The same item stands in many slots of a pass: fuse it once.
+            items, where = torch.unique(tokens.items[item_slots], return_inverse=True)
+            embedded = fill_slots(embedded, self.fuse_items(items, model)[0][where], item_slots)
+            users = rows.take(tokens.rows[user_slots].cpu().numpy())
+            embedded = fill_slots(embedded, self.fuse_users(users, model)[0], user_slots)
+        return embedded
+
+    def fuse_items(self, items: Tensor, cf: CFModel) -> tuple[Tensor, Tensor]:
+        """Fused embeddings (S, d) and collaborative shares (S,) of item codes (S,)."""
+        fused, share = self.fusion.item(self.semantic[items], cf.item_embedding(items), cf.item_counts[items])
+        return fused, share
+
+    def fuse_users(self, rows: Rows, cf: CFModel) -> tuple[Tensor, Tensor]:
+        """Fused embeddings (N, d) and collaborative shares (N,) of the users of `rows`, with their histories."""
+        users, history, _ = cf.inputs(rows)
+        liked = (history > 0).float()
+        mean = torch.einsum("nh,nhd->nd", liked, self.semantic[history]) / liked.sum(1, keepdim=True).clamp(min=1)
+        fused, share = self.fusion.user(
+            to_norm(mean, self.token_norm), cf.user_embedding(users, history), cf.user_counts[users]
+        )
+        return fused, share
+
+    def weights(self) -> list[Tensor]:
+        """Everything that decides a score and can change: what reads words and what fills slots."""
+        return [*self.word_weights(), *self.slot_weights()]
+
+    def word_weights(self) -> list[Tensor]:
+        """What reads words and can change: adapter and learned prompt."""
+        return [*self.part("lora").values(), self.prompt]
+
+    def slot_weights(self) -> list[Tensor]:
+        """What fills slots: fusion and CF model."""
+        parts = (self.fusion, self.cf)
+        return [t for part in parts for t in part.state_dict(keep_vars=True).values()]
+
+    def _start_of_prompt(self, seed: int) -> Tensor:
+        """Embeddings of tokens drawn at random, which train better than noise (Lester et al. 2021)."""
+        table: Tensor = self.llm.embeddings.weight
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randint(len(table), (self.encoder.template.learned,), generator=generator)
+        return table.detach()[chosen.to(table.device)]
+
+    @torch.no_grad()
+    def _semantic(self) -> Tensor:
+        """Mean token embedding of every title, at token norm; row 0 (no item) is zero."""
+        table = torch.zeros(len(self.encoder.titles), self.llm.width, device=self.device)
+        for item in range(1, len(table)):
+            ids = torch.from_numpy(self.encoder.title(item)).to(table.device)
+            table[item] = self.llm.embeddings(ids).mean(0)
+        return to_norm(table, self.token_norm)

@@ -1,0 +1,1 @@
+"""Recommendations: retrieve, re-rank, filter, explain."""

@@ -1,0 +1,149 @@
+"""The items of a model: searched by words, compared by vectors, filtered by category."""
+
+import unicodedata
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ccf_llm.data.rows import Codes
+from ccf_llm.errors import CCFError
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.text.titles import reading_order
+
+Floats = NDArray[np.float32]
+MAX_CATEGORIES = 100
+"""A column with more distinct entries than this does not sort items into categories."""
+FUSE_BATCH = 4096
+
+
+class Catalogue:
+    """What can be asked of items alone. Item code c is at position c - 1 of every list and array.
+
+    Args:
+        model: its items, its semantic embeddings, its CF vectors and its gate.
+    """
+
+    def __init__(self, model: CCFLLM) -> None:
+        """Read the titles; vectors are computed on first use."""
+        self._network = model.network
+        self.ids: list[str] = model.items["item_id"].to_list()
+        self.titles = [reading_order(title) for title in model.items["title"]]
+        details = model.details
+        self.details = (
+            [", ".join(filter(None, row)) for row in model.items.select(pl.col(*details).cast(pl.String)).rows()]
+            if details
+            else []
+        )
+        self._folded = pl.Series([fold(title) for title in self.titles], dtype=pl.String)
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.ids)
+
+    def search(self, words: str, limit: int | None = None) -> Codes:
+        """Codes of the items whose titles hold all words, whatever their case and accents.
+
+        The title that is just that comes first, then titles that begin so; of these, what more people have met.
+        """
+        wanted = fold(words)
+        every = pl.Series(np.ones(len(self), dtype=bool))
+        for word in wanted.split():
+            every &= self._folded.str.contains(word, literal=True)
+        found = np.flatnonzero(every.to_numpy())
+        texts = self._folded.gather(found).to_list()
+        met = self._network.cf.item_counts[found + 1].tolist()
+        order = sorted(range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), -met[i]))[
+            :limit
+        ]
+        return found[order] + 1
+
+    def similar(self, item: int) -> Floats:
+        """(n_items,) closeness of every item to the one of code `item`: mean cosine of CF and semantic vectors.
+
+        An item that CF has never met has no direction there (its vector is the mean), so its words alone count.
+        """
+        closeness: Floats = (self._cf @ self._cf[item - 1] + self.semantic @ self.semantic[item - 1]) / 2
+        return closeness
+
+    def text_scores(self, history: Codes) -> Floats:
+        """(n_items,) cosine of every title's semantic embedding with the mean of the liked ones'; no CF, no LLM.
+
+        All zero for an empty history.
+        """
+        scores: Floats = self.semantic @ self.text_query(history)
+        return scores
+
+    def text_query(self, history: Codes) -> Floats:
+        """(d,) unit vector along the mean of the liked titles' semantic embeddings; zero for an empty history."""
+        if len(history) == 0:
+            return np.zeros(self.semantic.shape[1], dtype=np.float32)
+        mean: Floats = self.semantic[history - 1].mean(0)
+        return mean / max(float(np.linalg.norm(mean)), 1e-9)
+
+    @cached_property
+    def collaborative_shares(self) -> Floats:
+        """(n_items,) how much of each item's slot comes from CF: 0 text only, 1 CF only (see `Fusion`)."""
+        network = self._network
+        codes = torch.arange(1, len(self) + 1, device=network.device)
+        with torch.no_grad():
+            shares = [network.fuse_items(part, network.cf)[1].float().cpu() for part in torch.split(codes, FUSE_BATCH)]
+        return torch.cat(shares).numpy()
+
+    @cached_property
+    def categories(self) -> dict[str, NDArray[np.bool_]]:
+        """Category -> (n_items,) which items have it: the entries between commas of the items' details.
+
+        Empty where there are no details, or where they are so varied that they sort nothing.
+        """
+        entries = [{entry.strip() for entry in text.split(",") if entry.strip()} for text in self.details]
+        names = sorted(set().union(*entries)) if entries else []
+        if len(names) > MAX_CATEGORIES:
+            return {}
+        return {name: np.array([name in mine for mine in entries]) for name in names}
+
+    def in_category(self, name: str) -> NDArray[np.bool_]:
+        """(n_items,) which items have the category; an unknown one is a `CCFError` that lists what there is."""
+        if name not in self.categories:
+            known = ", ".join(self.categories) or "none in this catalogue"
+            raise CCFError(f"category '{name}': unknown; choose one of: {known}")
+        return self.categories[name]
+
+    @cached_property
+    def _cf(self) -> Floats:
+        network = self._network
+        with torch.no_grad():
+            vectors = network.cf.item_embedding(torch.arange(1, len(self) + 1, device=network.cf.device))
+        return _directions(vectors, network.cf.item_counts[1:] > 0)
+
+    @cached_property
+    def semantic(self) -> Floats:
+        """(n_items, d) unit vectors of the titles' semantic embeddings, around their mean."""
+        vectors = self._network.semantic[1:]
+        return _directions(vectors, torch.ones(len(vectors), dtype=torch.bool, device=vectors.device))
+
+
+def fold(text: str) -> str:
+    """Lower case, without accents, single spaces: how titles and searches are compared.
+
+    >>> fold(" Amélie  (2001)")
+    'amelie (2001)'
+    """
+    letters = (c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    return " ".join("".join(letters).split())
+
+
+def _directions(vectors: Tensor, known: Tensor) -> Floats:
+    """Unit vectors around the mean of the known ones, which all point to, with loud dimensions damped.
+
+    Each dimension is divided by the root of its variance plus the mean variance: an item bias, which varies most, would
+    otherwise call all popular items alike; full whitening would let the noise of quiet dimensions speak.
+    """
+    known_vectors = vectors[known].detach().float()
+    variance = known_vectors.var(0, correction=0)
+    scaled = (vectors.detach().float() - known_vectors.mean(0)) / (variance + variance.mean()).sqrt().clamp(min=1e-6)
+    unit: Floats = (scaled / scaled.norm(dim=1, keepdim=True).clamp(min=1e-6)).cpu().numpy()
+    return unit

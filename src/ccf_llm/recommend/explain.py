@@ -1,0 +1,78 @@
+"""Why an item is recommended: its score with and without each liked item."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.recommend.recommender import Person, Recommender
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """The rows behind the reasons: each item scored with all likes, and with one of the newest left out.
+
+    effect(like, item) = score(item | all likes) - score(item | all likes but this one), in log-odds: above zero, the
+    like speaks for the item. Leave-one-out effects do not add up to the score; they say which like matters most.
+    """
+
+    person: Person
+    items: Codes
+    """(n,) codes of the items to explain."""
+    likes: Codes
+    """(m,) the likes that are left out in turn, newest last."""
+
+    @classmethod
+    def of(cls, person: Person, items: Codes, newest: int = 10) -> "LeaveOneOut":
+        """Reasons for these items, looked for among the `newest` likes."""
+        return cls(person, items, person.history[-newest:] if newest else person.history[:0])
+
+    def rows(self) -> Rows:
+        """((m + 1) n,) rows: all items with the whole history, then without the first of `likes`, and so on."""
+        history = self.person.history
+        first = len(history) - len(self.likes)
+        variants = [history] + [np.delete(history, first + i) for i in range(len(self.likes))]
+        return Rows.concat([Rows.for_candidates(v, self.items, user=self.person.user) for v in variants])
+
+    def effects(self, scores: Floats) -> Floats:
+        """(n, m) effect of each like on each item, from the scores of `rows`."""
+        table = scores.reshape(len(self.likes) + 1, len(self.items))
+        effects: Floats = (table[0] - table[1:]).T
+        return effects
+
+    @staticmethod
+    def strongest(effects: Floats) -> list[int]:
+        """Positions in `likes` by the size of one item's effects (m,), the strongest first."""
+        return [int(i) for i in np.argsort(-np.abs(effects), kind="stable")]
+
+
+def explain(recommender: Recommender, person: Person, item_ids: list[str], newest: int = 10) -> pl.DataFrame:
+    """Which liked items move the score of each item most, from `newest` + 1 scores of it.
+
+    Args:
+        recommender: its model scores.
+        person: `recommender.person(user)` or `recommender.stranger(liked items)`.
+        item_ids: what to explain.
+        newest: how many of the newest likes are left out in turn.
+
+    Returns:
+        item_id, liked_item_id, liked_title, effect (log-odds); for each item the strongest first.
+
+    Raises:
+        CCFError: an item is not in the catalogue.
+    """
+    reasons = LeaveOneOut.of(person, recommender.codes(item_ids, "items"), newest)
+    effects = reasons.effects(recommender.model.score_rows(reasons.rows()))
+    ids, titles = recommender.catalogue.ids, recommender.catalogue.titles
+    found = [
+        (item, ids[like - 1], titles[like - 1], float(mine[i]))
+        for item, mine in zip(item_ids, effects, strict=True)
+        for i in reasons.strongest(mine)
+        for like in [int(reasons.likes[i])]
+    ]
+    schema = {"item_id": pl.String, "liked_item_id": pl.String, "liked_title": pl.String, "effect": pl.Float32}
+    return pl.DataFrame(found, schema=schema, orient="row")

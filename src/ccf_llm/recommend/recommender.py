@@ -1,0 +1,304 @@
+"""Retrieve by CF and by text, re-rank with the language model, filter what was seen."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.model.ccfllm import CCFLLM, probability
+from ccf_llm.recommend.catalogue import Catalogue
+from ccf_llm.recommend.diversity import mmr
+from ccf_llm.recommend.retrieval import EXACT_UP_TO, Floats, Mask, Positions, Ranking, Retriever
+
+Order = Literal["fused", "cf", "text"]
+"""What decides: `fused`, the model; `cf`, the CF model alone; `text`, how close the titles are to those liked."""
+
+SCHEMA: dict[str, type[pl.DataType]] = {
+    "item_id": pl.String,
+    "title": pl.String,
+    "rank": pl.Int64,
+    "score": pl.Float32,
+    "probability": pl.Float64,
+    "cf_rank": pl.Int64,
+    "text_rank": pl.Int64,
+    "collaborative_share": pl.Float32,
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whom recommendations are for, in the model's codes."""
+
+    user: int
+    """0 for a person whom the model does not know."""
+    history: Codes
+    """Liked items, oldest first."""
+    seen: Codes
+    """Items to leave out."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which items may be recommended, by their ids."""
+
+    allow: Sequence[str] | None = None
+    """Only these, all of them re-ranked; None for what is retrieved."""
+    deny: Sequence[str] = ()
+    """Never these."""
+    category: str | None = None
+    """Only items of this category (see `Catalogue.categories`)."""
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """What is left after retrieval, to be put in order."""
+
+    person: Person
+    items: Codes
+    """(n,) codes, best first by what they were retrieved with; in the order `fused`, CF's best and then text's."""
+    scores: Floats
+    """(n,) CF log-odds or, for the order `text`, the cosine of their titles."""
+    cf_rank: list[int | None]
+    """(n,) from 1, among all items that the filters leave; None where an index is used and did not find the item."""
+    text_rank: list[int | None]
+    """(n,) from 1, among the same."""
+
+    def rows(self) -> Rows:
+        """The rows to score with the model."""
+        return Rows.for_candidates(self.person.history, self.items, user=self.person.user)
+
+
+class Recommender:
+    """Recommendations from a trained model.
+
+    Args:
+        model: scores the candidates.
+        dataset: the users' likes and what they have seen. Where items were added to it after training, behind those of
+            the model, they can be recommended too (`CCFLLM.with_items`).
+        retrieve: how many items the language model re-ranks.
+        text_share: how many of these, from 0 to 1, are the ones whose titles are closest to those liked, instead of
+            CF's best. CF ranks what nobody has met by its mean alone; by its title it is reached too. A fifth, by
+            default: CF's order is much the better one, and its last candidates are those that are seldom chosen.
+        exact_up_to: the largest catalogue in which retrieval looks at every item; beyond, see `recommend.retrieval`.
+    """
+
+    def __init__(
+        self,
+        model: CCFLLM,
+        dataset: Dataset,
+        retrieve: int = 100,
+        *,
+        text_share: float = 0.2,
+        exact_up_to: int = EXACT_UP_TO,
+    ) -> None:
+        """Raises `CCFError` where the data set holds other items than the model, or `text_share` is not from 0 to 1."""
+        if not 0 <= text_share <= 1:
+            raise CCFError(f"text_share is {text_share}; choose a share from 0 to 1")
+        self.model, self.dataset, self.retrieve, self.text_share = over(model, dataset), dataset, retrieve, text_share
+        self.exact_up_to = exact_up_to
+        self.catalogue = Catalogue(self.model)
+        self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
+
+    def recommend(
+        self,
+        users: Iterable[str],
+        k: int = 10,
+        *,
+        filter_seen: bool = True,
+        candidates: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        category: str | None = None,
+        order: Order = "fused",
+        diversity: float = 0.0,
+    ) -> pl.DataFrame:
+        """The best `k` items for each user; the candidates of all users are scored together.
+
+        Args:
+            users: ids of the data set's users.
+            k: how many.
+            filter_seen: leave out what the user has interacted with.
+            candidates: item ids to choose from, instead of what is retrieved.
+            deny: item ids that are never recommended.
+            category: only items of this category (see `Catalogue.categories`).
+            order: what decides.
+            diversity: from 0, the best by score, to 1: how much it counts that the items are unlike each other (`mmr`).
+
+        Returns:
+            user_id, item_id, title, rank (from 1), score (log-odds; in the order `text` a cosine), probability (null in
+            the order `text`), the item's rank by CF alone and by text alone (null where an index did not find it), and
+            the collaborative share of its slot.
+
+        Raises:
+            CCFError: an unknown user, item or category, `k` below 1, or `diversity` outside 0 to 1.
+        """
+        users = list(users)
+        self.check_users(users)
+        people = [self.person(user, filter_seen=filter_seen) for user in users]
+        frames = self._best(people, k, Filters(candidates, deny, category), order, diversity)
+        named = [
+            frame.insert_column(0, pl.Series("user_id", [user] * len(frame), dtype=pl.String))
+            for user, frame in zip(users, frames, strict=True)
+        ]
+        return pl.concat(named) if named else pl.DataFrame(schema={"user_id": pl.String, **SCHEMA})
+
+    def recommend_for_history(
+        self,
+        items: Iterable[str],
+        k: int = 10,
+        *,
+        candidates: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        category: str | None = None,
+        order: Order = "fused",
+        diversity: float = 0.0,
+    ) -> pl.DataFrame:
+        """The best `k` items for a person who is not a user but likes these items (ids, oldest first).
+
+        The other arguments and what is raised are those of `recommend`, and so are the columns, but for user_id.
+        """
+        return self._best([self.stranger(items)], k, Filters(candidates, deny, category), order, diversity)[0]
+
+    def similar(self, item: str, k: int = 10) -> pl.DataFrame:
+        """The `k` items closest to one: liked by the same people, and called alike.
+
+        Returns:
+            item_id, title, rank (from 1) and similarity (mean cosine of CF vectors and title embeddings).
+        """
+        code = int(self.codes([item], "similar")[0])
+        closeness = self.catalogue.similar(code)
+        order = np.argsort(-closeness, kind="stable")
+        best = order[order != code - 1][: check_k(k)]  # it is not an answer to itself
+        return self._named(best).with_columns(
+            rank=pl.Series(np.arange(1, len(best) + 1), dtype=pl.Int64), similarity=pl.Series(closeness[best])
+        )
+
+    def find_items(self, title: str) -> pl.DataFrame:
+        """item_id and title of the items whose title holds the words given, the closest first."""
+        return self._named(self.catalogue.search(title) - 1)
+
+    def person(self, user: str, *, filter_seen: bool = True) -> Person:
+        """What the data set knows of a user; an unknown one has liked and seen nothing."""
+        seen = self.dataset.seen_items(user) if filter_seen else np.zeros(0, dtype=np.int64)
+        # The model has its own codes for users: those it was trained with.
+        return Person(self.model.users.code(user), self.dataset.likes_of(user), seen)
+
+    def stranger(self, items: Iterable[str]) -> Person:
+        """A person who is not a user but likes these items (ids, oldest first)."""
+        history = self.codes(items, "history")
+        return Person(0, history, history)
+
+    def check_users(self, users: Iterable[str]) -> None:
+        """Raises `CCFError` where one is not in the data set."""
+        for user in users:
+            if self.dataset.user_vocabulary.code(user) == 0:
+                raise CCFError(
+                    f"user '{user}': not in data set {self.dataset.name}; recommend from liked items instead"
+                )
+
+    def shortlist(self, person: Person, k: int, filters: Filters | None = None, order: Order = "fused") -> Shortlist:
+        """What may become the best `k`: for the order `fused` to be scored by the model, else in their order."""
+        filters = filters or Filters()
+        eligible = self._eligible(person, filters)
+        cf = self.retriever.by_cf(person.user, person.history, eligible)
+        text = self.retriever.by_text(person.history, eligible)
+        by = text if order == "text" else cf
+        if filters.allow is not None:
+            items = by.best(len(filters.allow))
+        elif order == "fused" and len(person.history):
+            items = self._mixed(cf, text, check_k(k))
+        else:
+            items = by.best(max(check_k(k), self.retrieve))
+        return Shortlist(person, items + 1, by.scores(items), cf.ranks(items), text.ranks(items))
+
+    def ranking(
+        self, shortlist: Shortlist, scores: Floats, k: int, order: Order = "fused", diversity: float = 0.0
+    ) -> pl.DataFrame:
+        """The best `k` of the shortlist by these scores, with the columns of `recommend_for_history`."""
+        if not 0 <= diversity <= 1:
+            raise CCFError(f"diversity is {diversity}; choose from 0 (the best by score) to 1")
+        vectors = self.catalogue.semantic[shortlist.items - 1] if diversity else np.zeros((0, 0), dtype=np.float32)
+        best = mmr(scores, vectors, check_k(k), diversity)
+        positions = shortlist.items[best] - 1
+        columns = {
+            "rank": np.arange(1, len(best) + 1),
+            "score": scores[best],
+            "probability": [None] * len(best) if order == "text" else probability(scores[best]),
+            "cf_rank": [shortlist.cf_rank[i] for i in best],
+            "text_rank": [shortlist.text_rank[i] for i in best],
+            "collaborative_share": self.catalogue.collaborative_shares[positions],
+        }
+        return pl.DataFrame({**self._named(positions).to_dict(), **columns}, schema=SCHEMA)
+
+    def codes(self, items: Iterable[str], what: str) -> Codes:
+        """Codes of item ids; an unknown one is a `CCFError` that says where it was found."""
+        ids = list(items)
+        codes = np.array([self.model.item_vocabulary.code(item) for item in ids], dtype=np.int64)
+        if len(codes) and codes.min() == 0:
+            unknown = ids[int(codes.argmin())]
+            raise CCFError(f"{what}: no item '{unknown}' in the model's catalogue; look ids up with its title")
+        return codes
+
+    def _best(
+        self, people: list[Person], k: int, filters: Filters, order: Order, diversity: float
+    ) -> list[pl.DataFrame]:
+        """Of each person; the model scores the candidates of all in one call."""
+        lists = [self.shortlist(person, k, filters, order) for person in people]
+        if order == "fused" and lists:
+            scores = self.model.score_rows(Rows.concat([shortlist.rows() for shortlist in lists]))
+            ends = np.cumsum([len(shortlist.items) for shortlist in lists])
+            parts = np.split(scores, ends[:-1])
+        else:
+            parts = [shortlist.scores for shortlist in lists]
+        return [self.ranking(mine, part, k, order, diversity) for mine, part in zip(lists, parts, strict=True)]
+
+    def _mixed(self, cf: Ranking, text: Ranking, k: int) -> Positions:
+        """CF's best, among them always the `k` that are the answer by CF alone, and then text's best of the others."""
+        n = max(k, self.retrieve)
+        from_text = round(n * self.text_share)
+        by_cf = cf.best(max(k, n - from_text))
+        by_text = text.best(from_text + len(by_cf))
+        return np.concatenate([by_cf, by_text[~np.isin(by_text, by_cf)][:from_text]])
+
+    def _named(self, positions: Positions) -> pl.DataFrame:
+        ids, titles = self.catalogue.ids, self.catalogue.titles
+        named = {"item_id": [ids[p] for p in positions], "title": [titles[p] for p in positions]}
+        return pl.DataFrame(named, schema={"item_id": pl.String, "title": pl.String})
+
+    def _eligible(self, person: Person, filters: Filters) -> Mask:
+        """(n_items,) which items may be recommended."""
+        left = np.full(len(self.catalogue), filters.allow is None)
+        if filters.allow is not None:
+            left[self.codes(filters.allow, "candidates") - 1] = True
+        left[person.seen - 1] = False
+        left[self.codes(filters.deny, "denied items") - 1] = False
+        if filters.category is not None:
+            left &= self.catalogue.in_category(filters.category)
+        return left
+
+
+def over(model: CCFLLM, dataset: Dataset) -> CCFLLM:
+    """The model over the items of a data set, where these begin with its own; it may know further ones.
+
+    Raises:
+        CCFError: the first items of both are not the same.
+    """
+    theirs, own = dataset.items["item_id"], model.items["item_id"]
+    both = min(len(theirs), len(own))
+    if not theirs.head(both).equals(own.head(both)):
+        raise CCFError(
+            f"dataset {dataset.name}: its items are not those that the model was trained on; keep them first, in their "
+            "order, and put new ones behind"
+        )
+    return model.with_items(dataset.items.slice(both)) if len(theirs) > both else model
+
+
+def check_k(k: int) -> int:
+    """`k`, or a `CCFError` where it is no number of items."""
+    if k < 1:
+        raise CCFError(f"k is {k}; ask for at least 1 item")
+    return k

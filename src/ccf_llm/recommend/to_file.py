@@ -1,0 +1,102 @@
+"""Recommendations for all users, to a Parquet file; a call that was stopped goes on where it was."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.folder import fingerprint
+from ccf_llm.io.files import atomic_file, read_json, write_json
+from ccf_llm.io.parquet import write_parquet
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.recommend.recommender import Recommender
+
+PART = 64
+"""Users of a part: what is scored in one call, and lost at most when the process is killed."""
+KEY_FILE = "key.json"
+
+Progress = Callable[[int, int], None]
+"""Told how many users are done, and of how many."""
+
+
+def recommend_all(
+    recommender: Recommender,
+    output: str | Path,
+    users: Sequence[str] | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> None:
+    """Write the best items of many users to one Parquet file.
+
+    Parts of 64 users are kept in the folder `<output>.parts` until all are there; then they are joined and the folder
+    is removed. The same call goes on where it was stopped. A call with another model, other data, users or options
+    starts anew. Memory holds one part at a time, whatever the number of users.
+
+    Args:
+        recommender: of the model and the data set.
+        output: the Parquet file, with the columns of `Recommender.recommend`, users in the order given.
+        users: ids; None for all users of the data set. Repeated ones count once.
+        progress: told after each part.
+        options: those of `Recommender.recommend`, such as k, order and filter_seen.
+
+    Raises:
+        CCFError: what `Recommender.recommend` says, or a file cannot be written.
+    """
+    output = Path(output)
+    wanted = list(dict.fromkeys(recommender.dataset.user_vocabulary.ids if users is None else users))
+    recommender.check_users(wanted)
+    # A wrong option is said before anything is written.
+    recommender.recommend(wanted[:1], **options | {"order": "cf"})
+    folder = output.with_name(f"{output.name}.parts")
+    _open(folder, _key(recommender, wanted, options))
+    parts = [folder / f"{begin:09d}.parquet" for begin in range(0, len(wanted), PART)] or [folder / "empty.parquet"]
+    for n, part in enumerate(parts):
+        mine = wanted[n * PART : (n + 1) * PART]
+        if not part.exists():  # it was written whole, or not at all
+            write_parquet(recommender.recommend(mine, **options), part)
+        if progress is not None:
+            progress(n * PART + len(mine), len(wanted))
+    with atomic_file(output) as temporary:
+        pl.scan_parquet(parts, glob=False).sink_parquet(temporary)
+    shutil.rmtree(folder)
+
+
+def _open(folder: Path, key: str) -> None:
+    """The folder of the parts; those of another call are removed."""
+    if folder.exists():
+        if not (folder / KEY_FILE).is_file():
+            raise CCFError(f"{folder}: is in the way and holds no parts; move it, or choose another output")
+        if read_json(folder / KEY_FILE) == {"key": key}:
+            return
+        shutil.rmtree(folder)
+    write_json(folder / KEY_FILE, {"key": key})
+
+
+def _key(recommender: Recommender, users: list[str], options: dict[str, Any]) -> str:
+    """Changes with everything that decides a recommendation."""
+    digest = hashlib.sha256()
+    for piece in (*_model(recommender.model), *_data(recommender.dataset)):
+        digest.update(piece)
+    retrieval = [recommender.retrieve, recommender.text_share, recommender.exact_up_to]
+    return fingerprint([version("ccf-llm"), digest.hexdigest(), retrieval, users, options])
+
+
+def _model(model: CCFLLM) -> Iterator[bytes]:
+    network = model.network
+    yield fingerprint([network.llm.source.checksum, model.run]).encode()
+    yield model.items.write_json().encode()
+    for weight in network.weights():
+        yield weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _data(dataset: Dataset) -> Iterator[bytes]:
+    known = dataset.interactions.select(c for c in dataset.interactions.columns if c != "split")
+    yield known.hash_rows().to_numpy().tobytes()

@@ -1,0 +1,169 @@
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from ccf_llm.cf.store import FITTED, MODELS, VECTORS
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import CFSettings, MethodConfig, RunConfig, check_config, dump_config, load_config
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text("seed: 3\ncf: {folds: 2}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_file_is_a_run(path: Path) -> None:
+    config = load_config(path)
+    assert config.main in config.methods
+    assert not config.output.is_absolute()
+
+
+def test_there_is_a_demo() -> None:
+    assert "demo.yaml" in [path.name for path in CONFIGS]
+
+
+def test_defaults_are_a_run(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    assert load_config(tmp_path / "empty.yaml") == RunConfig()
+
+
+def test_toml_says_the_same(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("seed = 3\n[cf]\nfolds = 2\n")
+    assert load_config(tmp_path / "run.toml") == load_config(path)
+
+
+def test_what_is_dumped_is_read_back(path: Path, tmp_path: Path) -> None:
+    config = load_config(path, ["name='Ömer: [x]'", "data.details=[genres]", "prompt.template.history_titles=false"])
+    (tmp_path / "again.yaml").write_text(dump_config(config), encoding="utf-8")
+    assert load_config(tmp_path / "again.yaml") == config
+    assert check_config(config.model_dump(mode="json"), "run") == config
+
+
+def test_overrides_replace_settings(path: Path) -> None:
+    config = load_config(
+        path, ["seed=5", "cf.mf.dim=16", "llm.lora.targets=[q_proj]", "data.split.max_rows_per_user=null"]
+    )
+    assert (config.seed, config.cf.folds, config.cf.mf.dim) == (5, 2, 16)
+    assert config.llm.lora.targets == ("q_proj",)
+    assert config.data.split.max_rows_per_user is None
+
+
+def test_one_setting_of_a_default_stage_or_method_can_be_replaced(path: Path) -> None:
+    config = load_config(
+        path, ["stages.text.rows=10", "methods.llm_text.fusion.hidden=8", "methods.x={stages: [text]}"]
+    )
+    default = RunConfig()
+    assert config.stages["text"] == default.stages["text"].model_copy(update={"rows": 10})
+    assert config.stages["fusion"] == default.stages["fusion"]
+    assert config.fusion_of("llm_text").hidden == 8
+    assert list(config.methods) == [*default.methods, "x"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("colour=1", "unknown setting 'colour'; remove it or correct its name"),
+        ("cf.mf.colour=1", r"unknown setting 'cf\.mf\.colour'"),
+        ("seed=x", "seed: Input should be a valid integer"),
+        ("cf.folds=-1", r"cf\.folds: Input should be greater than or equal to 0"),
+        ("fusion.variant=both", r"fusion\.variant: Input should be 'dimension', 'scalar'"),
+        ("seed.deep=1", "--set seed.deep=1: 'seed' holds a single value"),
+        ("seed", "--set seed: give it as key=value"),
+        ("=1", "--set =1: give it as key=value"),
+        ("seed=[1", r"--set seed=\[1: the value is not valid YAML"),
+        ("main=nothing", "main: 'nothing' is not one of the methods"),
+        ("methods.x={start: y, stages: [text]}", r"methods\.x\.start: 'y' is not a method named before it"),
+        ("methods.x={stages: [y]}", r"methods\.x\.stages: 'y' is not one of text, fusion"),
+        ("methods.x={fusion: {variant: semantic}, stages: [fusion]}", r"methods\.x\.stages: 'fusion' trains nothing"),
+        ("methods.x={cf: ids, stages: [y]}", r"methods\.x\.stages: 'y' is not one of text, fusion"),
+        ("methods.x={cf: gbm}", r"methods\.x\.cf: Input should be 'mf'"),
+        ("prompt.template.slots=some", r"prompt\.template\.slots: Input should be 'all', 'target' or 'none'"),
+        ("prompt.template={slots: target, history_titles: false}", "slots: target needs history_titles"),
+        (
+            "stages.fusion.train=[prompt]",
+            r"methods\.ccf_llm\.stages: 'fusion' trains nothing; give the template learned",
+        ),
+        ("stages.text={train: []}", r"stages\.text\.train: "),
+        ("prompt.template={slots: false, history_titles: false}", "needs history_titles"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(path: Path, override: str, message: str) -> None:
+    with pytest.raises(CCFError, match=message) as fault:
+        load_config(path, [override])
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("bad.yaml", "seed: [1\n", r"bad\.yaml: not valid YAML or TOML"),
+        ("bad.toml", "seed = \n", r"bad\.toml: not valid YAML or TOML"),
+        ("list.yaml", "- 1\n", r"list\.yaml: expected settings .* found list"),
+        ("tag.yaml", "seed: !!python/object/apply:os.getcwd []\n", r"tag\.yaml: not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_run_is_named_in_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CCFError, match=message) as fault:
+        load_config(tmp_path / name)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CCFError, match=r"none\.yaml: cannot be read \(No such file"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(CCFError, match="cannot be read"):
+        load_config(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(CCFError, match=r"latin\.yaml: cannot be read"):
+        load_config(tmp_path / "latin.yaml")
+
+
+def test_every_cf_model_can_be_chosen() -> None:
+    fields = CFSettings.model_fields
+    assert get_args(fields["model"].annotation) == tuple(MODELS)
+    assert get_args(get_args(fields["compare"].annotation)[0]) == tuple(FITTED)
+    config = RunConfig(cf=CFSettings(model="din", compare=("mf", "din")))
+    assert config.cf_rows == ("item_user_mean", "din", "mf")
+    assert get_args(get_args(MethodConfig.model_fields["cf"].annotation)[0]) == tuple(VECTORS)
+    assert all(type(CFSettings().of(method)).__name__.endswith("Config") for method in FITTED)
+
+
+def test_what_a_method_reads_and_trains() -> None:
+    config = load_config(CONFIGS[0].parent / "ml-1m.yaml")
+    assert config.text_only == "tallrec"  # soft_prompt trains no adapter
+    assert config.parts_of("icl") == {"lora"}
+    assert config.parts_of("soft_prompt") == {"lora", "prompt"}
+    assert config.parts_of("collm_din") == {"lora", "fusion", "cf"}
+    assert [config.reads_cf(name) for name in ("tallrec", "binllm", "ccf_llm")] == [False, True, True]
+    assert (config.cf_of("ccf_llm"), config.cf_of("collm_din"), config.folds_of("ccf_llm")) == ("ensemble", "din", 0)
+    crossed = check_config(config.model_dump(mode="json") | {"cf": {"folds": 4}}, "crossed")
+    assert [crossed.folds_of(name) for name in ("ccf_llm", "person_prompt", "collm_mf")] == [4, 0, 0]
+    assert config.cf_rows == ("item_user_mean", "ensemble", "mf", "lightgcn", "sasrec", "din", "gbm")
+    assert config.prompt_of("ccf_llm") == config.prompt
+    assert config.prompt_of("tallrec").template.slots == "none"
+
+
+def test_a_method_alone_is_the_same_method() -> None:
+    config = load_config(CONFIGS[0].parent / "ml-1m.yaml")
+    for name in config.methods:
+        alone = check_config(config.alone(name).model_dump(mode="json"), "alone")
+        assert list(alone.methods) == config.needed_for(name)
+        assert set(alone.stages) == {stage for m in alone.methods.values() for stage in m.stages}
+        assert alone.prompt == alone.prompt_of(name) == config.prompt_of(name)
+        assert (alone.fusion, alone.reads_cf(name)) == (config.fusion_of(name), config.reads_cf(name))
+        assert not config.reads_cf(name) or alone.cf_of(name) == config.cf_of(name)
+        assert alone.alone(name) == alone
+
+
+def test_what_a_method_needs() -> None:
+    config = RunConfig()
+    assert config.needed_for("ccf_llm") == ["llm_text", "ccf_llm"]
+    assert config.fusion_of("llm_text").variant == "semantic"
+    assert config.fusion_of("ccf_llm") == config.fusion

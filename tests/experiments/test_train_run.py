@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import RunConfig
+from ccf_llm.experiments.evaluate import evaluate_cf, evaluate_run, gate_by_popularity
+from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
+from ccf_llm.experiments.train import train_run
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.recommend.recommender import Recommender
+from ccf_llm.reports.report import report_run
+from ccf_llm.training.checkpoint import Progress
+
+SILENT = lambda line: None  # noqa: E731
+
+
+def steps_of(config: RunConfig) -> list[str]:
+    """Train; the stage of every step that was really taken."""
+    taken: list[str] = []
+
+    def note(stage: str, word: str, progress: Progress, steps: int) -> None:
+        taken.append(stage)
+
+    train_run(config, say=SILENT, report=note)
+    return taken
+
+
+def changed(config: RunConfig, stage: str, **settings: object) -> RunConfig:
+    stages = {**config.stages, stage: config.stages[stage].model_copy(update=settings)}
+    return config.model_copy(update={"stages": stages})
+
+
+def test_only_what_a_change_touches_is_trained_again(tiny_run: RunConfig) -> None:
+    assert set(steps_of(tiny_run)) == {"llm_text / text", "ccf_llm / fusion"}
+    assert steps_of(tiny_run) == []
+    assert set(steps_of(changed(tiny_run, "fusion", fusion_rate=1e-3))) == {"ccf_llm / fusion"}
+    assert set(steps_of(changed(tiny_run, "text", lora_rate=1e-3))) == {"llm_text / text", "ccf_llm / fusion"}
+    assert set(steps_of(tiny_run.model_copy(update={"seed": 1}))) == {"llm_text / text", "ccf_llm / fusion"}
+
+
+def test_fit_score_and_what_the_gate_does(tiny_run: RunConfig, tiny_data: Dataset) -> None:
+    model = CCFLLM.fit(tiny_data, tiny_run, say=SILENT)
+    pairs = tiny_data.interactions.tail(20).select("user_id", "item_id")
+    scored = model.score(pairs, tiny_data)
+    again = CCFLLM.load(RunFolder(tiny_run.output).model("ccf_llm")).score(pairs, tiny_data)
+    np.testing.assert_array_equal(scored["score"].to_numpy(), again["score"].to_numpy())
+    gate = gate_by_popularity(model)
+    assert sum(part["items"] for part in gate) == len(tiny_data.items)
+    assert all(0 <= part["share"] <= 1 for part in gate)
+
+
+def test_data_without_a_split_is_refused(tiny_run: RunConfig, tiny_data: Dataset) -> None:
+    whole = Dataset.from_frames(tiny_data.interactions.drop("split"), tiny_data.items)
+    with pytest.raises(CCFError, match=r"has no split; make one with global_time_split"):
+        CCFLLM.fit(whole, tiny_run, say=SILENT)
+    with pytest.raises(CCFError, match="has no split"):
+        evaluate_cf("mf", whole)
+
+
+def test_the_split_of_the_settings_is_used_where_the_data_has_none(tiny_run: RunConfig, tiny_data: Dataset) -> None:
+    assert open_split(tiny_run).rows("test").items.tolist() == tiny_data.rows("test").items.tolist()
+    Dataset.from_frames(tiny_data.interactions.drop("split"), tiny_data.items).save(Path(tiny_run.data.source))
+    thin = tiny_run.data.split.model_copy(update={"max_rows_per_user": 2})
+    data = tiny_run.data.model_copy(update={"split": thin})
+    test = open_split(tiny_run.model_copy(update={"data": data})).rows("test")
+    assert max(np.bincount(test.users)) == 2
+
+
+@pytest.mark.parametrize("name", ["mf", "mf-fold-0-*"])
+def test_a_cut_cf_model_is_named(tiny_run: RunConfig, name: str) -> None:
+    train_run(tiny_run, say=SILENT)
+    (path,) = (RunFolder(tiny_run.output).path / "cf").glob(f"{name}/cf.safetensors")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CCFError, match=r"cf\.safetensors: .*") as fault:
+        train_run(tiny_run, say=SILENT)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_fingerprint_follows_the_values_alone() -> None:
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+@pytest.mark.parametrize("kind", ["lightgcn", "sasrec", "din"])
+def test_any_cf_model_fills_the_slots(tiny_run: RunConfig, tiny_data: Dataset, kind: str) -> None:
+    cf = tiny_run.cf.model_copy(update={"model": kind, "compare": ("mf",)})
+    folder = train_run(tiny_run.model_copy(update={"cf": cf}), say=SILENT)
+    kept = {path.name.split("-fold")[0] for path in (folder.path / "cf").iterdir()}
+    assert kept == {"item_user_mean", "mf", kind}
+    assert len(list((folder.path / "cf").glob(f"{kind}-fold-*"))) == 2
+    model = CCFLLM.load(folder.model("ccf_llm"))
+    assert model.network.cf.kind == kind
+    assert min(float(fusion.cf_scale) for fusion in (model.network.fusion.user, model.network.fusion.item)) > 0.01
+    metrics = evaluate_run(folder)
+    assert set(metrics["models"]) == {"item_user_mean", kind, "mf", "llm_text", "late_fusion", "ccf_llm"}
+    assert metrics["models"][kind]["auc"] > 0.75
+    page = report_run(folder).read_text(encoding="utf-8")
+    assert f"the log-odds of {kind} and llm_text" in page
+    best = Recommender(model, tiny_data, retrieve=5).recommend(["u1"], k=3)
+    assert best["rank"].to_list() == [1, 2, 3]
+
+
+def test_another_row_of_the_comparison_fits_nothing_again(tiny_run: RunConfig) -> None:
+    lines: list[str] = []
+    train_run(tiny_run, say=lines.append)
+    fitted = [line.split(":")[0] for line in lines if "fitting" in line]
+    assert fitted == ["item_user_mean", "mf", "mf", "mf"]
+    lines.clear()
+    cf = tiny_run.cf.model_copy(update={"compare": ("lightgcn",)})
+    train_run(tiny_run.model_copy(update={"cf": cf}), say=lines.append)
+    assert [line.split(":")[0] for line in lines if "fitting" in line] == ["lightgcn"]
+
+
+def test_folders_without_folds_train_on_the_models_own_vectors(tiny_run: RunConfig) -> None:
+    plain = tiny_run.model_copy(update={"cf": tiny_run.cf.model_copy(update={"folds": 0})})
+    folder = train_run(plain, say=SILENT)
+    assert sorted(path.name for path in (folder.path / "cf").iterdir()) == ["item_user_mean", "mf"]

@@ -1,0 +1,156 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.torch import load_file, save_file
+
+import tiny
+from ccf_llm.cf.mf import MF
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import LLMConfig, PromptConfig, check_config
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.store import build_network, load_model, save_model
+from ccf_llm.scoring import SharedPrefixScorer
+
+
+@pytest.fixture(scope="module")
+def network(make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
+    network = tiny.stir(make_network())
+    network.fusion.blend.weights.copy_(network.fusion.blend.weights.new_tensor([0.7, 0.4, -0.1]))
+    return network
+
+
+@pytest.fixture(scope="module")
+def about(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    values = tiny.run_values(tiny_llm, tmp_path_factory.mktemp("run"))
+    values["prompt"] = {"history": {"items": 6, "tokens": 200, "step": 3}}
+    return check_config(values, "tiny").model_dump(mode="json")
+
+
+@pytest.fixture
+def saved(network: CCFNetwork, about: dict[str, object], tiny_data: Dataset, tmp_path: Path) -> Path:
+    save_model(network, tiny_data.user_vocabulary, tiny_data.items, about, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_loaded_model_scores_the_same(saved: Path, network: CCFNetwork, tiny_data: Dataset, tmp_path: Path) -> None:
+    rows = tiny_data.rows("test")
+    expected = SharedPrefixScorer(network).score(rows)
+    assert expected.std() > 0.1
+    loaded, users, items, _ = load_model(saved)
+    np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), expected)
+    assert users == tiny_data.user_vocabulary
+    assert items.equals(tiny_data.items)
+    assert not loaded.training
+    model = CCFLLM.load(saved)
+    model.save(tmp_path / "again")
+    np.testing.assert_array_equal(CCFLLM.load(tmp_path / "again").score_rows(rows), model.score_rows(rows))
+
+
+@pytest.mark.parametrize("variant", ["scalar", "average", "cf_only", "semantic"])
+def test_every_variant_comes_back(
+    variant: str, make_network: Callable[..., CCFNetwork], about: dict[str, object], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    network = tiny.stir(make_network(FusionConfig(variant=variant, hidden=16)))  # type: ignore[arg-type]
+    rows = tiny_data.rows("test").take(slice(0, 20))
+    save_model(network, tiny_data.user_vocabulary, tiny_data.items, about, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")[0]
+    np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
+
+
+def test_only_harmless_files(saved: Path, tiny_llm: Path) -> None:
+    files = [path for path in saved.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".safetensors", ".json", ".parquet", ".md"}
+    weights = sum(path.stat().st_size for path in files if path.suffix == ".safetensors")
+    assert weights < (tiny_llm / "model.safetensors").stat().st_size * 2
+    assert not any("embed" in name for name in load_file(saved / "adapter" / "adapter_model.safetensors"))
+    card = (saved / "README.md").read_text()
+    assert "SHA-256" in card
+    assert "24 items" in card
+
+
+def test_another_base_model_is_refused(saved: Path, tiny_llm: Path) -> None:
+    change(saved / "config.json", lambda values: values["base_model"].update(checksum="sha256:" + "0" * 64))
+    refused(saved, r"was trained on .* checksum sha256:000000000000, .* this machine's has sha256:(?!0{12})")
+
+
+@pytest.mark.parametrize(
+    "name", ["adapter/adapter_model.safetensors", "fusion.safetensors", "cf/cf.safetensors", "items.parquet"]
+)
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_damaged_file_is_named(saved: Path, name: str, damage: str) -> None:
+    path = saved / name
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.unlink()
+    refused(saved, path.name)
+
+
+def test_settings_that_are_cut_or_foreign_are_named(saved: Path, tmp_path: Path) -> None:
+    refused(tmp_path / "nothing", r"config\.json: no such file")
+    path = saved / "config.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    refused(saved, "config.json: not valid JSON")
+    for spoil, message in (
+        (lambda values: values.update(format=9), "not a model of format 1"),
+        (lambda values: values.pop("base_model"), "base_model: Field required"),
+        (lambda values: values["fusion"].update(variant="x"), r"fusion\.variant: "),
+        (lambda values: values["run"].update(colour=1), "unknown setting 'colour'"),
+    ):
+        path.write_bytes(whole)
+        change(path, spoil)
+        refused(saved, message)
+
+
+def test_weights_of_another_shape_or_name_are_named(saved: Path) -> None:
+    path = saved / "fusion.safetensors"
+    weights = load_file(path)
+    save_file({**weights, "user.cf_mean": weights["user.cf_mean"][:2]}, path)
+    refused(saved, r"'user\.cf_mean' has shape \(2,\), not \(9,\)")
+    save_file({name: value for name, value in weights.items() if name != "user.cf_mean"}, path)
+    refused(saved, r"does not fit this model \(user\.cf_mean\)")
+
+
+def test_a_prompt_longer_than_the_context_is_refused(saved: Path) -> None:
+    change(saved / "config.json", lambda values: values["run"]["prompt"]["history"].update(tokens=4000))
+    refused(saved, r"prompt\.history\.tokens: 4000 does not fit the model's context of 2048 tokens")
+
+
+def test_a_column_that_items_lack_is_named(saved: Path) -> None:
+    items = pl.read_parquet(saved / "items.parquet")
+    items.drop("genres").write_parquet(saved / "items.parquet")
+    refused(saved, r"data\.details: items have no column 'genres'; they have item_id, title")
+
+
+def change(path: Path, how: Callable[[dict[str, dict[str, object]]], object]) -> None:
+    values = json.loads(path.read_text())
+    how(values)
+    path.write_text(json.dumps(values))
+
+
+def refused(folder: Path, message: str) -> None:
+    with pytest.raises(CCFError, match=message) as fault:
+        load_model(folder)
+    assert "\n" not in str(fault.value)
+
+
+def test_items_need_no_words_but_their_titles(tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF) -> None:
+    network = build_network(
+        tiny_data.items,
+        tiny_mf,
+        llm=LLMConfig(model=str(tiny_llm), dtype="float32", device="cpu"),
+        prompt=PromptConfig(),
+        fusion=FusionConfig(hidden=16),
+        details=(),
+        seed=0,
+    )
+    scores = SharedPrefixScorer(network).score(tiny_data.rows("test"))
+    assert np.isfinite(scores).all()

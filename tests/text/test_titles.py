@@ -1,0 +1,32 @@
+import pytest
+
+from ccf_llm.text.titles import reading_order
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ("Matrix, The (1999)", "The Matrix (1999)"),
+        ("Matrix, The", "The Matrix"),
+        ("Fish Called Wanda, A (1988)", "A Fish Called Wanda (1988)"),
+        ("American in Paris, An", "An American in Paris"),
+        ("Avventura, L' (1960)", "L'Avventura (1960)"),
+        ("Good, The Bad and The Ugly, The (1966)", "The Good, The Bad and The Ugly (1966)"),
+        (
+            "City of Lost Children, The (Cité des enfants perdus, La) (1995)",
+            "The City of Lost Children (La Cité des enfants perdus) (1995)",
+        ),
+        ("Hate (Haine, La) (1995)", "Hate (La Haine) (1995)"),
+        ("Boot, Das (1981)", "Das Boot (1981)"),
+    ],
+)
+def test_a_moved_article_comes_back(stored: str, read: str) -> None:
+    assert reading_order(stored) == read
+    assert reading_order(read) == read
+
+
+@pytest.mark.parametrize(
+    "title", ["", ", The", "Bye Bye, Love (1995)", "I, The Jury", "Me, Myself & Irene (2000)", "301, 302", "The Rock"]
+)
+def test_other_titles_stay(title: str) -> None:
+    assert reading_order(title) == title
