@@ -24,6 +24,6 @@ def test_a_page_says_what_it_must(path: Path) -> None:
     assert re.search(r"^    \S.* = ", text, flags=re.MULTILINE), "no formula"
     assert all(f"- **{word}" in text for word in ("Source:", "Here:"))
     assert re.search(r"- \*\*(Differences from|Our additions)", text)
-    for name in re.findall(r"`((?:cf|fusion|prompts)/\w+\.py)`", text):
+    for name in re.findall(r"`((?:cf|model|fusion|prompts)/\w+\.py)`", text):
         assert (ROOT / "src" / "ccf_llm" / name).is_file(), name
     assert set(text.splitlines()[0].removeprefix("# ").split(", ")) <= set(ROWS)

@@ -50,7 +50,7 @@ class HybridTemplate(BaseModel):
     """Whether the request opens the prompt, where all candidates share it; else it follows the target item."""
 
     codes: bool = False
-    """Whether the CF vectors of user and target item are written out as dotted-decimal codes (`cf.codes`)."""
+    """Whether the CF vectors of user and target item are written out as dotted-decimal codes (`prompts.codes`)."""
     shots: int = Field(default=0, ge=0)
     """Answered examples that open every prompt, half of them liked."""
     learned: int = Field(default=0, ge=0)
