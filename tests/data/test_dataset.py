@@ -6,6 +6,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import global_time_split
 from ccf_llm.errors import CCFError
 
@@ -25,23 +26,59 @@ def small() -> Dataset:
     return Dataset.from_frames(interactions, ITEMS, users=users, name="small")
 
 
-def test_codes_follow_the_frames() -> None:
+def test_frames_and_codes_are_in_the_order_of_the_ids() -> None:
     dataset = small()
-    assert dataset.item_vocabulary.ids.to_list() == ["x", "y", "z", "never"]
+    assert dataset.item_vocabulary.ids.to_list() == dataset.items["item_id"].to_list() == ["never", "x", "y", "z"]
     assert dataset.user_vocabulary.ids.to_list() == ["u", "v", "w"]
     rows = dataset.rows()
-    assert rows.users.tolist() == [1, 2, 1, 1, 2, 3]
-    assert rows.items.tolist() == [3, 1, 2, 1, 2, 3]
-    assert [rows.history(row).tolist() for row in range(6)] == [[1], [], [], [], [1], []]
+    assert rows.users.tolist() == [1, 1, 1, 2, 2, 3]
+    assert rows.items.tolist() == [3, 2, 4, 2, 3, 4]
+    assert rows.timestamps.tolist() == [10, 20, 30, 10, 40, 50]
+    assert [rows.history(row).tolist() for row in range(6)] == [[], [], [2], [], [2], []]
+
+
+def test_the_same_rows_in_any_order_are_the_same_data_set() -> None:
+    dataset, shuffled = small(), small()
+    frame = shuffled.interactions.sample(fraction=1, shuffle=True, seed=3)
+    again = Dataset.from_frames(frame, ITEMS.reverse(), name="small")
+    assert_frame_equal(again.interactions, dataset.interactions)
+    assert_frame_equal(again.items, dataset.items)
+    assert again.identity == dataset.identity
+
+
+def test_identity_changes_with_all_that_decides_and_nothing_else() -> None:
+    whole = global_time_split(small(), 0.5, 0.2)
+    first = whole.identity
+    relabelled = whole.interactions.with_columns(label=pl.when(pl.col("timestamp") == 10).then(0).otherwise("label"))
+    other_label = Dataset.from_frames(relabelled, ITEMS).identity
+    assert (other_label.users, other_label.items) == (first.users, first.items)
+    assert other_label.train != first.train
+    assert other_label.test != first.test  # its histories are others now
+    moved = global_time_split(small(), 0.5, 0.4).identity
+    assert (moved.all, moved.train) == (first.all, first.train)
+    assert moved.valid != first.valid
+    titles = ITEMS.with_columns(title=pl.lit("another"))
+    assert Dataset.from_frames(whole.interactions, titles).identity == first
+    more = pl.concat([ITEMS, pl.DataFrame({"item_id": ["w"], "title": ["W"]})])
+    assert Dataset.from_frames(whole.interactions, more).identity.items != first.items
 
 
 def test_likes_and_seen_items() -> None:
     dataset = small()
-    assert dataset.likes_of("u").tolist() == [1, 3]
-    assert dataset.seen_items("u").tolist() == [1, 2, 3]
+    assert dataset.likes_of("u").tolist() == [2, 4]
+    assert dataset.seen_items("u").tolist() == [2, 3, 4]
     assert dataset.likes_of("w").tolist() == []
-    assert dataset.seen_items("w").tolist() == [3]
+    assert dataset.seen_items("w").tolist() == [4]
     assert dataset.likes_of("stranger").tolist() == dataset.seen_items("stranger").tolist() == []
+
+
+def test_likes_are_of_the_latest_label_and_once() -> None:
+    interactions = pl.DataFrame(
+        {"user_id": "u", "item_id": ["x", "y", "x", "y", "z", "z"], "label": [1, 1, 1, 0, 1, 1], "timestamp": range(6)}
+    )
+    dataset = Dataset.from_frames(interactions, ITEMS)
+    assert dataset.item_vocabulary.decode(dataset.likes_of("u")) == ["x", "z"]
+    assert dataset.item_vocabulary.decode(dataset.seen_items("u")) == ["x", "y", "z"]
 
 
 def test_parts_keep_the_histories_of_the_whole() -> None:
@@ -51,17 +88,33 @@ def test_parts_keep_the_histories_of_the_whole() -> None:
     split = global_time_split(dataset, train=0.5, valid=0.2)
     parts = [split.rows(part) for part in ("train", "valid", "test")]
     assert [len(part) for part in parts] == [3, 1, 2]
-    assert parts[1].history(0).tolist() == [1]  # u's like of x, a training row, is known input in valid
+    assert parts[1].history(0).tolist() == [2]  # u's like of x, a training row, is known input in valid
     assert len(split.rows("all")) == len(split.rows()) == 6
+    assert split.history_notes == []
+
+
+def test_a_given_split_that_is_not_by_time_leaks_nothing_through_histories() -> None:
+    interactions = pl.DataFrame(
+        {
+            "user_id": "u",
+            "item_id": ["x", "y", "z", "never"],
+            "label": 1,
+            "timestamp": [1, 2, 3, 4],
+            "split": ["test", "train", "valid", "train"],
+        }
+    )
+    dataset = Dataset.from_frames(interactions, ITEMS)
+    train = dataset.rows("train")
+    assert [dataset.item_vocabulary.decode(train.history(row)) for row in range(2)] == [[], ["y"]]
+    assert dataset.item_vocabulary.decode(dataset.rows("valid").history(0)) == ["y"]
+    assert dataset.history_notes[0].startswith("split: 3 rows come, in time, after rows of a later part")
 
 
 def test_given_histories_reach_back_before_the_interactions() -> None:
-    interactions = small().interactions.with_columns(
-        history=pl.Series([["never", "x"], [], ["never"], ["never"], ["x"], []])
-    )
+    interactions = small().interactions.with_columns(history=pl.Series([[], ["never"], ["never", "x"], [], ["x"], []]))
     dataset = Dataset.from_frames(interactions, ITEMS)
-    assert dataset.rows().history(0).tolist() == [4, 1]
-    assert dataset.likes_of("u").tolist() == [4, 1, 3]
+    assert dataset.rows().history(2).tolist() == [1, 2]
+    assert dataset.likes_of("u").tolist() == [1, 2, 4]
     assert dataset.seen_items("u").tolist() == [1, 2, 3, 4]
 
 
@@ -97,10 +150,12 @@ def test_damaged_folders_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_no_folder_and_no_data_set(tmp_path: Path) -> None:
-    with pytest.raises(CCFError, match="no such folder"):
+    with pytest.raises(CCFError, match="no saved data set"):
         Dataset.load(tmp_path / "nowhere")
+    with pytest.raises(CCFError, match="no such folder"):
+        open_dataset(tmp_path / "nowhere")
     with pytest.raises(CCFError, match="no known data set"):
-        Dataset.load(tmp_path)
+        open_dataset(tmp_path)
 
 
 def test_describe_is_json() -> None:

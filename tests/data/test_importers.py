@@ -7,6 +7,7 @@ import pytest
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers import Columns, import_movielens, import_path, import_tables
+from ccf_llm.data.named import open_dataset
 from ccf_llm.errors import CCFError
 
 
@@ -30,9 +31,9 @@ RECBOLE = {
 
 
 def test_recbole(tmp_path: Path) -> None:
-    dataset = Dataset.load(write(tmp_path / "r", RECBOLE))
+    dataset = open_dataset(write(tmp_path / "r", RECBOLE))
     assert dataset.name == "tiny"
-    assert items_of(dataset) == [("01", 'Une "Vie", L\'', "1995", "Sci-Fi, Film-Noir"), ("2", "Nothing", "", "")]
+    assert items_of(dataset) == [("2", "Nothing", "", ""), ("01", 'Une "Vie", L\'', "1995", "Sci-Fi, Film-Noir")]
     assert dataset.interactions["label"].to_list() == [1, 0]
     assert dataset.interactions["timestamp"].to_list() == [100, 90]
     assert dataset.users is not None
@@ -101,10 +102,12 @@ def benchmark(folder: Path) -> Path:
 
 
 def test_the_benchmark_folder_is_taken_as_it_is(tmp_path: Path) -> None:
-    dataset = Dataset.load(benchmark(tmp_path / "ml"))
-    assert dataset.interactions["user_id"].to_list() == ["2", "1", "2", "2", "1"]
+    dataset = open_dataset(benchmark(tmp_path / "ml"))
+    assert dataset.interactions.select("user_id", "item_id", "split").rows() == [
+        *(("1", "3", "test"), ("1", "1", "train"), ("2", "1", "train"), ("2", "2", "valid"), ("2", "3", "test"))
+    ]
     test = dataset.rows("test")
-    assert [dataset.item_vocabulary.decode(test.history(row)) for row in range(2)] == [["1"], []]
+    assert [dataset.item_vocabulary.decode(test.history(row)) for row in range(2)] == [[], ["1"]]
     dataset.save(tmp_path / "saved")
     assert Dataset.load(tmp_path / "saved").interactions.equals(dataset.interactions)
 
@@ -113,14 +116,14 @@ def test_a_benchmark_file_without_histories_is_named(tmp_path: Path) -> None:
     folder = benchmark(tmp_path / "ml")
     pl.read_parquet(folder / "valid.parquet").drop("history").write_parquet(folder / "valid.parquet")
     with pytest.raises(CCFError, match=r"valid\.parquet: no column `history`"):
-        Dataset.load(folder)
+        open_dataset(folder)
 
 
 def test_the_published_split() -> None:
     folder = os.environ.get("CCF_LLM_ML1M")
     if folder is None:
         pytest.skip("set CCF_LLM_ML1M to the folder of the published ML-1M split")
-    dataset = Dataset.load(folder)
+    dataset = open_dataset(folder)
     assert [len(dataset.rows(part)) for part in ("train", "valid", "test")] == [33_891, 10_401, 7_331]
     rows = dataset.rows()
     given = dataset.interactions["history"].to_list()

@@ -31,8 +31,8 @@ def test_the_frame_has_the_agreed_types_and_loses_other_columns() -> None:
 def test_ids_of_any_kind_become_text() -> None:
     items = pl.DataFrame({"item_id": [1, 2], "title": ["Alien", "Babe"], "year": [1979.0, None]})
     dataset = Dataset.from_frames(interactions(item_id=[1.0, 2.0], user_id=["🎬", "007"]), items)
-    assert dataset.interactions["item_id"].to_list() == ["1", "2"]
-    assert dataset.interactions["user_id"].to_list() == ["🎬", "007"]
+    assert dataset.interactions["item_id"].to_list() == ["2", "1"]
+    assert dataset.interactions["user_id"].to_list() == ["007", "🎬"]
     assert dataset.items["year"].to_list() == ["1979", ""]
 
 

@@ -14,8 +14,25 @@ from ccf_llm.errors import CCFError
 def test_encode_and_decode_are_inverse(ids: list[str]) -> None:
     vocabulary = Vocabulary.of(ids)
     assert len(vocabulary) == len(ids)
-    assert vocabulary.encode(ids).tolist() == list(range(1, len(ids) + 1))
+    assert vocabulary.encode(vocabulary.ids).tolist() == list(range(1, len(ids) + 1))
     assert vocabulary.decode(vocabulary.encode(ids)) == ids
+
+
+@given(st.permutations(["10", "9", "007", "b", "B", "", "-3", "9.5", "123456789012345678901"]))
+def test_codes_depend_on_the_ids_alone(ids: list[str]) -> None:
+    vocabulary = Vocabulary.of(ids + ids[:3])
+    assert vocabulary.ids.to_list() == ["9", "10", "", "-3", "007", "123456789012345678901", "9.5", "B", "b"]
+    assert vocabulary.sha256 == Vocabulary.of(sorted(ids)).sha256
+
+
+def test_another_order_or_other_ids_have_another_hash() -> None:
+    hashes = [Vocabulary(pl.Series("id", ids)).sha256 for ids in (["a", "b"], ["b", "a"], ["ab"], ["a", "b", ""])]
+    assert len(set(hashes)) == 4
+
+
+def test_codes_are_translated_by_ids() -> None:
+    ours, theirs = Vocabulary.of(["a", "b", "c"]), Vocabulary.of(["c", "x", "b"])
+    assert ours.translated(theirs).tolist() == [0, 0, 1, 2]
 
 
 def test_unknown_ids_become_code_0() -> None:
@@ -31,7 +48,7 @@ def test_decoding_a_code_without_an_id_is_an_error(code: int) -> None:
 
 
 def test_save_and_load(tmp_path: Path) -> None:
-    vocabulary = Vocabulary.of(["ä", "007", "🎬"])
+    vocabulary = Vocabulary(pl.Series("id", ["ä", "007", "🎬"]))
     vocabulary.save(tmp_path / "items.parquet")
     assert Vocabulary.load(tmp_path / "items.parquet") == vocabulary
     assert vocabulary != Vocabulary.of(["007", "ä", "🎬"])

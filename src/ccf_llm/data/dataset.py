@@ -11,11 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ccf_llm.data.history import given_histories, rolling_histories
+from ccf_llm.data.history import given_histories, rolling_histories, within_parts
+from ccf_llm.data.identity import Identity
 from ccf_llm.data.manifest import PARTS, SplitManifest, given_split
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_interactions, check_items, check_users
-from ccf_llm.data.vocabulary import Vocabulary
+from ccf_llm.data.vocabulary import Vocabulary, natural_order
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, read_json, write_json
 from ccf_llm.io.parquet import read_parquet, write_parquet
@@ -28,17 +29,18 @@ FORMAT = 1
 class Dataset:
     """Who met what, when, and whether they liked it; and what the items are called.
 
-    Make one with `from_frames` or `load`, which check everything.
+    Make one with `from_frames` or `load`, which check everything and put it in an order that depends on the content
+    alone: the same rows give the same data set, and so the same codes, models and scores, in whichever order they come.
     """
 
     name: str
     """What people call it."""
     interactions: pl.DataFrame
     """user_id (str), item_id (str), label (i8), timestamp (i64, seconds); if the source has them, rating (f32),
-    split (str: train, valid, test or null) and history (list[str])."""
+    split (str: train, valid, test or null) and history (list[str]). By user, time and item."""
     items: pl.DataFrame
     """item_id (str), title (str), then further text columns such as year and genres; every item, also those that
-    nobody has met."""
+    nobody has met, by id."""
     users: pl.DataFrame | None = None
     """user_id (str), then text columns."""
     split: SplitManifest | None = None
@@ -64,28 +66,25 @@ class Dataset:
         `interactions` needs user_id, item_id, timestamp and label (0/1) or rating; `items` needs item_id and title.
         Ids may be texts or whole numbers. Raises `CCFError` with one line on the first fault (see `data.validate`).
         """
-        items = check_items(items)
+        items = check_items(items).sort(natural_order("item_id"))
         checked = check_interactions(interactions, items, like_threshold=like_threshold, rating_range=rating_range)
+        frame = _in_order(checked.frame)
         return cls(
             name=name,
-            interactions=checked.frame,
+            interactions=frame,
             items=items,
-            users=None if users is None else check_users(users),
-            split=given_split(checked.frame) if "split" in checked.frame.columns else None,
+            users=None if users is None else check_users(users).sort(natural_order("user_id")),
+            split=given_split(frame) if "split" in frame.columns else None,
             like_threshold=like_threshold,
             duplicates_dropped=checked.dropped,
         )
 
     @classmethod
     def load(cls, folder: str | Path) -> "Dataset":
-        """Read a saved data set, the published benchmark's folder, or a folder of RecBole's atomic files."""
+        """Read what `save` wrote; `open_dataset` reads other formats too."""
         folder = Path(folder)
-        if not folder.is_dir():
-            raise CCFError(f"{folder}: no such folder; make one with `ccf-llm data fetch` or `ccf-llm data import`")
-        if not (folder / "schema.json").exists():
-            from ccf_llm.data.importers import import_path  # the importers build on this module
-
-            return import_path(folder)
+        if not (folder / "schema.json").is_file():
+            raise CCFError(f"{folder}: no saved data set; make one with `ccf-llm data fetch` or `ccf-llm data import`")
         schema = _read_schema(folder / "schema.json")
         users = folder / "users.parquet"
         try:
@@ -120,19 +119,28 @@ class Dataset:
 
     @cached_property
     def user_vocabulary(self) -> Vocabulary:
-        """The users of the interactions, first met first."""
+        """The users of the interactions, by id."""
         return Vocabulary.of(self.interactions["user_id"])
 
     @cached_property
     def item_vocabulary(self) -> Vocabulary:
         """All items, in the order of the items frame: item code c is row c - 1 of `items`."""
-        return Vocabulary.of(self.items["item_id"])
+        return Vocabulary(self.items["item_id"].alias("id"))
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What tells this data set from every other: what is made from one is never used with another."""
+        parts = {part: self.rows(part).sha256 for part in PARTS} if self.split is not None else {}
+        return Identity(
+            users=self.user_vocabulary.sha256, items=self.item_vocabulary.sha256, all=self._rows.sha256, **parts
+        )
 
     def rows(self, split: Part | None = None) -> Rows:
         """The interactions of one part (None or "all": every one) as codes, in the order of the frame.
 
         Histories come from all interactions of the data set, whatever their part: at test time a user's earlier likes
-        are known input. A like counts for later rows only, never for rows of its own second.
+        are known input. A like counts for later rows only, never for rows of its own second, nor for rows of an earlier
+        part where a split is not by time (see `history_notes`). Histories that the source gives stay as they are.
         """
         if split is None or split == "all":
             return self._rows
@@ -143,14 +151,18 @@ class Dataset:
         return self._rows.take((self.interactions["split"] == split).fill_null(False).to_numpy())
 
     def likes_of(self, user_id: str) -> Codes:
-        """All items that the user liked, oldest first; empty for a user never met."""
+        """What the user likes, oldest first: each item once, by its latest label; empty for a user never met."""
         mine = self._rows_of(user_id)
         rows = self._rows.take(mine)
-        given = rows.history(int(np.argmax(rows.end - rows.start))) if len(mine) else np.empty(0, dtype=np.int64)
-        liked: Codes = rows.items[rows.labels == 1]
-        if "history" in self.interactions.columns:  # the source's history may reach back before the first interaction
-            return np.concatenate([given, liked[~np.isin(liked, given)]])
-        return liked
+        # The source's history may reach back before the first interaction.
+        given = rows.history(int(np.argmax(rows.end - rows.start))) if "history" in self.interactions.columns else ()
+        liked = dict.fromkeys(int(item) for item in given)
+        for item, label in zip(rows.items.tolist(), rows.labels.tolist(), strict=True):
+            if label == 1:
+                liked.setdefault(item)
+            else:
+                liked.pop(item, None)
+        return np.array(list(liked), dtype=np.int64)
 
     def seen_items(self, user_id: str) -> Codes:
         """The distinct items that the user met, liked or not, in code order; empty for a user never met."""
@@ -181,18 +193,38 @@ class Dataset:
             }
         return summary
 
-    @cached_property
+    @property
+    def history_notes(self) -> list[str]:
+        """What was done so that no history holds an answer, in words; empty where nothing had to be done."""
+        leaking = self._encoded[1]
+        if not leaking:
+            return []
+        return [
+            f"split: {leaking:,} rows come, in time, after rows of a later part; what these say was left out of their "
+            "histories. A split by time needs no such repair (`ccf-llm data split`)"
+        ]
+
+    @property
     def _rows(self) -> Rows:
-        frame = self.interactions
+        return self._encoded[0]
+
+    @cached_property
+    def _encoded(self) -> tuple[Rows, int]:
+        """All interactions as codes, and how many histories would have held an answer of a later part."""
+        frame, leaking = self.interactions, 0
         users, items = self.user_vocabulary.encode(frame["user_id"]), self.item_vocabulary.encode(frame["item_id"])
         labels, timestamps = frame["label"].to_numpy(writable=True), frame["timestamp"].to_numpy(writable=True)
         if "history" in frame.columns:
             lengths = frame["history"].list.len().to_numpy().astype(np.int64)
             flat = frame["history"].filter(frame["history"].list.len() > 0).explode()
             histories = given_histories(users, self.item_vocabulary.encode(flat), lengths)
+        elif "split" in frame.columns:
+            numbers = frame["split"].replace_strict({part: n for n, part in enumerate(PARTS)}, default=-1)
+            parts = numbers.cast(pl.Int64).to_numpy()
+            histories, leaking = within_parts(users, items, labels, timestamps, parts)
         else:
             histories = rolling_histories(users, items, labels, timestamps)
-        return Rows(users, items, labels, timestamps, *histories)
+        return Rows(users, items, labels, timestamps, *histories), leaking
 
     @cached_property
     def _by_user(self) -> "_ByUser":
@@ -212,6 +244,12 @@ class _ByUser(NamedTuple):
 
     order: NDArray[np.int64]
     bounds: NDArray[np.int64]
+
+
+def _in_order(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Sorted by user, time and item. No two rows share all three."""
+    users, items = (Vocabulary.of(interactions[name]).encode(interactions[name]) for name in ("user_id", "item_id"))
+    return interactions[np.lexsort((items, interactions["timestamp"].to_numpy(), users))]
 
 
 def _read_schema(path: Path) -> dict[str, Any]:

@@ -22,13 +22,16 @@ class Histories(NamedTuple):
 
 
 def rolling_histories(users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers) -> Histories:
-    """The histories of N interactions: the user's likes at a timestamp STRICTLY before the row's own.
+    """The histories of N interactions: what the user likes at a timestamp STRICTLY before the row's own.
 
-    Rows of one user at the same second know nothing of each other: what was rated together may not leak. Likes of the
-    same second stand in the history in the order of the rows.
+    Rows of one user at the same second know nothing of each other: what was rated together may not leak. An item stands
+    in a history once, where it was first liked, and no longer once its latest label is 0: the latest one counts.
+    Likes of the same second stand in the order of the item codes, whatever the order of the rows.
     """
-    order = np.lexsort((timestamps, users))  # stable: the order of the rows breaks ties
-    user, time, liked = users[order], timestamps[order], labels[order] == 1
+    order = np.lexsort((items, timestamps, users))
+    user, time = users[order], timestamps[order]
+    begins, taken_back = _turns(users, items, labels, timestamps)
+    liked = begins[order]
     before = np.cumsum(liked) - liked  # likes in the sorted rows above each row, all users counted
     new_user = np.ones(len(order), dtype=bool)
     new_user[1:] = user[1:] != user[:-1]
@@ -37,7 +40,107 @@ def rolling_histories(users: Codes, items: Codes, labels: NDArray[np.int8], time
     start, end = np.empty(len(order), dtype=np.int64), np.empty(len(order), dtype=np.int64)
     start[order] = before[_first_of_run(new_user)]
     end[order] = before[_first_of_run(new_second)]
-    return Histories(items[order][liked], start, end)
+    histories = Histories(items[order][liked], start, end)
+    changed = order[np.isin(user, users[taken_back])]
+    return _replayed(histories, changed, users, items, timestamps, begins, taken_back) if len(changed) else histories
+
+
+def _turns(
+    users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(N,) where a user begins to like an item, and (N,) where a like is taken back by a later label of 0."""
+    order = np.lexsort((timestamps, items, users))
+    same = np.zeros(len(order), dtype=bool)
+    same[1:] = (users[order][1:] == users[order][:-1]) & (items[order][1:] == items[order][:-1])
+    liked = labels[order] == 1
+    was_liked = np.zeros(len(order), dtype=bool)
+    was_liked[1:] = liked[:-1] & same[1:]
+    begins, taken_back = np.empty(len(order), dtype=bool), np.empty(len(order), dtype=bool)
+    begins[order], taken_back[order] = liked & ~was_liked, ~liked & was_liked
+    return begins, taken_back
+
+
+def _replayed(
+    histories: Histories,
+    rows: Integers,
+    users: Codes,
+    items: Codes,
+    timestamps: Integers,
+    begins: NDArray[np.bool_],
+    taken_back: NDArray[np.bool_],
+) -> Histories:
+    """The histories of users who took a like back, event by event: each such turn begins a segment of its own.
+
+    `rows` are all rows of these users, by user and time.
+    """
+    start, end = histories.start.copy(), histories.end.copy()
+    likes = [histories.likes]
+    offset, user, current = len(histories.likes), -1, dict[int, None]()
+    segment: list[int] = []
+
+    def close() -> None:
+        nonlocal offset, segment
+        likes.append(np.array(segment, dtype=np.int64))
+        offset, segment = offset + len(segment), []
+
+    moments = np.flatnonzero(np.diff(timestamps[rows], prepend=-1) | np.diff(users[rows], prepend=-1))
+    for together in np.split(rows, moments[1:]):  # the rows of one user and second
+        if users[together[0]] != user:
+            close()
+            user, current = users[together[0]], {}
+        start[together], end[together] = offset, offset + len(segment)
+        for row in together[begins[together]]:
+            current[int(items[row])] = None
+            segment.append(int(items[row]))
+        if taken_back[together].any():
+            close()
+            for row in together[taken_back[together]]:
+                current.pop(int(items[row]))
+            segment = list(current)
+    close()
+    return Histories(np.concatenate(likes), start, end)
+
+
+def within_parts(
+    users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers, parts: Integers
+) -> tuple[Histories, int]:
+    """The rolling histories of rows in parts that are numbered in their order, such as train 0, valid 1 and test 2.
+
+    Rows of part -1 are in none: they are measured nowhere, count for all others, and know of all.
+
+    In a split that is not by time a training row may come after a test row. What its history then holds of the later
+    part is an answer, and is left out: a row knows the rows of its own part and of earlier ones only.
+
+    Returns:
+        The histories, and how many of them would have held something of a later part.
+    """
+    whole = rolling_histories(users, items, labels, timestamps)
+    leaks = _knows_later_parts(users, items, labels, timestamps, parts)
+    likes, start, end = whole.likes, whole.start.copy(), whole.end.copy()
+    for part in np.unique(parts[leaks]):
+        known = np.flatnonzero(parts <= part)
+        own = rolling_histories(users[known], items[known], labels[known], timestamps[known])
+        mine = parts[known] == part
+        start[known[mine]], end[known[mine]] = own.start[mine] + len(likes), own.end[mine] + len(likes)
+        likes = np.concatenate([likes, own.likes])
+    return Histories(likes, start, end), int(leaks.sum())
+
+
+def _knows_later_parts(
+    users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers, parts: Integers
+) -> NDArray[np.bool_]:
+    """(N,) rows before which, in time, the user began or ceased to like an item in a row of a later part."""
+    begins, taken_back = _turns(users, items, labels, timestamps)
+    order = np.lexsort((timestamps, users))
+    user, time, part = users[order], timestamps[order], parts[order]
+    above = int(parts.max(initial=0)) + 2
+    latest = np.maximum.accumulate(user * above + np.where((begins | taken_back)[order], part + 1, 0))
+    new_second = np.ones(len(order), dtype=bool)
+    new_second[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
+    previous = _first_of_run(new_second) - 1  # the last row of an earlier second, perhaps another user's
+    leaks = np.empty(len(order), dtype=bool)
+    leaks[order] = (part >= 0) & (previous >= 0) & (latest[previous] > user * above + part + 1)
+    return leaks
 
 
 def given_histories(users: Codes, flat: Codes, lengths: Integers) -> Histories:

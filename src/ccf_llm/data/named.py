@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.importers import import_movielens, import_recbole
+from ccf_llm.data.importers import import_movielens, import_path, import_recbole
 from ccf_llm.errors import CCFError
 from ccf_llm.io.cache import cache_folder, scratch_folder
 from ccf_llm.io.fetch import announce, download, wheel_members
@@ -45,10 +45,13 @@ def fetch(name: str, *, force: bool = False) -> Path:
 
 
 def open_dataset(name_or_folder: str | Path) -> Dataset:
-    """A data set known by name (fetched on first use), or the one in a folder of any known format."""
+    """A data set known by name (fetched on first use), a saved one, or a folder or zip of any known format."""
     if str(name_or_folder) in NAMES:
         return Dataset.load(fetch(str(name_or_folder)))
-    return Dataset.load(name_or_folder)
+    path = Path(name_or_folder)
+    if not path.exists():
+        raise CCFError(f"{path}: no such folder; make one with `ccf-llm data fetch` or `ccf-llm data import`")
+    return Dataset.load(path) if (path / "schema.json").is_file() else import_path(path)
 
 
 def _fetch_ml_100k(temporary: Path) -> Dataset:

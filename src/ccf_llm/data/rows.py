@@ -1,5 +1,6 @@
 """Encoded interactions: integer codes in NumPy arrays, with the history of each row."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -61,6 +62,37 @@ class Rows:
         if len(self.likes) == 0:
             return np.zeros((len(self), length), dtype=np.int64)
         return np.where(inside, self.likes[np.where(inside, position, 0)], 0)
+
+    def recoded(self, users: Codes, items: Codes) -> Self:
+        """The same rows in the codes of other vocabularies (see `Vocabulary.translated`).
+
+        What another vocabulary does not know becomes code 0, and is left out of histories.
+        """
+        likes = items[self.likes]
+        kept = likes > 0
+        place = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kept)])
+        return replace(
+            self,
+            users=users[self.users],
+            items=items[self.items],
+            likes=likes[kept],
+            start=place[self.start],
+            end=place[self.end],
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all rows in their order, histories included; what other rows share the flat array does not matter."""
+        lengths = self.end - self.start
+        start, group = np.unique(np.where(lengths > 0, self.start, -1), return_inverse=True)
+        longest = np.zeros(len(start), dtype=np.int64)
+        np.maximum.at(longest, group, lengths)
+        begins = np.cumsum(longest) - longest
+        flat = np.arange(longest.sum()) - np.repeat(begins - start, longest)
+        digest = hashlib.sha256()
+        for part in (self.users, self.items, self.labels, self.timestamps, lengths, group, longest, self.likes[flat]):
+            digest.update(len(part).to_bytes(8, "little") + np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:

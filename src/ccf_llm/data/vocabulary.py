@@ -1,5 +1,6 @@
 """Ids outside, integer codes inside."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from ccf_llm.io.parquet import read_parquet, write_parquet
 class Vocabulary:
     """A two-way map between n ids (strings) and the codes 1..n. Code 0 is padding or an unknown id.
 
-    >>> films = Vocabulary.of(["tt1", "tt2"])
+    >>> films = Vocabulary.of(["tt2", "tt1"])
     >>> films.encode(["tt2", "tt9"])
     array([2, 0])
     """
@@ -28,9 +29,10 @@ class Vocabulary:
 
     @classmethod
     def of(cls, ids: pl.Series | Iterable[str]) -> Self:
-        """The vocabulary of `ids`, first occurrence first."""
+        """The vocabulary of `ids`, in an order that depends on the ids alone (see `natural_order`)."""
         series = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)
-        return cls(series.cast(pl.String).unique(maintain_order=True).alias("id"))
+        distinct = series.cast(pl.String).drop_nulls().unique().alias("id").to_frame()
+        return cls(distinct.sort(natural_order("id"))["id"])
 
     def __len__(self) -> int:
         """Number of ids, padding not counted."""
@@ -63,6 +65,19 @@ class Vocabulary:
         return [str(text) for text in self.ids.gather(wanted - 1)]
 
     @cached_property
+    def sha256(self) -> str:
+        """Hash of the ids in their order: vocabularies of one hash give every id the same code."""
+        digest = hashlib.sha256()
+        for one in self.ids:
+            text = one.encode()
+            digest.update(len(text).to_bytes(8, "little") + text)  # no two lists of ids give the same bytes
+        return digest.hexdigest()
+
+    def translated(self, other: "Vocabulary") -> Codes:
+        """(n + 1,) the code in `other` of each code here: what is indexed by it is then in the other's codes."""
+        return np.concatenate([np.zeros(1, dtype=np.int64), other.encode(self.ids)])
+
+    @cached_property
     def _codes(self) -> pl.DataFrame:
         return self.ids.to_frame("id").with_columns(pl.int_range(1, len(self) + 1, dtype=pl.Int64).alias("code"))
 
@@ -81,3 +96,13 @@ class Vocabulary:
         if frame.columns != ["id"] or frame["id"].dtype != pl.String or frame["id"].n_unique() != len(frame):
             raise CCFError(f"{path}: not a vocabulary (one column `id` of distinct texts); save the model again")
         return cls(frame["id"])
+
+
+def natural_order(column: str) -> list[pl.Expr]:
+    """Sort keys of a column of ids: whole numbers by their size, then all others by their characters.
+
+    >>> pl.DataFrame({"id": ["b", "10", "9", "a"]}).sort(natural_order("id"))["id"].to_list()
+    ['9', '10', 'a', 'b']
+    """
+    number = pl.when(pl.col(column).str.contains(r"^(0|[1-9][0-9]{0,17})$")).then(pl.col(column)).cast(pl.Int64)
+    return [number.is_null(), number, pl.col(column)]
