@@ -16,8 +16,8 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.config import LLMConfig, PromptConfig
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.model.store import build_network
 from ccf_llm.prompts import HistoryBudget
 
 N_USERS, N_ITEMS = 30, 24
@@ -92,6 +92,12 @@ def make_dataset(rows: int = 900, seed: int = 0) -> Dataset:
         }
     )
     return Dataset.from_frames(interactions, catalogue, name="tiny")
+
+
+def early(dataset: Dataset) -> Dataset:
+    """Its first 250 interactions in time, so that nobody has seen everything."""
+    first = dataset.interactions.sort("timestamp").drop("split").head(250)
+    return Dataset.from_frames(first, dataset.items, name="early")
 
 
 def fit_mf(dataset: Dataset) -> MF:

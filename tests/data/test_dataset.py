@@ -28,13 +28,13 @@ def small() -> Dataset:
 
 def test_frames_and_codes_are_in_the_order_of_the_ids() -> None:
     dataset = small()
-    assert dataset.item_vocabulary.ids.to_list() == dataset.items["item_id"].to_list() == ["never", "x", "y", "z"]
+    assert dataset.item_vocabulary.ids.to_list() == dataset.items["item_id"].to_list() == ["x", "y", "z", "never"]
     assert dataset.user_vocabulary.ids.to_list() == ["u", "v", "w"]
     rows = dataset.rows()
     assert rows.users.tolist() == [1, 1, 1, 2, 2, 3]
-    assert rows.items.tolist() == [3, 2, 4, 2, 3, 4]
+    assert rows.items.tolist() == [2, 1, 3, 1, 2, 3]
     assert rows.timestamps.tolist() == [10, 20, 30, 10, 40, 50]
-    assert [rows.history(row).tolist() for row in range(6)] == [[], [], [2], [], [2], []]
+    assert [rows.history(row).tolist() for row in range(6)] == [[], [], [1], [], [1], []]
 
 
 def test_the_same_rows_in_any_order_are_the_same_data_set() -> None:
@@ -65,10 +65,10 @@ def test_identity_changes_with_all_that_decides_and_nothing_else() -> None:
 
 def test_likes_and_seen_items() -> None:
     dataset = small()
-    assert dataset.likes_of("u").tolist() == [2, 4]
-    assert dataset.seen_items("u").tolist() == [2, 3, 4]
+    assert dataset.likes_of("u").tolist() == [1, 3]
+    assert dataset.seen_items("u").tolist() == [1, 2, 3]
     assert dataset.likes_of("w").tolist() == []
-    assert dataset.seen_items("w").tolist() == [4]
+    assert dataset.seen_items("w").tolist() == [3]
     assert dataset.likes_of("stranger").tolist() == dataset.seen_items("stranger").tolist() == []
 
 
@@ -88,7 +88,7 @@ def test_parts_keep_the_histories_of_the_whole() -> None:
     split = global_time_split(dataset, train=0.5, valid=0.2)
     parts = [split.rows(part) for part in ("train", "valid", "test")]
     assert [len(part) for part in parts] == [3, 1, 2]
-    assert parts[1].history(0).tolist() == [2]  # u's like of x, a training row, is known input in valid
+    assert parts[1].history(0).tolist() == [1]  # u's like of x, a training row, is known input in valid
     assert len(split.rows("all")) == len(split.rows()) == 6
     assert split.history_notes == []
 
@@ -113,8 +113,8 @@ def test_a_given_split_that_is_not_by_time_leaks_nothing_through_histories() -> 
 def test_given_histories_reach_back_before_the_interactions() -> None:
     interactions = small().interactions.with_columns(history=pl.Series([[], ["never"], ["never", "x"], [], ["x"], []]))
     dataset = Dataset.from_frames(interactions, ITEMS)
-    assert dataset.rows().history(2).tolist() == [1, 2]
-    assert dataset.likes_of("u").tolist() == [1, 2, 4]
+    assert dataset.rows().history(2).tolist() == [4, 1]
+    assert dataset.likes_of("u").tolist() == [4, 1, 3]
     assert dataset.seen_items("u").tolist() == [1, 2, 3, 4]
 
 

@@ -146,8 +146,8 @@ def test_own_tables(tmp_path: Path, ending: str) -> None:
     columns = Columns(user="who", item="book", timestamp="when", rating="stars", title="name")
     dataset = import_tables(tmp_path / f"clicks.{ending}", tmp_path / f"books.{ending}", columns)
     assert dataset.interactions.select("user_id", "item_id", "label", "timestamp").rows() == [
-        ("007", "x", 1, 5),
         ("b", "y", 0, 6),
+        ("007", "x", 1, 5),
     ]
     assert items_of(dataset) == [("x", 'Say "hi", she said', "10"), ("y", "naïve 🎬", "20")]
 

@@ -11,8 +11,8 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import global_time_split
 from ccf_llm.experiments.config import LLMConfig, PromptConfig
 from ccf_llm.fusion import FusionConfig
+from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.model.store import build_network
 from ccf_llm.prompts import HistoryBudget, Text
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_scores

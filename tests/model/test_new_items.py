@@ -15,15 +15,16 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.saved import ModelInfo
 from ccf_llm.recommend.recommender import Recommender
 
-RUN = {"data": {"details": ["genres"]}}
+INFO = ModelInfo(details=("genres",))
 LIKED = ["i3", "i6"]
 
 
 @pytest.fixture(scope="module")
 def model(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> CCFLLM:
-    return CCFLLM(tiny.stir(make_network()).eval(), tiny_data.user_vocabulary, tiny_data.items, RUN)
+    return CCFLLM(tiny.stir(make_network()).eval(), tiny_data.user_vocabulary, tiny_data.items, INFO)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_a_new_item_is_scored_as_if_it_had_been_there_untouched(
     grown: CCFLLM, make_network: Callable[..., CCFNetwork], tiny_data: Dataset
 ) -> None:
     """An item that training never met, with the same title and genre, is the same thing."""
-    cold = CCFLLM(tiny.stir(make_network()).eval(), grown.users, tiny_data.items, RUN)
+    cold = CCFLLM(tiny.stir(make_network()).eval(), grown.users, tiny_data.items, INFO)
     cf = cold.network.cf
     with torch.no_grad():
         cf.items[3] = cf.items[0]
@@ -120,17 +121,20 @@ def test_data_that_knows_fewer_items_than_the_model_is_no_fault(grown: CCFLLM, t
     assert Recommender(grown, tiny_data).model is grown
 
 
-def test_other_items_or_another_order_are_refused(model: CCFLLM, tiny_data: Dataset) -> None:
-    for items in (tiny_data.items.reverse(), tiny_data.items.with_columns(item_id="x" + pl.col("item_id"))):
-        with pytest.raises(CCFError, match=r"its items are not those .* put new ones behind"):
-            Recommender(model, replace(tiny_data, items=items))
+def test_items_in_another_order_get_the_same_scores_by_id(model: CCFLLM, tiny_data: Dataset) -> None:
+    backwards = replace(tiny_data, items=tiny_data.items.reverse())
+    pairs = pl.DataFrame({"user_id": ["u1"] * 24, "item_id": tiny_data.items["item_id"]})
+    expected = model.score(pairs, tiny_data)["score"]
+    np.testing.assert_array_equal(model.score(pairs, backwards)["score"], expected)
+    plain, turned = (Recommender(model, data).recommend(["u1", "u2"], 5) for data in (tiny_data, backwards))
+    assert turned.equals(plain)
 
 
 def test_a_grown_model_is_saved_and_read(
     make_network: Callable[..., CCFNetwork], tiny_llm: Path, tiny_data: Dataset, new: pl.DataFrame, tmp_path: Path
 ) -> None:
-    run = tiny.run_values(tiny_llm, tmp_path)
-    grown = CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, run).with_items(new)
+    info = ModelInfo(details=("genres",), dtype="float32")
+    grown = CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, info).with_items(new)
     grown.save(tmp_path / "model")
     pairs = pl.DataFrame({"user_id": ["u1", "u1"], "item_id": ["new1", "i5"]})
     read = CCFLLM.load(tmp_path / "model", device="cpu")

@@ -11,11 +11,13 @@ import tiny
 from ccf_llm.cf.mf import MF
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import LLMConfig, PromptConfig, check_config
+from ccf_llm.experiments.config import LLMConfig, PromptConfig
 from ccf_llm.fusion import FusionConfig
+from ccf_llm.model.build import build_network
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.model.store import build_network, load_model, save_model
+from ccf_llm.model.saved import ModelInfo
+from ccf_llm.model.store import load_model, save_model
 from ccf_llm.scoring import SharedPrefixScorer
 
 
@@ -26,16 +28,12 @@ def network(make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
     return network
 
 
-@pytest.fixture(scope="module")
-def about(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    values = tiny.run_values(tiny_llm, tmp_path_factory.mktemp("run"))
-    values["prompt"] = {"history": {"items": 6, "tokens": 200, "step": 3}}
-    return check_config(values, "tiny").model_dump(mode="json")
+INFO = ModelInfo(details=("genres",), dtype="float32", training={"name": "tiny"})
 
 
 @pytest.fixture
-def saved(network: CCFNetwork, about: dict[str, object], tiny_data: Dataset, tmp_path: Path) -> Path:
-    save_model(network, tiny_data.user_vocabulary, tiny_data.items, about, tmp_path / "model")
+def saved(network: CCFNetwork, tiny_data: Dataset, tmp_path: Path) -> Path:
+    save_model(network, tiny_data.user_vocabulary, tiny_data.items, INFO, tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -55,11 +53,11 @@ def test_a_loaded_model_scores_the_same(saved: Path, network: CCFNetwork, tiny_d
 
 @pytest.mark.parametrize("variant", ["scalar", "average", "cf_only", "semantic"])
 def test_every_variant_comes_back(
-    variant: str, make_network: Callable[..., CCFNetwork], about: dict[str, object], tiny_data: Dataset, tmp_path: Path
+    variant: str, make_network: Callable[..., CCFNetwork], tiny_data: Dataset, tmp_path: Path
 ) -> None:
     network = tiny.stir(make_network(FusionConfig(variant=variant, hidden=16)))  # type: ignore[arg-type]
     rows = tiny_data.rows("test").take(slice(0, 20))
-    save_model(network, tiny_data.user_vocabulary, tiny_data.items, about, tmp_path / "model")
+    save_model(network, tiny_data.user_vocabulary, tiny_data.items, INFO, tmp_path / "model")
     loaded = load_model(tmp_path / "model")[0]
     np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
 
@@ -100,10 +98,11 @@ def test_settings_that_are_cut_or_foreign_are_named(saved: Path, tmp_path: Path)
     path.write_bytes(whole[: len(whole) // 2])
     refused(saved, "config.json: not valid JSON")
     for spoil, message in (
-        (lambda values: values.update(format=9), "not a model of format 1"),
+        (lambda values: values.update(format=9), "not a model of format 2"),
         (lambda values: values.pop("base_model"), "base_model: Field required"),
         (lambda values: values["fusion"].update(variant="x"), r"fusion\.variant: "),
-        (lambda values: values["run"].update(colour=1), "unknown setting 'colour'"),
+        (lambda values: values["info"].update(colour=1), r"info\.colour: Extra inputs are not permitted"),
+        (lambda values: values["vocabularies"].update(users="0"), r"users\.parquet: not the users that this model"),
     ):
         path.write_bytes(whole)
         change(path, spoil)
@@ -120,7 +119,7 @@ def test_weights_of_another_shape_or_name_are_named(saved: Path) -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_refused(saved: Path) -> None:
-    change(saved / "config.json", lambda values: values["run"]["prompt"]["history"].update(tokens=4000))
+    change(saved / "config.json", lambda values: values["prompt"]["history"].update(tokens=4000))
     refused(saved, r"prompt\.history\.tokens: 4000 does not fit the model's context of 2048 tokens")
 
 

@@ -9,14 +9,15 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.saved import ModelInfo
 from ccf_llm.recommend.catalogue import Catalogue, fold
 
-RUN = {"data": {"details": ["genres"]}}
+INFO = ModelInfo(details=("genres",))
 
 
 @pytest.fixture(scope="module")
 def model(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> CCFLLM:
-    return CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, RUN)
+    return CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, INFO)
 
 
 @pytest.fixture(scope="module")

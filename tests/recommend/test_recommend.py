@@ -9,22 +9,25 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.saved import ModelInfo
 from ccf_llm.recommend.explain import explain
 from ccf_llm.recommend.recommender import Recommender
 
-RUN = {"data": {"details": ["genres"]}}
+INFO = ModelInfo(details=("genres",))
 COLUMNS = ["item_id", "title", "rank", "score", "probability", "cf_rank", "text_rank", "collaborative_share"]
 
 
 @pytest.fixture(scope="module")
 def model(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> CCFLLM:
-    return CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, RUN)
+    return CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, INFO)
 
 
 @pytest.fixture(scope="module")
 def recommender(model: CCFLLM, tiny_data: Dataset) -> Recommender:
     """Over the first 250 interactions, so that nobody has seen everything."""
-    early = Dataset.from_frames(tiny_data.interactions.drop("split").head(250), tiny_data.items, name="early")
+    early = Dataset.from_frames(
+        tiny_data.interactions.sort("timestamp").drop("split").head(250), tiny_data.items, name="early"
+    )
     return Recommender(model, early, retrieve=12)
 
 

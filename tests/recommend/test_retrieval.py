@@ -21,7 +21,7 @@ LIKES = np.array([2, 4, 6])
 
 @pytest.fixture(scope="module")
 def model(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> CCFLLM:
-    return CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, {})
+    return CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items)
 
 
 def exact_best(vectors: np.ndarray, query: np.ndarray, n: int, eligible: np.ndarray) -> list[int]:
@@ -98,7 +98,9 @@ def test_a_query_gives_the_score_of_every_kind_that_is_a_product(kind: str, tiny
 
 
 def test_recommendations_through_an_index_are_the_exact_ones(model: CCFLLM, tiny_data: Dataset) -> None:
-    early = Dataset.from_frames(tiny_data.interactions.drop("split").head(250), tiny_data.items, name="early")
+    early = Dataset.from_frames(
+        tiny_data.interactions.sort("timestamp").drop("split").head(250), tiny_data.items, name="early"
+    )
     exact = Recommender(model, early, retrieve=8)
     through_index = Recommender(model, early, retrieve=8, exact_up_to=10)
     for order in ("fused", "cf", "text"):

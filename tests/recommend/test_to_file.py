@@ -19,8 +19,10 @@ from ccf_llm.recommend.to_file import recommend_all
 
 @pytest.fixture(scope="module")
 def recommender(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> Recommender:
-    early = Dataset.from_frames(tiny_data.interactions.drop("split").head(250), tiny_data.items, name="early")
-    model = CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, {})
+    early = Dataset.from_frames(
+        tiny_data.interactions.sort("timestamp").drop("split").head(250), tiny_data.items, name="early"
+    )
+    model = CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items)
     return Recommender(model, early, retrieve=12)
 
 
@@ -94,7 +96,7 @@ def test_parts_of_another_call_are_never_mixed_in(
         users = users[::-1]
     if change == "model":
         network = tiny.stir(make_network(), seed=9)
-        other = CCFLLM(network, tiny_data.user_vocabulary, tiny_data.items, {})
+        other = CCFLLM(network, tiny_data.user_vocabulary, tiny_data.items)
         recommender = Recommender(other, recommender.dataset, retrieve=12)
     if change == "data":
         recommender = Recommender(recommender.model, tiny_data, retrieve=12)

@@ -17,8 +17,8 @@ from ccf_llm.experiments.config import LLMConfig, PromptConfig
 from ccf_llm.fusion import FusionConfig
 from ccf_llm.llm.lora import LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
+from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.model.store import build_network
 from ccf_llm.prompts import HistoryBudget, HybridTemplate
 
 Dtype = Literal["auto", "float32", "bfloat16"]

@@ -16,7 +16,7 @@ from ccf_llm.data.identity import Identity
 from ccf_llm.data.manifest import PARTS, SplitManifest, given_split
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_interactions, check_items, check_users
-from ccf_llm.data.vocabulary import Vocabulary, natural_order
+from ccf_llm.data.vocabulary import Vocabulary, shortest_first, vocabulary_of
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, read_json, write_json
 from ccf_llm.io.parquet import read_parquet, write_parquet
@@ -49,6 +49,8 @@ class Dataset:
     """Where only ratings were given, a rating of at least this is a like."""
     duplicates_dropped: int = 0
     """Fully identical interactions that the source held and that were dropped."""
+    source: str | None = None
+    """What `open_dataset` finds it by again; None for one that a program has made."""
 
     @classmethod
     def from_frames(
@@ -66,14 +68,14 @@ class Dataset:
         `interactions` needs user_id, item_id, timestamp and label (0/1) or rating; `items` needs item_id and title.
         Ids may be texts or whole numbers. Raises `CCFError` with one line on the first fault (see `data.validate`).
         """
-        items = check_items(items).sort(natural_order("item_id"))
+        items = check_items(items).sort(shortest_first("item_id"))
         checked = check_interactions(interactions, items, like_threshold=like_threshold, rating_range=rating_range)
         frame = _in_order(checked.frame)
         return cls(
             name=name,
             interactions=frame,
             items=items,
-            users=None if users is None else check_users(users).sort(natural_order("user_id")),
+            users=None if users is None else check_users(users).sort(shortest_first("user_id")),
             split=given_split(frame) if "split" in frame.columns else None,
             like_threshold=like_threshold,
             duplicates_dropped=checked.dropped,
@@ -125,7 +127,7 @@ class Dataset:
     @cached_property
     def item_vocabulary(self) -> Vocabulary:
         """All items, in the order of the items frame: item code c is row c - 1 of `items`."""
-        return Vocabulary(self.items["item_id"].alias("id"))
+        return vocabulary_of(self.items)
 
     @cached_property
     def identity(self) -> Identity:

@@ -31,8 +31,8 @@ def rolling_histories(users: Codes, items: Codes, labels: NDArray[np.int8], time
     order = np.lexsort((items, timestamps, users))
     user, time = users[order], timestamps[order]
     begins, taken_back = _turns(users, items, labels, timestamps)
-    liked = begins[order]
-    before = np.cumsum(liked) - liked  # likes in the sorted rows above each row, all users counted
+    liked: NDArray[np.bool_] = begins[order]
+    before: Integers = np.cumsum(liked) - liked  # likes in the sorted rows above each row, all users counted
     new_user = np.ones(len(order), dtype=bool)
     new_user[1:] = user[1:] != user[:-1]
     new_second = new_user.copy()

@@ -1,13 +1,14 @@
 """What is recorded about a split, so that it can be told apart from any other."""
 
 import hashlib
+from typing import Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from ccf_llm.errors import CCFError
 
-PARTS = ("train", "valid", "test")
+PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
 
 
 class PartRecord(BaseModel):

@@ -46,12 +46,11 @@ def fetch(name: str, *, force: bool = False) -> Path:
 
 def open_dataset(name_or_folder: str | Path) -> Dataset:
     """A data set known by name (fetched on first use), a saved one, or a folder or zip of any known format."""
-    if str(name_or_folder) in NAMES:
-        return Dataset.load(fetch(str(name_or_folder)))
-    path = Path(name_or_folder)
+    path = fetch(str(name_or_folder)) if str(name_or_folder) in NAMES else Path(name_or_folder)
     if not path.exists():
         raise CCFError(f"{path}: no such folder; make one with `ccf-llm data fetch` or `ccf-llm data import`")
-    return Dataset.load(path) if (path / "schema.json").is_file() else import_path(path)
+    dataset = Dataset.load(path) if (path / "schema.json").is_file() else import_path(path)
+    return replace(dataset, source=str(name_or_folder))
 
 
 def _fetch_ml_100k(temporary: Path) -> Dataset:

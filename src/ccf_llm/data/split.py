@@ -69,6 +69,8 @@ def _thin(frame: pl.DataFrame, most: int, seed: int) -> tuple[pl.DataFrame, dict
     rank = pl.col("draw").rank("ordinal").over("split", "user_id")
     stays = (pl.col("split") == "train") | (rank <= most)
     thinned = frame.with_columns(draw).with_columns(stays.alias("stays"))
-    left_out = {part: thinned.filter((pl.col("split") == part) & ~pl.col("stays")).height for part in PARTS}
+    left_out: dict[str, int] = {
+        part: thinned.filter((pl.col("split") == part) & ~pl.col("stays")).height for part in PARTS
+    }
     kept = thinned.with_columns(pl.when("stays").then("split").alias("split"))
     return kept.drop("draw", "stays"), left_out

@@ -29,10 +29,10 @@ class Vocabulary:
 
     @classmethod
     def of(cls, ids: pl.Series | Iterable[str]) -> Self:
-        """The vocabulary of `ids`, in an order that depends on the ids alone (see `natural_order`)."""
+        """The vocabulary of `ids`, in an order that depends on the ids alone (see `shortest_first`)."""
         series = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)
         distinct = series.cast(pl.String).drop_nulls().unique().alias("id").to_frame()
-        return cls(distinct.sort(natural_order("id"))["id"])
+        return cls(distinct.sort(shortest_first("id"))["id"])
 
     def __len__(self) -> int:
         """Number of ids, padding not counted."""
@@ -98,11 +98,17 @@ class Vocabulary:
         return cls(frame["id"])
 
 
-def natural_order(column: str) -> list[pl.Expr]:
-    """Sort keys of a column of ids: whole numbers by their size, then all others by their characters.
+def vocabulary_of(items: pl.DataFrame) -> Vocabulary:
+    """The vocabulary of a catalogue: item code c is row c - 1."""
+    return Vocabulary(items["item_id"].alias("id"))
 
-    >>> pl.DataFrame({"id": ["b", "10", "9", "a"]}).sort(natural_order("id"))["id"].to_list()
-    ['9', '10', 'a', 'b']
+
+def shortest_first(column: str) -> list[pl.Expr]:
+    """Sort keys of a column of ids: the shorter first, those of one length by their characters.
+
+    So ids that people number stand as people count them.
+
+    >>> pl.DataFrame({"id": ["u10", "u9", "10", "9"]}).sort(shortest_first("id"))["id"].to_list()
+    ['9', '10', 'u9', 'u10']
     """
-    number = pl.when(pl.col(column).str.contains(r"^(0|[1-9][0-9]{0,17})$")).then(pl.col(column)).cast(pl.Int64)
-    return [number.is_null(), number, pl.col(column)]
+    return [pl.col(column).str.len_bytes(), pl.col(column)]

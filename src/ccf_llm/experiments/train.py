@@ -17,8 +17,10 @@ from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
 from ccf_llm.io.files import atomic_file, read_json, write_json
 from ccf_llm.llm.base import LanguageModel
+from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.model.store import build_network, save_model
+from ccf_llm.model.saved import DataRecord, ModelInfo
+from ccf_llm.model.store import save_model
 from ccf_llm.prompts import draw_shots
 from ccf_llm.training.checkpoint import Progress
 from ccf_llm.training.loop import plan_training, train_stage
@@ -117,10 +119,21 @@ def train_methods(
         found = Trained(method, network, deepcopy(before.effort))
         key = _train_method(config, folder, networks, found, before.key, report)
         states[method] = _State(key, _copy_state(network), kind, found.effort)
-        about = config.alone(method).model_dump(mode="json")
-        save_model(network, dataset.user_vocabulary, dataset.items, about, folder.model(method))
+        info = _info(config, method, dataset)
+        save_model(network, dataset.user_vocabulary, dataset.items, info, folder.model(method))
         say(f"{method} saved in {folder.model(method)}")
         yield found
+
+
+def _info(config: RunConfig, method: str, dataset: Dataset) -> ModelInfo:
+    """What a saved method says of itself."""
+    return ModelInfo(
+        details=config.data.details,
+        dtype=config.llm.dtype,
+        memory_mb=config.batch.memory_mb,
+        data=DataRecord(name=dataset.name, source=dataset.source, identity=dataset.identity.to_json()),
+        training=config.alone(method).model_dump(mode="json"),
+    )
 
 
 class _Networks:

@@ -33,7 +33,7 @@ class LanguageModel(nn.Module):
             CCFError: the files do not hold a model, or it has no layers of the names in `lora.targets`.
         """
         super().__init__()
-        self.source = source
+        self.source, self.lora = source, lora
         model = _load(source)
         inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
         self.embeddings = nn.Embedding.from_pretrained(inputs.clone(), freeze=True)  # type: ignore[no-untyped-call]

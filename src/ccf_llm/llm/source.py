@@ -24,6 +24,13 @@ class ModelSource:
     """SHA-256 of the GGUF file or of the folder's weights, or the hub's commit: what tells this model from others."""
     origin: str
     """Where it came from, in words."""
+    revision: str = ""
+    """The hub's `org/model@commit`; empty for what its checksum alone tells."""
+
+    @property
+    def pinned(self) -> str:
+        """What `resolve_model` finds exactly this model by, also after its makers have changed what the name means."""
+        return self.revision or self.name
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,8 @@ def _hub(name: str, *, offline: bool) -> ModelSource:
         raise CCFError(f"model {name!r} cannot be had from the model hub ({reason}); {_choices()}") from None
     folder = Path(path)
     _require_safetensors(folder, f"hub model {name!r}")
-    return ModelSource(name, folder, f"commit:{folder.name}", f"model hub, {repository}")
+    pinned = f"{repository}@{folder.name}"
+    return ModelSource(name, folder, f"commit:{folder.name}", f"model hub, {repository}", pinned)
 
 
 def _require_safetensors(folder: Path, what: str) -> None:

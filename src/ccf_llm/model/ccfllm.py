@@ -1,7 +1,7 @@
 """`CCFLLM`: a trained model with its users and items, as the public API offers it."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_items
-from ccf_llm.data.vocabulary import Vocabulary
+from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import RunConfig, check_config
+from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.train import train_run
+from ccf_llm.model.build import details_of
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.model.store import details_of, load_model, save_model
+from ccf_llm.model.saved import ModelInfo
+from ccf_llm.model.store import load_model, save_model
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 
 
@@ -30,18 +32,25 @@ class CCFLLM:
         >>> model.score(pl.DataFrame({"user_id": ["42"], "item_id": ["50"]}))    # doctest: +SKIP
     """
 
-    def __init__(self, network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, run: dict[str, Any]) -> None:
-        """Put the parts together; `load` and `fit` do so from a folder and from data."""
+    def __init__(
+        self, network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info: ModelInfo | None = None
+    ) -> None:
+        """Put the parts together; `load` and `ccf_llm.fit` do so from a folder and from data.
+
+        Args:
+            network: over the codes of `users` and `items`.
+            users: the users that the network was trained on.
+            items: item_id, title and further columns; item code c is row c - 1.
+            info: what else it needs, and what it was made from.
+        """
         self.network = network
         self.users = users
         self.items = items
-        self.item_vocabulary = Vocabulary.of(items["item_id"].to_list())
-        self.run = run
-        """The resolved configuration that the model was trained with."""
-        config = check_config(run, "run")
-        self.details = config.data.details
+        self.item_vocabulary = vocabulary_of(items)
+        self.info = info or ModelInfo()
+        self.details = self.info.details
         """Columns of the items whose words follow the title of the target item."""
-        self.scorer = SharedPrefixScorer(network, memory_mb=config.batch.memory_mb, cache=PrefixCache())
+        self.scorer = SharedPrefixScorer(network, memory_mb=self.info.memory_mb, cache=PrefixCache())
 
     @classmethod
     def fit(cls, dataset: Dataset, config: RunConfig | None = None, *, say: Callable[[str], None] = print) -> Self:
@@ -83,11 +92,11 @@ class CCFLLM:
             raise CCFError(f"items: item '{known['item_id'][0]}' is in the model's catalogue already; leave it out")
         network = self.network.with_items(new["title"].to_list(), details_of(new, self.details))
         new = new.select(column for column in self.items.columns if column in new.columns)
-        return type(self)(network, self.users, pl.concat([self.items, new], how="diagonal"), self.run)
+        return type(self)(network, self.users, pl.concat([self.items, new], how="diagonal"), self.info)
 
     def save(self, folder: str | Path) -> None:
         """Write the model to `folder`, atomically."""
-        save_model(self.network, self.users, self.items, self.run, Path(folder))
+        save_model(self.network, self.users, self.items, self.info, Path(folder))
 
     def score(self, pairs: pl.DataFrame, dataset: Dataset | None = None) -> pl.DataFrame:
         """Score pairs of user and item.
@@ -109,9 +118,19 @@ class CCFLLM:
         unknown = pairs.filter(~pl.col("item_id").is_in(self.items["item_id"].implode()).fill_null(False))
         if len(unknown):
             raise CCFError(f"pairs: no item '{unknown['item_id'][0]}' in the model's catalogue; leave its rows out")
-        likes = {u: dataset.likes_of(u) for u in pairs["user_id"].unique()} if dataset is not None else {}
+        likes = self.likes(dataset, pairs["user_id"].unique()) if dataset is not None else {}
         scores = self.score_rows(self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes))
         return pairs.with_columns(score=pl.Series(scores), probability=pl.Series(probability(scores)))
+
+    def translation(self, dataset: Dataset) -> tuple[Codes, Codes]:
+        """The model's code of each user code and of each item code of a data set: codes mean nothing elsewhere."""
+        return dataset.user_vocabulary.translated(self.users), dataset.item_vocabulary.translated(self.item_vocabulary)
+
+    def likes(self, dataset: Dataset, users: Iterable[str]) -> dict[str, Codes]:
+        """What users like by a data set, oldest first, in the model's codes; without items that it does not know."""
+        own = dataset.item_vocabulary.translated(self.item_vocabulary)
+        likes = {user: own[dataset.likes_of(user)] for user in users}
+        return {user: codes[codes > 0] for user, codes in likes.items()}
 
     def rows(self, user_ids: list[str], item_ids: list[str], likes: dict[str, Codes]) -> Rows:
         """Rows that ask for a score of each pair, with each user's likes (item codes, oldest first) as history."""

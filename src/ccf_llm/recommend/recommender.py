@@ -78,8 +78,8 @@ class Recommender:
 
     Args:
         model: scores the candidates.
-        dataset: the users' likes and what they have seen. Where items were added to it after training, behind those of
-            the model, they can be recommended too (`CCFLLM.with_items`).
+        dataset: the users' likes and what they have seen. Its items that the model does not know can be recommended too
+            (`CCFLLM.with_items`).
         retrieve: how many items the language model re-ranks.
         text_share: how many of these, from 0 to 1, are the ones whose titles are closest to those liked, instead of
             CF's best. CF ranks what nobody has met by its mean alone; by its title it is reached too. A fifth, by
@@ -96,11 +96,12 @@ class Recommender:
         text_share: float = 0.2,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
-        """Raises `CCFError` where the data set holds other items than the model, or `text_share` is not from 0 to 1."""
+        """Raises `CCFError` where `text_share` is not from 0 to 1."""
         if not 0 <= text_share <= 1:
             raise CCFError(f"text_share is {text_share}; choose a share from 0 to 1")
         self.model, self.dataset, self.retrieve, self.text_share = over(model, dataset), dataset, retrieve, text_share
         self.exact_up_to = exact_up_to
+        self._own_codes = dataset.item_vocabulary.translated(self.model.item_vocabulary)
         self.catalogue = Catalogue(self.model)
         self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
 
@@ -184,8 +185,9 @@ class Recommender:
     def person(self, user: str, *, filter_seen: bool = True) -> Person:
         """What the data set knows of a user; an unknown one has liked and seen nothing."""
         seen = self.dataset.seen_items(user) if filter_seen else np.zeros(0, dtype=np.int64)
-        # The model has its own codes for users: those it was trained with.
-        return Person(self.model.users.code(user), self.dataset.likes_of(user), seen)
+        # Model and data set have codes of their own: what passes from one to the other goes by ids.
+        own = self._own_codes
+        return Person(self.model.users.code(user), own[self.dataset.likes_of(user)], own[seen])
 
     def stranger(self, items: Iterable[str]) -> Person:
         """A person who is not a user but likes these items (ids, oldest first)."""
@@ -282,19 +284,9 @@ class Recommender:
 
 
 def over(model: CCFLLM, dataset: Dataset) -> CCFLLM:
-    """The model over the items of a data set, where these begin with its own; it may know further ones.
-
-    Raises:
-        CCFError: the first items of both are not the same.
-    """
-    theirs, own = dataset.items["item_id"], model.items["item_id"]
-    both = min(len(theirs), len(own))
-    if not theirs.head(both).equals(own.head(both)):
-        raise CCFError(
-            f"dataset {dataset.name}: its items are not those that the model was trained on; keep them first, in their "
-            "order, and put new ones behind"
-        )
-    return model.with_items(dataset.items.slice(both)) if len(theirs) > both else model
+    """The model over the items of a data set too: those that it does not know are added to its own."""
+    new = dataset.items.filter(~pl.col("item_id").is_in(model.items["item_id"].implode()))
+    return model.with_items(new) if len(new) else model
 
 
 def check_k(k: int) -> int:

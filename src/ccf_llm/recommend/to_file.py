@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,10 @@ from typing import Any
 import polars as pl
 import torch
 
-from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.folder import fingerprint
 from ccf_llm.io.files import atomic_file, read_json, write_json
 from ccf_llm.io.parquet import write_parquet
-from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Recommender
 
 PART = 64
@@ -82,21 +80,20 @@ def _open(folder: Path, key: str) -> None:
 
 def _key(recommender: Recommender, users: list[str], options: dict[str, Any]) -> str:
     """Changes with everything that decides a recommendation."""
+    model, network = recommender.model, recommender.model.network
     digest = hashlib.sha256()
-    for piece in (*_model(recommender.model), *_data(recommender.dataset)):
-        digest.update(piece)
-    retrieval = [recommender.retrieve, recommender.text_share, recommender.exact_up_to]
-    return fingerprint([version("ccf-llm"), digest.hexdigest(), retrieval, users, options])
-
-
-def _model(model: CCFLLM) -> Iterator[bytes]:
-    network = model.network
-    yield fingerprint([network.llm.source.checksum, model.run]).encode()
-    yield model.items.write_json().encode()
     for weight in network.weights():
-        yield weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-def _data(dataset: Dataset) -> Iterator[bytes]:
-    known = dataset.interactions.select(c for c in dataset.interactions.columns if c != "split")
-    yield known.hash_rows().to_numpy().tobytes()
+        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return fingerprint(
+        [
+            version("ccf-llm"),
+            network.llm.source.checksum,
+            model.info.model_dump(mode="json"),
+            [model.users.sha256, model.item_vocabulary.sha256, model.items.write_json()],
+            digest.hexdigest(),
+            recommender.dataset.identity.to_json(),
+            [recommender.retrieve, recommender.text_share, recommender.exact_up_to],
+            users,
+            options,
+        ]
+    )

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import check_config
-from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Person, Recommender
 from ccf_llm.serving.store import UserRecord
@@ -41,7 +41,10 @@ class Served:
         """
         folder = model_folder(path)
         model = CCFLLM.load(folder)
-        dataset = open_split(check_config(model.run, str(folder / "config.json")))
+        data = model.info.data
+        if data is None or data.source is None:
+            raise CCFError(f"{folder}: does not say where its data set is; serve a model that ccf-llm train has made")
+        dataset = open_dataset(data.source)
         served = cls(Recommender(model, dataset, retrieve), _version(folder))
         served._try()
         return served

@@ -1,0 +1,71 @@
+"""Putting a network together: base model, adapter, prompts over a catalogue, CF model and fusion."""
+
+import polars as pl
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import LLMConfig, PromptConfig
+from ccf_llm.fusion import FusionConfig
+from ccf_llm.llm.base import LanguageModel, load_tokenizer
+from ccf_llm.llm.runtime import choose_device, choose_dtype, tune_cpu
+from ccf_llm.llm.source import ModelSource, resolve_model
+from ccf_llm.model.network import CCFNetwork
+from ccf_llm.prompts import PromptEncoder, Shot
+from ccf_llm.prompts.codes import BinaryCodes
+
+
+def build_network(
+    items: pl.DataFrame,
+    cf: CFModel,
+    *,
+    llm: LLMConfig,
+    prompt: PromptConfig,
+    fusion: FusionConfig,
+    details: tuple[str, ...],
+    seed: int,
+    shots: tuple[Shot, ...] = (),
+    source: ModelSource | None = None,
+    loaded: LanguageModel | None = None,
+) -> CCFNetwork:
+    """A model with a fresh adapter and fresh fusion over a catalogue.
+
+    `items` has the columns item_id, title and those named in `details`; its row c - 1 is item code c. `shots` are the
+    examples of a template that has them. `source` is the base model where it has been found already; None looks for
+    `llm.model`. `loaded` is the language model itself, as another network of the same settings has it: it is shared,
+    adapter included, and nothing is loaded anew.
+    """
+    missing = [column for column in details if column not in items.columns]
+    if missing:
+        raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
+    if loaded is None:
+        device = choose_device(llm.device)
+        if device.type == "cpu":
+            tune_cpu()
+        source = source or resolve_model(llm.model)
+        loaded = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed).to(device)
+    words = details_of(items, details)
+    encoder = PromptEncoder(
+        load_tokenizer(loaded.source),
+        prompt.template,
+        ["", *items["title"].to_list()],
+        ["", *words] if words is not None else None,
+        shots=shots,
+        codes=BinaryCodes(cf) if prompt.template.codes else None,
+    )
+    _check_context(loaded, prompt)
+    network = CCFNetwork(loaded, encoder, cf, fusion, prompt.history, seed)
+    return network.to(loaded.head.device)
+
+
+def details_of(items: pl.DataFrame, details: tuple[str, ...]) -> list[str] | None:
+    """The further words of each item, from these of its columns; None where there are no such columns."""
+    return [", ".join(word or "" for word in row) for row in items.select(details).iter_rows()] if details else None
+
+
+def _check_context(llm: LanguageModel, prompt: PromptConfig) -> None:
+    context = llm.context
+    if context is not None and prompt.history.tokens >= context:
+        raise CCFError(
+            f"prompt.history.tokens: {prompt.history.tokens} does not fit the model's context of {context} tokens; "
+            "lower it"
+        )
