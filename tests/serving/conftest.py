@@ -12,6 +12,7 @@ import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.serving.app import create_app
 from ccf_llm.serving.service import Service
 from ccf_llm.serving.settings import ServeSettings
@@ -24,16 +25,15 @@ ADMIN = {"X-API-Key": "the-admin"}
 @pytest.fixture(scope="session")
 def served_model(
     make_network: Callable[..., CCFNetwork],
-    tiny_llm: Path,
     tiny_data: Dataset,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A saved model, whose data set holds the first 250 interactions: nobody has seen everything."""
     folder = tmp_path_factory.mktemp("served")
-    early = Dataset.from_frames(tiny_data.interactions.drop("split").head(250), tiny_data.items, name="early")
-    early.save(folder / "data")
-    run = tiny.run_values(tiny_llm, folder)
-    CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, run).save(folder / "model")
+    tiny.early(tiny_data).save(folder / "data")
+    data = DataRecord(name="early", source=str(folder / "data"))
+    info = ModelInfo(details=("genres",), dtype="float32", data=data)
+    CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, info).save(folder / "model")
     return folder / "model"
 
 
