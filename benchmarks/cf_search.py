@@ -17,10 +17,10 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from trials import run_trials
 
+from ccf_llm.cf.settings import CFSettings
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import fit_row
-from ccf_llm.experiments.config import CFSettings
 
 VECTORS: dict[str, BaseDistribution] = {
     "dim": CategoricalDistribution((16, 32, 64)),

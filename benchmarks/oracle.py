@@ -22,7 +22,8 @@ from recbole.model.sequential_recommender import SASRec as TheirSASRec
 from scipy.sparse import coo_matrix, dok_matrix
 from torch import Tensor, nn
 
-from ccf_llm.cf import CFConfig, CFModel, LightGCNConfig, SASRecConfig
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.settings import CFConfig, LightGCNConfig, SASRecConfig
 from ccf_llm.cf.tables import fill_unseen
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows

@@ -20,7 +20,7 @@ from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.train import train_run
 from ccf_llm.io.files import write_json
 from ccf_llm.model.ccfllm import CCFLLM
-from ccf_llm.prompts import plan_sequences
+from ccf_llm.prompts.pack import plan_sequences
 from ccf_llm.training.steps import sample_users
 
 ROWS, MEASURED = 480, 480

@@ -30,7 +30,7 @@ from ccf_llm.experiments.evaluate import circumstances
 from ccf_llm.io.files import write_json
 from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.source import resolve_model
-from ccf_llm.prompts import PromptEncoder
+from ccf_llm.prompts.encoder import PromptEncoder
 
 Floats = NDArray[np.floating[Any]]
 COMPONENTS = 64

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ccf_llm.cf.mean import ItemUserMean
+from ccf_llm.cf.settings import CFSettings
 from ccf_llm.cf.store import FITTED
-from ccf_llm.experiments.config import CFSettings, load_config
+from ccf_llm.experiments.config import load_config
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "ml-1m" / "cf"

@@ -9,16 +9,17 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.cf.mf import MF
+from ccf_llm.cf.settings import MFConfig
 from ccf_llm.cf.store import MODELS
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
-from ccf_llm.experiments.config import LLMConfig, PromptConfig
-from ccf_llm.fusion import FusionConfig
-from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.llm.settings import LLMConfig, LoRAConfig
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import HistoryBudget
+from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.settings import PromptConfig
 
 N_USERS, N_ITEMS = 30, 24
 WORDS = ("red", "green", "Night", "The Dawn", "a ship", "Ömer", "of 1984", "iron", "rain", "Sun")

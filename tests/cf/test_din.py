@@ -1,7 +1,8 @@
 import torch
 from shared_suite import N_ITEMS, CFModelSuite
 
-from ccf_llm.cf import DIN, DINConfig
+from ccf_llm.cf.din import DIN
+from ccf_llm.cf.settings import DINConfig
 from ccf_llm.data.rows import Rows
 
 

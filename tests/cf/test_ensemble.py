@@ -4,7 +4,10 @@ import torch
 from pydantic import ValidationError
 from shared_suite import N_ITEMS, N_USERS, CFModelSuite
 
-from ccf_llm.cf import MF, CFModel, Ensemble, EnsembleConfig, MFConfig
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.ensemble import Ensemble
+from ccf_llm.cf.mf import MF
+from ccf_llm.cf.settings import EnsembleConfig, MFConfig
 from ccf_llm.data.rows import Rows
 
 

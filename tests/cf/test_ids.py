@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ccf_llm.cf import IDVectors, IDVectorsConfig, load_cf
-from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.cf.ids import IDVectors
+from ccf_llm.cf.mf import MF
+from ccf_llm.cf.settings import IDVectorsConfig, MFConfig
+from ccf_llm.cf.store import load_cf
 from ccf_llm.data.rows import Rows
 from ccf_llm.prompts.codes import BinaryCodes, dotted
 

@@ -2,7 +2,8 @@ import numpy as np
 import torch
 from shared_suite import N_ITEMS, N_USERS, CFModelSuite
 
-from ccf_llm.cf import LightGCN, LightGCNConfig
+from ccf_llm.cf.lightgcn import LightGCN
+from ccf_llm.cf.settings import LightGCNConfig
 from ccf_llm.data.rows import Rows
 
 CONFIG = LightGCNConfig(dim=8, learning_rate=0.02, batch_size=64, max_epochs=12, history_length=1000, l2=1e-3)

@@ -4,7 +4,8 @@ import torch
 from pydantic import ValidationError
 from shared_suite import N_ITEMS, CFModelSuite
 
-from ccf_llm.cf import MF, MFConfig
+from ccf_llm.cf.mf import MF
+from ccf_llm.cf.settings import MFConfig
 from ccf_llm.data.rows import Rows
 
 

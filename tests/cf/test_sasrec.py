@@ -4,7 +4,8 @@ import torch
 from pydantic import ValidationError
 from shared_suite import N_ITEMS, CFModelSuite
 
-from ccf_llm.cf import SASRec, SASRecConfig
+from ccf_llm.cf.sasrec import SASRec
+from ccf_llm.cf.settings import SASRecConfig
 from ccf_llm.data.rows import Rows
 
 

@@ -3,9 +3,12 @@ from typing import get_args
 
 import pytest
 
+from ccf_llm.cf.settings import CFSettings
 from ccf_llm.cf.store import FITTED, MODELS, VECTORS
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import CFSettings, MethodConfig, RunConfig, check_config, dump_config, load_config
+from ccf_llm.experiments.config import RunConfig, alone, check_config, dump_config, load_config
+from ccf_llm.experiments.methods import MethodConfig
+from ccf_llm.fusion.settings import FusionConfig
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*"))
 
@@ -61,7 +64,7 @@ def test_one_setting_of_a_default_stage_or_method_can_be_replaced(path: Path) ->
     default = RunConfig()
     assert config.stages["text"] == default.stages["text"].model_copy(update={"rows": 10})
     assert config.stages["fusion"] == default.stages["fusion"]
-    assert config.fusion_of("llm_text").hidden == 8
+    assert config.resolved["llm_text"].fusion.hidden == 8
     assert list(config.methods) == [*default.methods, "x"]
 
 
@@ -130,40 +133,44 @@ def test_every_cf_model_can_be_chosen() -> None:
     assert get_args(fields["model"].annotation) == tuple(MODELS)
     assert get_args(get_args(fields["compare"].annotation)[0]) == tuple(FITTED)
     config = RunConfig(cf=CFSettings(model="din", compare=("mf", "din")))
-    assert config.cf_rows == ("item_user_mean", "din", "mf")
+    assert config.resolved.cf_rows == ("item_user_mean", "din", "mf")
     assert get_args(get_args(MethodConfig.model_fields["cf"].annotation)[0]) == tuple(VECTORS)
     assert all(type(CFSettings().of(method)).__name__.endswith("Config") for method in FITTED)
 
 
 def test_what_a_method_reads_and_trains() -> None:
     config = load_config(CONFIGS[0].parent / "ml-1m.yaml")
-    assert config.text_only == "tallrec"  # soft_prompt trains no adapter
-    assert config.parts_of("icl") == {"lora"}
-    assert config.parts_of("soft_prompt") == {"lora", "prompt"}
-    assert config.parts_of("collm_din") == {"lora", "fusion", "cf"}
-    assert [config.reads_cf(name) for name in ("tallrec", "binllm", "ccf_llm")] == [False, True, True]
-    assert (config.cf_of("ccf_llm"), config.cf_of("collm_din"), config.folds_of("ccf_llm")) == ("ensemble", "din", 0)
+    assert config.resolved.text_only == "tallrec"  # soft_prompt trains no adapter
+    assert config.resolved["icl"].trainable == {"lora"}
+    assert config.resolved["soft_prompt"].trainable == {"lora", "prompt"}
+    assert config.resolved["collm_din"].trainable == {"lora", "fusion", "cf"}
+    assert [config.resolved[name].reads_cf for name in ("tallrec", "binllm", "ccf_llm")] == [False, True, True]
+    assert [config.resolved[name].cf for name in ("ccf_llm", "collm_din")] == ["ensemble", "din"]
+    assert config.resolved["ccf_llm"].folds == 0
     crossed = check_config(config.model_dump(mode="json") | {"cf": {"folds": 4}}, "crossed")
-    assert [crossed.folds_of(name) for name in ("ccf_llm", "person_prompt", "collm_mf")] == [4, 0, 0]
-    assert config.cf_rows == ("item_user_mean", "ensemble", "mf", "lightgcn", "sasrec", "din", "gbm")
-    assert config.prompt_of("ccf_llm") == config.prompt
-    assert config.prompt_of("tallrec").template.slots == "none"
+    assert [crossed.resolved[name].folds for name in ("ccf_llm", "person_prompt", "collm_mf")] == [4, 0, 0]
+    assert config.resolved.cf_rows == ("item_user_mean", "ensemble", "mf", "lightgcn", "sasrec", "din", "gbm")
+    assert config.resolved["ccf_llm"].prompt == config.prompt
+    assert config.resolved["tallrec"].prompt.template.slots == "none"
 
 
 def test_a_method_alone_is_the_same_method() -> None:
     config = load_config(CONFIGS[0].parent / "ml-1m.yaml")
     for name in config.methods:
-        alone = check_config(config.alone(name).model_dump(mode="json"), "alone")
-        assert list(alone.methods) == config.needed_for(name)
-        assert set(alone.stages) == {stage for m in alone.methods.values() for stage in m.stages}
-        assert alone.prompt == alone.prompt_of(name) == config.prompt_of(name)
-        assert (alone.fusion, alone.reads_cf(name)) == (config.fusion_of(name), config.reads_cf(name))
-        assert not config.reads_cf(name) or alone.cf_of(name) == config.cf_of(name)
-        assert alone.alone(name) == alone
+        one, method = check_config(alone(config, name).model_dump(mode="json"), "alone"), config.resolved[name]
+        same = one.resolved[name]
+        assert tuple(one.methods) == method.needed
+        assert set(one.stages) == {stage for m in one.methods.values() for stage in m.stages}
+        assert one.prompt == same.prompt == method.prompt
+        assert (one.fusion, same.reads_cf) == (method.fusion, method.reads_cf)
+        assert not method.reads_cf or same.cf == method.cf
+        assert alone(one, name) == one
 
 
 def test_what_a_method_needs() -> None:
     config = RunConfig()
-    assert config.needed_for("ccf_llm") == ["llm_text", "ccf_llm"]
-    assert config.fusion_of("llm_text").variant == "semantic"
-    assert config.fusion_of("ccf_llm") == config.fusion
+    assert config.resolved["ccf_llm"].needed == ("llm_text", "ccf_llm")
+    assert config.resolved["llm_text"].fusion.variant == "semantic"
+    assert config.resolved["ccf_llm"].fusion == config.fusion
+    other = config.model_copy(update={"fusion": FusionConfig(hidden=3)})
+    assert other.resolved["ccf_llm"].fusion == other.fusion  # not what the first one resolved

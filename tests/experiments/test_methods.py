@@ -13,7 +13,8 @@ from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.results import ResultFolder
 from ccf_llm.io.files import read_json
 from ccf_llm.model.ccfllm import CCFLLM
-from ccf_llm.prompts import ITEM_SLOT, USER_SLOT, plan_sequences
+from ccf_llm.prompts.encoder import ITEM_SLOT, USER_SLOT
+from ccf_llm.prompts.pack import plan_sequences
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_scores
 
@@ -40,9 +41,9 @@ def test_it_was_fitted_as_its_stages_say(method: str, every_row: RunConfig) -> N
     assert all(curve["rows"] >= 48 and curve["valid"] for curve in result["curves"])
     parts = {
         part
-        for name in every_row.needed_for(method)
+        for name in every_row.resolved[method].needed
         for stage in every_row.methods[name].stages
-        for part in set(every_row.stages[stage].train) & every_row.parts_of(name)
+        for part in set(every_row.stages[stage].train) & every_row.resolved[name].trainable
     }
     assert set(result["trained"]) == parts
     assert (result["trainable"] > 0) == bool(parts)
@@ -92,11 +93,11 @@ def test_its_prompt_has_the_slots_that_it_says(method: str, model: CCFLLM) -> No
 def test_a_row_of_a_paper_has_none_of_our_additions(method: str, every_row: RunConfig) -> None:
     if SHIPPED.methods[method].paper is None:
         # The variants of the main row answer alone, to be compared.
-        assert every_row.fusion_of(method).blends == (method == SHIPPED.main)
+        assert every_row.resolved[method].fusion.blends == (method == SHIPPED.main)
         return
     config = read_json(RunFolder(seeded(every_row, 0).output).model(method) / "config.json")
-    reads = every_row.fills_slots(method)
-    assert not reads or (not config["fusion"]["blend"] and every_row.folds_of(method) == 0)
+    reads = every_row.resolved[method].fills_slots
+    assert not reads or (not config["fusion"]["blend"] and every_row.resolved[method].folds == 0)
 
 
 def test_further_items_leave_its_scores_as_they_are(method: str, model: CCFLLM, test_rows: Rows) -> None:

@@ -7,7 +7,8 @@ import torch
 
 import tiny
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.fusion import Fusion, FusionConfig, FusionPair, Variant
+from ccf_llm.fusion.fusion import Fusion, FusionPair
+from ccf_llm.fusion.settings import FusionConfig, Variant
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.scoring import SharedPrefixScorer
 

@@ -7,9 +7,10 @@ from torch.utils.checkpoint import checkpoint
 
 import tiny
 from ccf_llm.data.rows import Rows
-from ccf_llm.fusion import FusionConfig, fill_slots, to_norm
+from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.fusion.slots import fill_slots, to_norm
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import plan_sequences
+from ccf_llm.prompts.pack import plan_sequences
 
 INDEX = torch.tensor([1, 4, 7])
 

@@ -7,8 +7,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ccf_llm.errors import CCFError
 from ccf_llm.llm.base import LanguageModel
-from ccf_llm.llm.lora import LoRAConfig
 from ccf_llm.llm.runtime import choose_device, choose_dtype, has_native_bf16
+from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
 
 

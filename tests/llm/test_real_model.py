@@ -5,15 +5,18 @@ import polars as pl
 import pytest
 
 import tiny
-from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.cf.mf import MF
+from ccf_llm.cf.settings import MFConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import global_time_split
-from ccf_llm.experiments.config import LLMConfig, PromptConfig
-from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import HistoryBudget, Text
+from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.prompts.template import Text
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_scores
 

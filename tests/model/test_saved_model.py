@@ -11,13 +11,14 @@ import tiny
 from ccf_llm.cf.mf import MF
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import LLMConfig, PromptConfig
-from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.model.build import build_network
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
 from ccf_llm.model.store import load_model, save_model
+from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.scoring import SharedPrefixScorer
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccf_llm.prompts import HistoryBudget
+from ccf_llm.prompts.budget import HistoryBudget
 
 lengths = st.lists(st.integers(1, 30), max_size=60).map(lambda sizes: np.array(sizes, dtype=np.int64))
 

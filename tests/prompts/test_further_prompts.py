@@ -11,11 +11,14 @@ import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import PromptConfig
-from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import HybridTemplate, PromptEncoder, Shot, draw_shots, plan_sequences
 from ccf_llm.prompts.codes import BinaryCodes
+from ccf_llm.prompts.encoder import PromptEncoder
+from ccf_llm.prompts.pack import plan_sequences
+from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.prompts.shots import Shot, draw_shots
+from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_scores
 

@@ -13,10 +13,12 @@ from torch.nn import functional as F
 import tiny
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import PromptConfig
-from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import HistoryBudget, HybridTemplate, Sequence, plan_batches, plan_sequences, split_targets
+from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_targets
+from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_log_odds, plain_scores
 

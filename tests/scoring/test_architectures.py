@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from ccf_llm.errors import CCFError
 from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
-from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import resolve_model
 
 SMALL = {

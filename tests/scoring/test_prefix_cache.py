@@ -10,10 +10,10 @@ import torch
 import tiny
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import PromptConfig
-from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.scoring import PrefixCache, PrefixFiles, SharedPrefixScorer
 from ccf_llm.scoring.cache import PrefixKey

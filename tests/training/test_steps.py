@@ -8,7 +8,7 @@ import pytest
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import Sequence, plan_sequences
+from ccf_llm.prompts.pack import Sequence, plan_sequences
 from ccf_llm.training.steps import epoch_steps, row_weights, sample_users
 
 

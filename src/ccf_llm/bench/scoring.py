@@ -16,7 +16,9 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import peak_rss_mb
 from ccf_llm.llm.runtime import choose_device, choose_dtype
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import HistoryBudget, HybridTemplate, plan_sequences
+from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.pack import plan_sequences
+from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 from ccf_llm.scoring.reference import plain_log_odds, plain_scores, plan_prompts
 
@@ -143,7 +145,8 @@ def bench_growth(setting: Setting, *, most: int = 1000, say: Say = print) -> dic
 
 def _retrieve(items: int, device: torch.device) -> float:
     """Seconds to find the 100 best of a catalogue for one user with matrix factorisation."""
-    from ccf_llm.cf.mf import MF, MFConfig
+    from ccf_llm.cf.mf import MF
+    from ccf_llm.cf.settings import MFConfig
 
     cf = MF(1, items, MFConfig()).eval()
     rows = Rows.for_candidates(np.array([1, 2, 3]), np.arange(1, items + 1), user=1)

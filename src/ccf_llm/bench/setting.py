@@ -7,19 +7,21 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.cf.mf import MF
+from ccf_llm.cf.settings import MFConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.split import global_time_split
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import LLMConfig, PromptConfig
-from ccf_llm.fusion import FusionConfig
-from ccf_llm.llm.lora import LoRAConfig
+from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.llm.settings import LLMConfig, LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import HistoryBudget, HybridTemplate
+from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.prompts.template import HybridTemplate
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 

@@ -15,7 +15,9 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import peak_rss_mb
 from ccf_llm.llm.runtime import choose_device, choose_dtype
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import HistoryBudget, HybridTemplate, Sequence, plan_batches, plan_sequences
+from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences
+from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.scoring.reference import plain_log_odds, plan_prompts
 from ccf_llm.training.steps import sample_users
 

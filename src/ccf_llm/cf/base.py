@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -16,32 +16,12 @@ from torch import Tensor, nn
 from ccf_llm.cf.checks import check_codes
 from ccf_llm.cf.fit import fit_on_labels
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
+from ccf_llm.cf.settings import CFConfig
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.files import atomic_folder, write_json
 
 SCORE_BATCH = 8192
-
-
-class CFConfig(BaseModel):
-    """Settings that every collaborative model trained on labels has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dim: int = Field(default=64, ge=1)
-    """Width of the user and item vectors, without the bias."""
-    history_length: int = Field(default=50, ge=1)
-    """How many of the last liked items a user's history vector looks at."""
-    learning_rate: float = Field(default=3e-3, gt=0)
-    """Step size of Adam."""
-    l2: float = Field(default=3e-2, ge=0)
-    """Weight of the squared vectors of a batch, per row, added to the loss."""
-    batch_size: int = Field(default=1024, ge=1)
-    """Rows per step."""
-    max_epochs: int = Field(default=60, ge=1)
-    """Passes over the training rows, at most."""
-    patience: int = Field(default=5, ge=1)
-    """Passes without a better AUC on the validation rows after which training stops."""
 
 
 class CFModel(nn.Module, ABC):

@@ -5,30 +5,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
-from ccf_llm.cf.base import CFConfig, CFModel
+from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.fit import seeded
+from ccf_llm.cf.settings import CFConfig, DINConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Codes, Rows
-
-
-class DINConfig(CFConfig):
-    """Settings of `DIN`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
-
-    dim: int = Field(default=32, ge=1)
-    """Width of the user and item vectors, without the bias."""
-    learning_rate: float = Field(default=4.5e-3, gt=0)
-    """Step size of Adam."""
-    l2: float = Field(default=4e-3, ge=0)
-    """Weight of the squared vectors of a batch, per row, added to the loss."""
-    history_length: int = Field(default=25, ge=1)
-    """How many of the last liked items attention looks at."""
-    hidden: int = Field(default=32, ge=1)
-    """Width of the hidden layers of attention and of the scoring network."""
-    dropout: float = Field(default=0.4, ge=0, lt=1)
-    """On the scoring network's input in training."""
 
 
 class DIN(CFModel):

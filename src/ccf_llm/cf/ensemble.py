@@ -1,35 +1,20 @@
 """Several collaborative models as one: the mean of their log-odds, and their vectors side by side."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from ccf_llm.cf.base import CFConfig, CFModel
+from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.fit import last_of_each
 from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mf import MF
+from ccf_llm.cf.settings import CFConfig, EnsembleConfig
 from ccf_llm.data.rows import Rows
 
 MEMBERS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN)}
 """Kinds whose score is a product of vectors, so that their ensemble's is one too."""
-
-
-class EnsembleConfig(CFConfig):
-    """Settings of `Ensemble`; those that all models have are of each member."""
-
-    dim: int = Field(default=32, ge=1)
-    """Width of each member's user and item vectors, without the bias."""
-    learning_rate: float = Field(default=7.5e-3, gt=0)
-    """Step size of Adam."""
-    l2: float = Field(default=5e-2, ge=0)
-    """Weight of the squared vectors of a batch, per row, added to the loss."""
-    members: tuple[Literal["mf", "lightgcn"], ...] = Field(default=("mf", "lightgcn"), min_length=1)
-    """Kinds of members."""
-    copies: int = Field(default=3, ge=1)
-    """Members of each kind, which differ in their seed."""
 
 
 class Ensemble(CFModel):

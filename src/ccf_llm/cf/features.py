@@ -11,8 +11,9 @@ from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 
 from ccf_llm.cf.mean import ItemUserMean
-from ccf_llm.cf.mf import MF, MFConfig
+from ccf_llm.cf.mf import MF
 from ccf_llm.cf.scorer import WEIGHTS_FILE
+from ccf_llm.cf.settings import MFConfig
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
 

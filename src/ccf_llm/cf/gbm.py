@@ -9,48 +9,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import roc_auc_score
 
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.cross_fit import assign_folds
 from ccf_llm.cf.features import NAMES, Features
-from ccf_llm.cf.mf import MFConfig
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, read_settings
+from ccf_llm.cf.settings import GBMConfig
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.files import atomic_folder, write_json
 
 TREES_FILE = "trees.txt"
-
-
-class GBMConfig(BaseModel):
-    """Settings of `GBM`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    learning_rate: float = Field(default=0.03, gt=0)
-    """What each tree adds, as a share of its fit."""
-    leaves: int = Field(default=8, ge=2)
-    """Of each tree, at most."""
-    min_rows: int = Field(default=100, ge=1)
-    """Training rows of a leaf, at least."""
-    l2: float = Field(default=10.0, ge=0)
-    """Shrinks the values of leaves."""
-    sampled: float = Field(default=0.7, gt=0, le=1)
-    """Share of rows and of features that each tree is grown on, drawn with the seed."""
-    max_trees: int = Field(default=1000, ge=1)
-    """Trees at most."""
-    patience: int = Field(default=50, ge=1)
-    """Trees without a better AUC on the validation rows after which training stops."""
-    folds: int = Field(default=5, ge=2)
-    """The features of a training row come from the rows of all other folds."""
-    whole_users: float = Field(default=0.5, ge=0, le=1)
-    """Share of users whose rows lie in one fold, so that the trees also meet cold users."""
-    history_length: int = Field(default=50, ge=1)
-    """How many of the last liked items the neighbourhood is made of."""
-    mf: MFConfig = MFConfig()
-    """Of the factorisation whose log-odds are a feature."""
 
 
 @dataclass(frozen=True)

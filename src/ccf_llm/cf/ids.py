@@ -6,14 +6,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ccf_llm.cf.base import CFConfig, CFModel
+from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.fit import last_of_each
+from ccf_llm.cf.settings import CFConfig, IDVectorsConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Rows
-
-
-class IDVectorsConfig(CFConfig):
-    """Settings of `IDVectors`, of which only `dim` counts: nothing is fitted."""
 
 
 class IDVectors(CFModel):

@@ -4,26 +4,13 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccf_llm.cf.base import CFConfig, CFModel
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.settings import CFConfig, LightGCNConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Rows
-
-
-class LightGCNConfig(CFConfig):
-    """Settings of `LightGCN`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
-
-    dim: int = Field(default=32, ge=1)
-    """Width of the user and item vectors, without the bias."""
-    learning_rate: float = Field(default=7.5e-3, gt=0)
-    """Step size of Adam."""
-    l2: float = Field(default=5e-2, ge=0)
-    """Weight of the squared vectors of a batch, before smoothing, per row, added to the loss."""
-    layers: int = Field(default=2, ge=1)
-    """Steps along the graph."""
 
 
 class LightGCN(CFModel):

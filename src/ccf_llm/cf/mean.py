@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
+from ccf_llm.cf.settings import MEAN
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.files import atomic_folder, write_json
@@ -28,7 +29,7 @@ class ItemUserMean:
     """
 
     kind: ClassVar[str] = "mean"
-    name: ClassVar[str] = "item_user_mean"
+    name: ClassVar[str] = MEAN
 
     item_log_odds: NDArray[np.float32]
     """(n_items + 1,) log-odds of each item's mean, minus that of the global mean."""

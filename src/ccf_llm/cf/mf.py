@@ -6,13 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccf_llm.cf.base import CFConfig, CFModel
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.settings import CFConfig, MFConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Rows
-
-
-class MFConfig(CFConfig):
-    """Settings of `MF`; the defaults are chosen on the valid rows of both MovieLens data sets."""
 
 
 class MF(CFModel):

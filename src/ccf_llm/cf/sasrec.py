@@ -3,39 +3,14 @@
 from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccf_llm.cf.base import CFConfig, CFModel
+from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.fit import seeded
+from ccf_llm.cf.settings import CFConfig, SASRecConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Rows
-
-
-class SASRecConfig(CFConfig):
-    """Settings of `SASRec`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
-
-    dim: int = Field(default=32, ge=1)
-    """Width of the user and item vectors, without the bias."""
-    learning_rate: float = Field(default=7.5e-3, gt=0)
-    """Step size of Adam."""
-    l2: float = Field(default=0.15, ge=0)
-    """Weight of the squared candidate vectors of a batch, per row, added to the loss."""
-    history_length: int = Field(default=25, ge=1)
-    """How many of the last liked items the sequence holds."""
-    blocks: int = Field(default=2, ge=1)
-    """Self-attention blocks, one on top of the other."""
-    heads: int = Field(default=1, ge=1)
-    """Attention heads of each block; they share out `dim`."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    """On the sequence's vectors, attention weights and block outputs in training."""
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> "SASRecConfig":
-        if self.dim % self.heads:
-            raise ValueError(f"heads: {self.heads} heads cannot share out dim {self.dim}; choose a divisor of it")
-        return self
 
 
 class SASRec(CFModel):

@@ -12,14 +12,14 @@ from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.cross_fit import assign_folds, cross_fit
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.scorer import Scorer
+from ccf_llm.cf.settings import CFSettings
 from ccf_llm.cf.store import KINDS, VECTORS
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
-from ccf_llm.experiments.config import CFSettings
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, fingerprint
 from ccf_llm.io.files import read_json, write_json
-from ccf_llm.prompts import Sequence
+from ccf_llm.prompts.pack import Sequence
 
 Say = Callable[[str], None]
 

@@ -143,7 +143,7 @@ class _Filler:
         for row in cf:
             self._cf(row)
         methods = [row for row in missing if row in config.methods]
-        text = config.text_only
+        text = config.resolved.text_only
         if late and text and text not in methods and not self.store.is_current(text, config, self.dataset):
             methods.append(text)  # its scores are half of the late fusion's
         wanted = {*methods, *([text] if late and text else [])}
@@ -172,8 +172,8 @@ class _Filler:
         with self._scoring_cost() as cost:
             llm = scorer.language_scores(rows, advance_of(self.scoring, method.name, len(rows)))
             scores = scorer.blend(llm, rows)
-        config = self.config
-        cf = config.cf_of(method.name) if config.reads_cf(method.name) else None
+        settings = self.config.resolved[method.name]
+        cf = settings.cf if settings.reads_cf else None
         more: dict[str, Any] = {"curves": method.curves}
         if method.network.blends:
             alone = {"auc": auc(rows.labels, llm), "uauc": uauc(rows.users, rows.labels, llm)[0]}

@@ -1,45 +1,31 @@
 """What a run is: one YAML or TOML file, checked before anything is computed."""
 
 import tomllib
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from ccf_llm.cf import (
-    CFConfig,
-    DINConfig,
-    EnsembleConfig,
-    GBMConfig,
-    IDVectorsConfig,
-    ItemUserMean,
-    LightGCNConfig,
-    MFConfig,
-    SASRecConfig,
-)
-from ccf_llm.cf.store import FITTED
+from ccf_llm.cf.settings import MEAN, CFSettings, FittedKind
 from ccf_llm.errors import CCFError
-from ccf_llm.fusion import FusionConfig
-from ccf_llm.llm.lora import LoRAConfig
-from ccf_llm.model.parts import Part
-from ccf_llm.prompts import HistoryBudget, HybridTemplate
+from ccf_llm.experiments.methods import Method, MethodConfig, MethodPrompt, Methods, resolve
+from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.llm.settings import LLMConfig
+from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.settings import Settings
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-CF_METHODS = (ItemUserMean.name, *FITTED)
+CF_METHODS: tuple[str, ...] = (MEAN, *get_args(FittedKind))
 """CF rows that a comparison can have."""
 LATE_FUSION = "late_fusion"
-IDS = "ids"
 RESERVED = (*CF_METHODS, LATE_FUSION)
 """Rows of every comparison that are no methods of the configuration."""
 
 
-class SplitConfig(_Settings):
+class SplitConfig(Settings):
     """Global-time split. A data set that comes with a split of its own keeps it."""
 
     train: float = Field(default=0.8, gt=0, lt=1)
@@ -52,7 +38,7 @@ class SplitConfig(_Settings):
     """Of that draw; apart from the run's seed, so that runs of all seeds are measured on the same rows."""
 
 
-class DataConfig(_Settings):
+class DataConfig(Settings):
     """Which data, and what of it goes into prompts."""
 
     source: str = "ml-100k"
@@ -63,90 +49,7 @@ class DataConfig(_Settings):
     """Columns of the items whose words follow the title of the target item, such as genres."""
 
 
-class CFSettings(_Settings):
-    """The collaborative models."""
-
-    model: Literal["mf", "lightgcn", "sasrec", "din", "ensemble"] = "mf"
-    """The one whose vectors fill the slots, whose log-odds are blended in, and that retrieves candidates."""
-    compare: tuple[Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "gbm"], ...] = ()
-    """Further CF rows of the comparison; item + user mean is always one. gbm needs the extra of that name."""
-    mf: MFConfig = MFConfig()
-    """Matrix factorisation."""
-    lightgcn: LightGCNConfig = LightGCNConfig()
-    """Vectors smoothed along the graph of likes."""
-    sasrec: SASRecConfig = SASRecConfig()
-    """Self-attention over the liked items."""
-    din: DINConfig = DINConfig()
-    """Attention from the candidate to the liked items."""
-    ensemble: EnsembleConfig = EnsembleConfig()
-    """Several MF and LightGCN as one."""
-    gbm: GBMConfig = GBMConfig()
-    """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
-    ids: IDVectorsConfig = IDVectorsConfig()
-    """Random vectors that only a stage with `train: [..., cf]` teaches anything: for methods, never a row by itself."""
-    folds: int = Field(default=4, ge=0)
-    """Train the language model on CF vectors of so many cross-fitted models, each row on those of one that has not seen
-    it; 0: on the final model's."""
-    whole_users: float = Field(default=0.5, ge=0, le=1)
-    """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
-
-    def of(self, method: str) -> CFConfig | GBMConfig:
-        """The settings of a fitted CF model."""
-        config: CFConfig | GBMConfig = getattr(self, method)
-        return config
-
-
-class LLMConfig(_Settings):
-    """The base language model."""
-
-    model: str = "smollm2-135m"
-    """An alias, a hub id, a folder or a GGUF file."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What the frozen body computes in; auto takes bf16 where the processor has it natively."""
-    device: str = "auto"
-    """`cpu`, `cuda`, `cuda:1`; auto takes a GPU if there is one."""
-    lora: LoRAConfig = LoRAConfig()
-    """The adapter."""
-
-
-class PromptConfig(_Settings):
-    """The prompt."""
-
-    template: HybridTemplate = HybridTemplate()
-    """Which slots; history items as titles or as slots alone; examples; learned vectors."""
-    history: HistoryBudget = HistoryBudget()
-    """How much history, in items and in tokens."""
-
-
-class MethodPrompt(_Settings):
-    """What a method exchanges of the run's prompt."""
-
-    template: HybridTemplate | None = None
-    """null takes the run's."""
-    history: HistoryBudget | None = None
-    """null takes the run's."""
-
-
-class MethodConfig(_Settings):
-    """One row of the comparison: the run's parts, some of them exchanged, and stages on top of another's result."""
-
-    paper: str | None = None
-    """Of which system this is a version; null marks our own rows."""
-    start: str | None = None
-    """The method whose trained adapter this one starts from (and whose CF model, where both read the same)."""
-    cf: Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "ids"] | None = None
-    """The CF model whose vectors are read; null takes `cf.model`. `ids`: vectors learned from scratch."""
-    folds: int | None = Field(default=None, ge=0)
-    """Cross-fitted CF models in training; null takes `cf.folds`."""
-    prompt: MethodPrompt = MethodPrompt()
-    """Wording and history."""
-    fusion: FusionConfig | None = None
-    """Alignment, gate and blend; null takes the run's."""
-    stages: tuple[str, ...] = ()
-    """Names of the stages, in order; none leaves the method as it starts, such as a frozen language model."""
-
-
-class RunConfig(_Settings):
+class RunConfig(Settings):
     """A whole run."""
 
     name: str = "ccf-llm"
@@ -169,18 +72,30 @@ class RunConfig(_Settings):
     """Alignment and gate."""
     batch: BatchConfig = BatchConfig()
     """Sizes that bound memory."""
-    stages: dict[str, StageConfig] = {
-        "text": StageConfig(train=("lora",)),
-        "fusion": StageConfig(train=("fusion",)),
-    }
+    stages: dict[str, StageConfig] = Field(
+        default={"text": StageConfig(train=("lora",)), "fusion": StageConfig(train=("fusion",))}
+    )
     """Stages by name."""
-    methods: dict[str, MethodConfig] = {
-        "llm_text": MethodConfig(fusion=FusionConfig(variant="semantic"), stages=("text",)),
-        "ccf_llm": MethodConfig(start="llm_text", stages=("fusion",)),
-    }
+    methods: dict[str, MethodConfig] = Field(
+        default={
+            "llm_text": MethodConfig(fusion=FusionConfig(variant="semantic"), stages=("text",)),
+            "ccf_llm": MethodConfig(start="llm_text", stages=("fusion",)),
+        }
+    )
     """Language-model rows of the comparison, in training order."""
     main: str = "ccf_llm"
     """The method that recommends."""
+
+    @cached_property
+    def resolved(self) -> Methods:
+        """The methods with everything that they take from the run."""
+        return resolve(self.methods, self.stages, cf=self.cf, prompt=self.prompt, fusion=self.fusion)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's; a copy with other settings resolves its own methods."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("resolved", None)
+        return copy
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -193,94 +108,52 @@ class RunConfig(_Settings):
             for stage in method.stages:
                 if stage not in self.stages:
                     raise ValueError(f"methods.{name}.stages: {stage!r} is not one of {', '.join(self.stages)}")
-                if not set(self.stages[stage].train) & self.parts_of(name):
-                    raise ValueError(
-                        f"methods.{name}.stages: {stage!r} trains nothing, as the method reads no CF; train lora too"
-                        if "prompt" not in self.stages[stage].train
-                        else f"methods.{name}.stages: {stage!r} trains nothing; give the template learned vectors"
-                    )
             known.add(name)
         if self.main not in self.methods:
             raise ValueError(f"main: {self.main!r} is not one of the methods {', '.join(self.methods)}")
         return self
 
-    def fusion_of(self, method: str) -> FusionConfig:
-        """Alignment and gate of a method."""
-        return self.methods[method].fusion or self.fusion
+    @model_validator(mode="after")
+    def _stages_train_something(self) -> Self:
+        for method in self.resolved:
+            for name, stage in method.stages:
+                if not set(stage.train) & method.trainable:
+                    remedy = (
+                        "; give the template learned vectors"
+                        if "prompt" in stage.train
+                        else ", as the method reads no CF; train lora too"
+                    )
+                    raise ValueError(f"methods.{method.name}.stages: {name!r} trains nothing{remedy}")
+        return self
 
-    def prompt_of(self, method: str) -> PromptConfig:
-        """Wording and history of a method."""
-        own = self.methods[method].prompt
-        return PromptConfig(template=own.template or self.prompt.template, history=own.history or self.prompt.history)
 
-    def cf_of(self, method: str) -> str:
-        """The CF model that goes with a method, whether or not it is read."""
-        return self.methods[method].cf or self.cf.model
+def alone(config: RunConfig, name: str) -> RunConfig:
+    """The run as one of this method, and of those that it starts from, alone.
 
-    def folds_of(self, method: str) -> int:
-        """How many cross-fitted CF models a method is trained with; 0 where its own is read."""
-        folds = self.methods[method].folds
-        return 0 if self.cf_of(method) == IDS else self.cf.folds if folds is None else folds
+    Everything that a method takes from the run stands in its own entry, and the run's prompt, fusion and CF model
+    are those of the method. What decides nothing of a method is null in its entry.
+    """
+    method = config.resolved[name]
+    needed = [config.resolved[other] for other in method.needed]
+    update = {
+        "prompt": method.prompt,
+        "fusion": method.fusion,
+        "cf": config.cf.model_copy(update={"compare": (), **({} if method.cf == "ids" else {"model": method.cf})}),
+        "stages": {stage: settings for other in needed for stage, settings in other.stages},
+        "methods": {other.name: _spelled_out(config.methods[other.name], other) for other in needed},
+        "main": name,
+    }
+    return config.model_copy(update=update)
 
-    def fills_slots(self, method: str) -> bool:
-        """Whether CF vectors stand in the method's slots."""
-        return self.fusion_of(method).variant != "semantic" and self.prompt_of(method).template.slots != "none"
 
-    def reads_cf(self, method: str) -> bool:
-        """Whether the CF model decides anything of a method's score."""
-        return self.fills_slots(method) or self.prompt_of(method).template.codes
-
-    def parts_of(self, method: str) -> set[Part]:
-        """The parts of a method that a stage can train."""
-        parts: set[Part] = {"lora"}
-        if self.fills_slots(method):
-            parts |= {"fusion", "cf"}
-        return parts | ({"prompt"} if self.prompt_of(method).template.learned else set())
-
-    @property
-    def text_only(self) -> str | None:
-        """The first method that trains its adapter and reads no CF: the partner of the late fusion."""
-        trains = {name for name, m in self.methods.items() if any("lora" in self.stages[s].train for s in m.stages)}
-        return next((name for name in self.methods if name in trains and not self.reads_cf(name)), None)
-
-    @property
-    def cf_rows(self) -> tuple[str, ...]:
-        """The CF rows of the comparison: item + user mean, those asked for, and those that methods read."""
-        read = (self.cf_of(name) for name in self.methods if self.reads_cf(name) and self.cf_of(name) != IDS)
-        return tuple(dict.fromkeys((ItemUserMean.name, self.cf.model, *self.cf.compare, *read)))
-
-    def alone(self, method: str) -> Self:
-        """The run as one of this method, and of those that it starts from, alone.
-
-        Everything that a method takes from the run stands in its own entry, and the run's prompt, fusion and CF model
-        are those of the method. What decides nothing of a method is null in its entry.
-        """
-        methods = {name: self._spelled_out(name) for name in self.needed_for(method)}
-        kind = self.cf_of(method)
-        update = {
-            "prompt": self.prompt_of(method),
-            "fusion": self.fusion_of(method),
-            "cf": self.cf.model_copy(update={"compare": (), **({} if kind == IDS else {"model": kind})}),
-            "stages": {name: self.stages[name] for m in methods.values() for name in m.stages},
-            "methods": methods,
-            "main": method,
-        }
-        return self.model_copy(update=update)
-
-    def _spelled_out(self, method: str) -> MethodConfig:
-        prompt, fills = self.prompt_of(method), self.fills_slots(method)
-        update = {
-            "cf": self.cf_of(method) if self.reads_cf(method) else None,
-            "folds": self.folds_of(method) if fills else None,
-            "prompt": MethodPrompt(template=prompt.template, history=prompt.history),
-            "fusion": self.fusion_of(method) if prompt.template.slots != "none" else None,
-        }
-        return self.methods[method].model_copy(update=update)
-
-    def needed_for(self, method: str) -> list[str]:
-        """The method and those that it starts from, in training order."""
-        start = self.methods[method].start
-        return [*(self.needed_for(start) if start else []), method]
+def _spelled_out(settings: MethodConfig, method: Method) -> MethodConfig:
+    update = {
+        "cf": method.cf if method.reads_cf else None,
+        "folds": method.folds if method.fills_slots else None,
+        "prompt": MethodPrompt(template=method.prompt.template, history=method.prompt.history),
+        "fusion": method.fusion if method.prompt.template.slots != "none" else None,
+    }
+    return settings.model_copy(update=update)
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.scorer import Scorer
+from ccf_llm.cf.settings import CFSettings
 from ccf_llm.cf.store import load_cf
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
@@ -20,7 +21,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
 from ccf_llm.evaluation.rating import evaluate
 from ccf_llm.experiments.cf import fit_row
-from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, CFSettings, RunConfig
+from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.io.files import write_json
 from ccf_llm.model.blend import Blend
@@ -48,12 +49,12 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
     dataset = open_split(config)
     rows = dataset.rows(part)
-    cf = {name: load_cf(folder.cf(name)) for name in config.cf_rows}
+    cf = {name: load_cf(folder.cf(name)) for name in config.resolved.cf_rows}
     scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
         scores[method] = model.score_rows(rows, advance_of(report, method, len(rows)))
-        if method == config.text_only:
+        if method == config.resolved.text_only:
             blend = fit_late_fusion(config, dataset, model.scorer, cf[config.cf.model], report)
             scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
     metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
@@ -129,7 +130,7 @@ def fit_late_fusion(
     """The simple rival: log-odds of the text-only model and of CF, weighted on valid rows of many users."""
     chosen = sample_users(dataset.rows("valid"), LATE_ROWS, config.seed, LATE_USER_ROWS)
     blend = Blend()
-    llm = scorer.score(chosen, advance_of(report, f"{config.text_only} on valid", len(chosen)))
+    llm = scorer.score(chosen, advance_of(report, f"{config.resolved.text_only} on valid", len(chosen)))
     blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)
     return blend
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig, check_config
+from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig, alone, check_config
 from ccf_llm.experiments.evaluate import Part
 from ccf_llm.io.files import atomic_file, read_json, write_json
 
@@ -85,7 +85,7 @@ class ResultFolder:
 
 def comparison_rows(config: RunConfig) -> tuple[str, ...]:
     """All rows of a comparison: CF, language-model methods, late fusion."""
-    return (*config.cf_rows, *config.methods, *([LATE_FUSION] if config.text_only else []))
+    return (*config.resolved.cf_rows, *config.methods, *([LATE_FUSION] if config.resolved.text_only else []))
 
 
 def row_config(config: RunConfig, row: str) -> dict[str, Any]:
@@ -94,27 +94,27 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     values["data"]["source"] = Path(config.data.source).name
     if row in CF_METHODS:
         return values | {"cf": _cf_settings(config, {row})}
-    method = config.text_only if row == LATE_FUSION else row
+    method = config.resolved.text_only if row == LATE_FUSION else row
     if method is None:
         raise CCFError("methods: none is trained on text alone, so there is no late fusion; add one")
-    alone = config.alone(method)
-    kinds: set[str] = {m.cf for m in alone.methods.values() if m.cf}
+    own = alone(config, method)
+    kinds: set[str] = {m.cf for m in own.methods.values() if m.cf}
     if row == LATE_FUSION:
         kinds.add(config.cf.model)
     values |= {
-        "llm": alone.llm.model_dump(mode="json", exclude={"device"}),
-        "batch": alone.batch.model_dump(mode="json", exclude={"memory_mb"}),
-        "methods": {name: m.model_dump(mode="json", exclude={"paper"}) for name, m in alone.methods.items()},
-        "stages": {name: stage.model_dump(mode="json") for name, stage in alone.stages.items()},
+        "llm": own.llm.model_dump(mode="json", exclude={"device"}),
+        "batch": own.batch.model_dump(mode="json", exclude={"memory_mb"}),
+        "methods": {name: m.model_dump(mode="json", exclude={"paper"}) for name, m in own.methods.items()},
+        "stages": {name: stage.model_dump(mode="json") for name, stage in own.stages.items()},
         "cf": _cf_settings(config, kinds),
         "main": method,
     }
     if row == LATE_FUSION:
         values["cf"]["model"] = config.cf.model
     values["llm"]["model"] = Path(values["llm"]["model"]).name
-    if any(m.folds for m in alone.methods.values()):
+    if any(m.folds for m in own.methods.values()):
         values["cf"]["whole_users"] = config.cf.whole_users
-    if not alone.stages:  # a frozen model: what is for training decides nothing
+    if not own.stages:  # a frozen model: what is for training decides nothing
         del values["llm"]["lora"], values["batch"]
     return values
 

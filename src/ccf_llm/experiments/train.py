@@ -12,16 +12,17 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.cf import CrossFitted, cf_key, data_key, fit_cf, fit_folds, load_vectors, read_cost
-from ccf_llm.experiments.config import RunConfig, dump_config
+from ccf_llm.experiments.config import RunConfig, alone, dump_config
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
+from ccf_llm.experiments.methods import Method
 from ccf_llm.io.files import atomic_file, read_json, write_json
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.model.store import save_model
-from ccf_llm.prompts import draw_shots
+from ccf_llm.prompts.shots import draw_shots
 from ccf_llm.training.checkpoint import Progress
 from ccf_llm.training.loop import plan_training, train_stage
 
@@ -88,7 +89,7 @@ def train_run(
         raise CCFError(f"--only {only}: not one of the methods {', '.join(config.methods)}")
     dataset = dataset or open_split(config)
     folder = RunFolder(config.output)
-    fit_cf(folder, dataset, config.cf_rows, config.cf, config.seed, say)
+    fit_cf(folder, dataset, config.resolved.cf_rows, config.cf, config.seed, say)
     for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
         pass
     return folder
@@ -106,22 +107,21 @@ def train_methods(
     folder = RunFolder(config.output)
     with atomic_file(folder.config) as temporary:
         temporary.write_text(dump_config(config), encoding="utf-8")
-    wanted = {name for method in (config.methods if only is None else only) for name in config.needed_for(method)}
+    wanted = {needed for name in (config.methods if only is None else only) for needed in config.resolved[name].needed}
     networks = _Networks(config, folder, dataset, say)
     states: dict[str, _State] = {}
-    for method in config.methods:
-        if method not in wanted:
+    for method in config.resolved:
+        if method.name not in wanted:
             continue
-        network, kind = networks.of(method), config.cf_of(method)
-        start = config.methods[method].start
-        before = states[start] if start else networks.start
-        _set_state(network, before, kind)
-        found = Trained(method, network, deepcopy(before.effort))
-        key = _train_method(config, folder, networks, found, before.key, report)
-        states[method] = _State(key, _copy_state(network), kind, found.effort)
-        info = _info(config, method, dataset)
-        save_model(network, dataset.user_vocabulary, dataset.items, info, folder.model(method))
-        say(f"{method} saved in {folder.model(method)}")
+        network = networks.of(method)
+        before = states[method.start] if method.start else networks.start
+        _set_state(network, before, method.cf)
+        found = Trained(method.name, network, deepcopy(before.effort))
+        key = _train_method(config, folder, networks, method, found, before.key, report)
+        states[method.name] = _State(key, _copy_state(network), method.cf, found.effort)
+        info = _info(config, method.name, dataset)
+        save_model(network, dataset.user_vocabulary, dataset.items, info, folder.model(method.name))
+        say(f"{method.name} saved in {folder.model(method.name)}")
         yield found
 
 
@@ -132,7 +132,7 @@ def _info(config: RunConfig, method: str, dataset: Dataset) -> ModelInfo:
         dtype=config.llm.dtype,
         memory_mb=config.batch.memory_mb,
         data=DataRecord(name=dataset.name, source=dataset.source, identity=dataset.identity.to_json()),
-        training=config.alone(method).model_dump(mode="json"),
+        training=alone(config, method).model_dump(mode="json"),
     )
 
 
@@ -146,18 +146,16 @@ class _Networks:
         self._crossed: dict[str, CrossFitted] = {}
         self.train, self.valid = dataset.rows("train"), dataset.rows("valid")
 
-    def of(self, method: str) -> CCFNetwork:
+    def of(self, method: Method) -> CCFNetwork:
         """A network with the method's own prompt, CF model and fresh fusion."""
-        config, kind = self.config, self.config.cf_of(method)
-        fit_cf(self.folder, self.dataset, [kind], config.cf, config.seed, self.say)
-        prompt = config.prompt_of(method)
-        shots = prompt.template.shots
+        config, shots = self.config, method.prompt.template.shots
+        fit_cf(self.folder, self.dataset, [method.cf], config.cf, config.seed, self.say)
         network = build_network(
             self.dataset.items,
-            load_vectors(self.folder, kind),
+            load_vectors(self.folder, method.cf),
             llm=config.llm,
-            prompt=prompt,
-            fusion=config.fusion_of(method),
+            prompt=method.prompt,
+            fusion=method.fusion,
             details=config.data.details,
             seed=config.seed,
             shots=draw_shots(self.train, self._measured(), shots, config.seed) if shots else (),
@@ -170,10 +168,10 @@ class _Networks:
             self.start = _State(key, adapter)
         return network
 
-    def folds(self, method: str, network: CCFNetwork) -> CrossFitted | None:
+    def folds(self, method: Method, network: CCFNetwork) -> CrossFitted | None:
         """The cross-fitted CF models that a method is trained with; None where its own is read."""
         config = self.config
-        key = fingerprint([config.cf_of(method), config.folds_of(method), config.prompt_of(method).model_dump()])
+        key = fingerprint([method.cf, method.folds, method.prompt.model_dump()])
         if key not in self._crossed:
             sequences = plan_training(network, self.train, config.batch)
             crossed = fit_folds(
@@ -184,7 +182,7 @@ class _Networks:
                 network.cf,
                 sequences,
                 self.say,
-                count=config.folds_of(method),
+                count=method.folds,
             )
             if crossed is None:
                 return None
@@ -198,22 +196,26 @@ class _Networks:
 
 
 def _train_method(
-    config: RunConfig, folder: RunFolder, networks: _Networks, found: Trained, start_key: str, report: Report | None
+    config: RunConfig,
+    folder: RunFolder,
+    networks: _Networks,
+    method: Method,
+    found: Trained,
+    start_key: str,
+    report: Report | None,
 ) -> str:
     """All stages of a method, noted in `found`; returns the fingerprint of its result."""
-    method, network, effort = found.name, found.network, found.effort
-    kind = config.cf_of(method)
+    network, effort = found.network, found.effort
     key = fingerprint([start_key, _method_key(config, networks.dataset, method)])
-    if config.reads_cf(method):
-        effort.seconds[kind] = read_cost(folder.cf(kind)).seconds
-    for name in config.methods[method].stages:
-        stage = config.stages[name]
+    if method.reads_cf:
+        effort.seconds[method.cf] = read_cost(folder.cf(method.cf)).seconds
+    for name, stage in method.stages:
         key = fingerprint([key, stage.model_dump(mode="json")])
         # Where the CF model itself is trained, it must be the one that is read.
-        reads_folds = config.fills_slots(method) and "cf" not in stage.train
+        reads_folds = method.fills_slots and "cf" not in stage.train
         folds = networks.folds(method, network) if reads_folds else None
         if folds is not None:
-            effort.seconds[f"{kind}, {len(folds.models)} folds"] = folds.seconds
+            effort.seconds[f"{method.cf}, {len(folds.models)} folds"] = folds.seconds
         with measured() as cost:
             progress = train_stage(
                 network,
@@ -222,16 +224,16 @@ def _train_method(
                 stage,
                 batch=config.batch,
                 seed=config.seed,
-                checkpoint=folder.checkpoint(method, name),
+                checkpoint=folder.checkpoint(method.name, name),
                 key=key,
                 cf_of_row=folds.of_row if folds else None,
-                report=_named(report, f"{method} / {name}"),
+                report=_named(report, f"{method.name} / {name}"),
             )
-        curve = _record(folder, method, name, progress, cost)
+        curve = _record(folder, method.name, name, progress, cost)
         found.curves.append(curve)
-        effort.seconds[f"{method} / {name}"] = progress.seconds
-        effort.peaks_mb[f"{method} / {name}"] = curve["peak_mb"]
-        for part in set(stage.train) & config.parts_of(method):
+        effort.seconds[f"{method.name} / {name}"] = progress.seconds
+        effort.peaks_mb[f"{method.name} / {name}"] = curve["peak_mb"]
+        for part in set(stage.train) & method.trainable:
             effort.trained[part] = sum(weight.numel() for weight in network.part(part).values())
     return key
 
@@ -268,11 +270,10 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     )
 
 
-def _method_key(config: RunConfig, dataset: Dataset, method: str) -> dict[str, Any]:
+def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str, Any]:
     """Everything of a method but its stages that decides its result."""
-    own = config.alone(method).methods[method].model_dump(mode="json", include={"prompt", "fusion", "folds"})
-    reads = config.reads_cf(method)
-    own["cf"] = cf_key(config.cf_of(method), dataset, config.cf, config.seed) if reads else None
+    own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
+    own["cf"] = cf_key(method.cf, dataset, config.cf, config.seed) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
     return own
 

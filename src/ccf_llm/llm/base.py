@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.llm.attention import NAME, Branches
-from ccf_llm.llm.lora import LoRAConfig
 from ccf_llm.llm.products import Products
 from ccf_llm.llm.quiet import quiet
+from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import ModelSource
 
 

@@ -4,14 +4,16 @@ import polars as pl
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import LLMConfig, PromptConfig
-from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.runtime import choose_device, choose_dtype, tune_cpu
+from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import PromptEncoder, Shot
 from ccf_llm.prompts.codes import BinaryCodes
+from ccf_llm.prompts.encoder import PromptEncoder
+from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.prompts.shots import Shot
 
 
 def build_network(

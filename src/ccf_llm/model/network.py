@@ -7,21 +7,16 @@ from torch import Tensor, nn
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.data.rows import Rows
-from ccf_llm.fusion import FusionConfig, FusionPair, fill_slots, to_norm
+from ccf_llm.fusion.fusion import FusionPair
+from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.fusion.slots import fill_slots, to_norm
 from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
-from ccf_llm.model.parts import Part
-from ccf_llm.prompts import (
-    ITEM_SLOT,
-    LEARNED_SLOT,
-    USER_SLOT,
-    HistoryBudget,
-    Pass,
-    PromptEncoder,
-    Sequence,
-    collate_chains,
-    collate_targets,
-)
+from ccf_llm.model.trainable import Trainable
+from ccf_llm.prompts.budget import HistoryBudget
+from ccf_llm.prompts.collate import Pass, collate_chains, collate_targets
+from ccf_llm.prompts.encoder import ITEM_SLOT, LEARNED_SLOT, USER_SLOT, PromptEncoder
+from ccf_llm.prompts.pack import Sequence
 
 
 class CCFNetwork(nn.Module):
@@ -83,7 +78,7 @@ class CCFNetwork(nn.Module):
         grown.prompt = self.prompt
         return grown.train(self.training)
 
-    def part(self, name: Part) -> dict[str, nn.Parameter]:
+    def part(self, name: Trainable) -> dict[str, nn.Parameter]:
         """The weights of one trainable part, by name."""
         if name == "lora":
             return self.llm.adapter()

@@ -7,11 +7,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import LLMConfig, PromptConfig
-from ccf_llm.fusion import FusionConfig
+from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.io.files import read_json
+from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.llm.source import ModelSource
-from ccf_llm.prompts import Shot
+from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.prompts.shots import Shot
 
 FORMAT = 2
 """Raised when an older reader could not read a new folder. Format 1 kept the whole training configuration instead."""

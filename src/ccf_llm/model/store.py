@@ -13,13 +13,13 @@ from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.store import load_cf
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.experiments.config import PromptConfig
 from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.io.parquet import read_parquet, write_parquet
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import BaseModelRecord, ModelInfo, SavedModel, read_saved
+from ccf_llm.prompts.settings import PromptConfig
 
 
 def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info: ModelInfo, folder: Path) -> None:

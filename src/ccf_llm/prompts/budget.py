@@ -2,17 +2,17 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ccf_llm.settings import Settings
 
 
-class HistoryBudget(BaseModel):
+class HistoryBudget(Settings):
     """Which part of a history goes into the prompt: the newest likes, within both limits.
 
     The start of the window moves only every `step` likes, so that a user's consecutive targets share their prefix;
     `step=1` is "the last `items` likes" exactly.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     items: int = Field(default=20, ge=0)
     """At most so many liked items."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from ccf_llm.settings import Settings
 from ccf_llm.text.titles import reading_order
 
 
@@ -25,7 +26,7 @@ class Slot:
 Segment = Text | Slot
 
 
-class HybridTemplate(BaseModel):
+class HybridTemplate(Settings):
     """The request for Yes or No, history, user preference, target item, answer cue.
 
     The fields are the paper's, but for the request, which the paper puts after the target item (`request_first=False`).
@@ -38,8 +39,6 @@ class HybridTemplate(BaseModel):
         ...         for s in template.candidate("Matrix, The (1999)", "Action, Sci-Fi"))
         '\\n[User] The Matrix (1999), Action, Sci-Fi[Item]\\nAnswer:'
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     slots: Literal["all", "target", "none"] = "all"
     """Which slots the prompt has: of user, target item and history; of user and target item; none (the text-only twin).

@@ -37,7 +37,7 @@ def report_run(folder: RunFolder) -> Path:
     page = {
         "models": metrics["models"],
         "rows": metrics["rows"],
-        "rivals": [name for name in (config.cf.model, config.text_only) if name],
+        "rivals": [name for name in (config.cf.model, config.resolved.text_only) if name],
         "training": training,
         "gate": gate_by_popularity(CCFLLM.load(folder.model(config.main), device="cpu")),
         "recommendations": read_json(folder.recommendations) if folder.recommendations.is_file() else [],
@@ -66,7 +66,7 @@ def _about(metrics: dict[str, Any], config: RunConfig, training: list[dict[str, 
         "base model": config.llm.model,
         "seed": metrics["seed"],
         "language-model training": times,
-        "gate": config.fusion_of(config.main).variant,
+        "gate": config.resolved[config.main].fusion.variant,
         "collaborative model in the slots": config.cf.model,
         "cross-fitted CF folds": config.cf.folds,
         "commit": made["commit"] or "not a checkout",
@@ -88,9 +88,10 @@ def _notes(config: RunConfig) -> list[str]:
                 f"Stage '{name}' trains the language model on a random {stage.rows:,} of the training rows per pass "
                 "(whole packs, drawn with the seed); the CF models are fitted on all of them."
             )
-    if config.text_only:
+    text = config.resolved.text_only
+    if text:
         notes.append(
-            f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {config.text_only}, weighted by "
+            f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {text}, weighted by "
             "a logistic regression on valid. Methods that read CF end with the same blend, so compare them with it too."
         )
     most = config.data.split.max_rows_per_user

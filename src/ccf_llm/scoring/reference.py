@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import Sequence, collate_prompts, plan_sequences
+from ccf_llm.prompts.collate import collate_prompts
+from ccf_llm.prompts.pack import Sequence, plan_sequences
 
 
 def plan_prompts(network: CCFNetwork, rows: Rows) -> list[Sequence]:

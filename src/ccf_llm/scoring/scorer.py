@@ -10,15 +10,9 @@ from numpy.typing import NDArray
 from ccf_llm.data.rows import Rows
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import (
-    USER_SLOT,
-    Sequence,
-    collate_chains,
-    collate_targets,
-    plan_batches,
-    plan_sequences,
-    split_targets,
-)
+from ccf_llm.prompts.collate import collate_chains, collate_targets
+from ccf_llm.prompts.encoder import USER_SLOT
+from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_targets
 from ccf_llm.scoring.cache import PrefixCache, PrefixKey
 
 Floats = NDArray[np.float32]

@@ -16,7 +16,7 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts import Sequence, plan_batches, plan_sequences
+from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
 from ccf_llm.training.stage import BatchConfig, StageConfig

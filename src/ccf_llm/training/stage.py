@@ -2,17 +2,16 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from ccf_llm.model.parts import Part
+from ccf_llm.model.trainable import Trainable
+from ccf_llm.settings import Settings
 
 
-class StageConfig(BaseModel):
+class StageConfig(Settings):
     """Settings of one stage. The paper's two are `train: [lora]` on text, then `train: [fusion]`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    train: tuple[Part, ...] = Field(default=("lora", "fusion"), min_length=1)
+    train: tuple[Trainable, ...] = Field(default=("lora", "fusion"), min_length=1)
     """The parts that are trained; all others stay as they are."""
     rows: int | None = Field(default=None, ge=1)
     """Training rows per epoch, drawn as whole packs with the seed; null takes all. CF always sees all."""
@@ -59,10 +58,8 @@ class StageConfig(BaseModel):
         return self
 
 
-class BatchConfig(BaseModel):
+class BatchConfig(Settings):
     """How rows are laid out. It changes no score but for rounding; `training_pack` decides who meets in a step."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequence_tokens: int = Field(default=640, ge=32)
     """Longest packed sequence in training."""

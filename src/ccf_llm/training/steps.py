@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Rows
-from ccf_llm.prompts import Sequence
+from ccf_llm.prompts.pack import Sequence
 
 
 def epoch_steps(

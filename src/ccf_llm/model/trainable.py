@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Part = Literal["lora", "fusion", "cf", "prompt"]
+Trainable = Literal["lora", "fusion", "cf", "prompt"]

@@ -1,0 +1,175 @@
+"""Settings of the collaborative models, by kind. They load no model, and no torch."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ccf_llm.settings import Settings
+
+MEAN = "item_user_mean"
+"""The one that has no settings."""
+ProductKind = Literal["mf", "lightgcn"]
+"""Kinds whose score is a product of vectors."""
+ModelKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble"]
+"""Kinds with vectors, fitted on labels."""
+VectorKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "ids"]
+"""Kinds that can fill slots."""
+FittedKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "gbm"]
+"""Kinds that can be a row of a comparison."""
+
+
+class CFConfig(Settings):
+    """Settings that every collaborative model trained on labels has."""
+
+    dim: int = Field(default=64, ge=1)
+    """Width of the user and item vectors, without the bias."""
+    history_length: int = Field(default=50, ge=1)
+    """How many of the last liked items a user's history vector looks at."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Step size of Adam."""
+    l2: float = Field(default=3e-2, ge=0)
+    """Weight of the squared vectors of a batch, per row, added to the loss."""
+    batch_size: int = Field(default=1024, ge=1)
+    """Rows per step."""
+    max_epochs: int = Field(default=60, ge=1)
+    """Passes over the training rows, at most."""
+    patience: int = Field(default=5, ge=1)
+    """Passes without a better AUC on the validation rows after which training stops."""
+
+
+class MFConfig(CFConfig):
+    """Settings of `MF`; the defaults are chosen on the valid rows of both MovieLens data sets."""
+
+
+class LightGCNConfig(CFConfig):
+    """Settings of `LightGCN`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
+
+    dim: int = Field(default=32, ge=1)
+    """Width of the user and item vectors, without the bias."""
+    learning_rate: float = Field(default=7.5e-3, gt=0)
+    """Step size of Adam."""
+    l2: float = Field(default=5e-2, ge=0)
+    """Weight of the squared vectors of a batch, before smoothing, per row, added to the loss."""
+    layers: int = Field(default=2, ge=1)
+    """Steps along the graph."""
+
+
+class SASRecConfig(CFConfig):
+    """Settings of `SASRec`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
+
+    dim: int = Field(default=32, ge=1)
+    """Width of the user and item vectors, without the bias."""
+    learning_rate: float = Field(default=7.5e-3, gt=0)
+    """Step size of Adam."""
+    l2: float = Field(default=0.15, ge=0)
+    """Weight of the squared candidate vectors of a batch, per row, added to the loss."""
+    history_length: int = Field(default=25, ge=1)
+    """How many of the last liked items the sequence holds."""
+    blocks: int = Field(default=2, ge=1)
+    """Self-attention blocks, one on top of the other."""
+    heads: int = Field(default=1, ge=1)
+    """Attention heads of each block; they share out `dim`."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """On the sequence's vectors, attention weights and block outputs in training."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.dim % self.heads:
+            raise ValueError(f"heads: {self.heads} heads cannot share out dim {self.dim}; choose a divisor of it")
+        return self
+
+
+class DINConfig(CFConfig):
+    """Settings of `DIN`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
+
+    dim: int = Field(default=32, ge=1)
+    """Width of the user and item vectors, without the bias."""
+    learning_rate: float = Field(default=4.5e-3, gt=0)
+    """Step size of Adam."""
+    l2: float = Field(default=4e-3, ge=0)
+    """Weight of the squared vectors of a batch, per row, added to the loss."""
+    history_length: int = Field(default=25, ge=1)
+    """How many of the last liked items attention looks at."""
+    hidden: int = Field(default=32, ge=1)
+    """Width of the hidden layers of attention and of the scoring network."""
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    """On the scoring network's input in training."""
+
+
+class EnsembleConfig(CFConfig):
+    """Settings of `Ensemble`; those that all models have are of each member."""
+
+    dim: int = Field(default=32, ge=1)
+    """Width of each member's user and item vectors, without the bias."""
+    learning_rate: float = Field(default=7.5e-3, gt=0)
+    """Step size of Adam."""
+    l2: float = Field(default=5e-2, ge=0)
+    """Weight of the squared vectors of a batch, per row, added to the loss."""
+    members: tuple[ProductKind, ...] = Field(default=("mf", "lightgcn"), min_length=1)
+    """Kinds of members."""
+    copies: int = Field(default=3, ge=1)
+    """Members of each kind, which differ in their seed."""
+
+
+class GBMConfig(Settings):
+    """Settings of `GBM`."""
+
+    learning_rate: float = Field(default=0.03, gt=0)
+    """What each tree adds, as a share of its fit."""
+    leaves: int = Field(default=8, ge=2)
+    """Of each tree, at most."""
+    min_rows: int = Field(default=100, ge=1)
+    """Training rows of a leaf, at least."""
+    l2: float = Field(default=10.0, ge=0)
+    """Shrinks the values of leaves."""
+    sampled: float = Field(default=0.7, gt=0, le=1)
+    """Share of rows and of features that each tree is grown on, drawn with the seed."""
+    max_trees: int = Field(default=1000, ge=1)
+    """Trees at most."""
+    patience: int = Field(default=50, ge=1)
+    """Trees without a better AUC on the validation rows after which training stops."""
+    folds: int = Field(default=5, ge=2)
+    """The features of a training row come from the rows of all other folds."""
+    whole_users: float = Field(default=0.5, ge=0, le=1)
+    """Share of users whose rows lie in one fold, so that the trees also meet cold users."""
+    history_length: int = Field(default=50, ge=1)
+    """How many of the last liked items the neighbourhood is made of."""
+    mf: MFConfig = MFConfig()
+    """Of the factorisation whose log-odds are a feature."""
+
+
+class IDVectorsConfig(CFConfig):
+    """Settings of `IDVectors`, of which only `dim` counts: nothing is fitted."""
+
+
+class CFSettings(Settings):
+    """The collaborative models."""
+
+    model: ModelKind = "mf"
+    """The one whose vectors fill the slots, whose log-odds are blended in, and that retrieves candidates."""
+    compare: tuple[FittedKind, ...] = ()
+    """Further CF rows of the comparison; item + user mean is always one. gbm needs the extra of that name."""
+    mf: MFConfig = MFConfig()
+    """Matrix factorisation."""
+    lightgcn: LightGCNConfig = LightGCNConfig()
+    """Vectors smoothed along the graph of likes."""
+    sasrec: SASRecConfig = SASRecConfig()
+    """Self-attention over the liked items."""
+    din: DINConfig = DINConfig()
+    """Attention from the candidate to the liked items."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """Several MF and LightGCN as one."""
+    gbm: GBMConfig = GBMConfig()
+    """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
+    ids: IDVectorsConfig = IDVectorsConfig()
+    """Random vectors that only a stage with `train: [..., cf]` teaches anything: for methods, never a row by itself."""
+    folds: int = Field(default=4, ge=0)
+    """Train the language model on CF vectors of so many cross-fitted models, each row on those of one that has not seen
+    it; 0: on the final model's."""
+    whole_users: float = Field(default=0.5, ge=0, le=1)
+    """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
+
+    def of(self, method: str) -> CFConfig | GBMConfig:
+        """The settings of a fitted CF model."""
+        config: CFConfig | GBMConfig = getattr(self, method)
+        return config

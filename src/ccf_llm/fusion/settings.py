@@ -1,0 +1,33 @@
+"""Settings of alignment and gate."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ccf_llm.settings import Settings
+
+Variant = Literal["dimension", "scalar", "average", "cf_only", "semantic"]
+
+
+class FusionConfig(Settings):
+    """Settings of alignment and gate."""
+
+    variant: Variant = "dimension"
+    """`dimension`: one gate per dimension (the paper's). `scalar`: one per slot. `average`: fixed at 1/2. `cf_only`: no
+    text in slots. `semantic`: no CF."""
+    hidden: int = Field(default=256, ge=1)
+    """Width of the alignment network's hidden layer."""
+    start: Literal["semantic", "even"] = "semantic"
+    """What a mixture begins as. `semantic`: the text alone, so that a stage begins exactly where the last one ended.
+    `even`: text and a random map of CF at one length, so that CF is there to be read from the first step on."""
+    count_aware: bool = True
+    """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """On the scaled CF vectors in training."""
+    blend: bool = True
+    """Blend the CF model's own log-odds into the score, with weights fitted on valid (ours)."""
+
+    @property
+    def blends(self) -> bool:
+        """Whether the CF log-odds take part in the score; never in a text-only model."""
+        return self.blend and self.variant != "semantic"

@@ -1,0 +1,33 @@
+"""Settings of the base model and of its adapter."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ccf_llm.settings import Settings
+
+
+class LoRAConfig(Settings):
+    """Settings of the low-rank adapter (LoRA, Hu et al. 2022)."""
+
+    rank: int = Field(default=8, ge=1)
+    """Rank of each update."""
+    alpha: int = Field(default=16, ge=1)
+    """Scale; the update is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Dropout before the adapter."""
+    targets: tuple[str, ...] | str = "all-linear"
+    """Names of the layers that get an adapter, or `all-linear`; the field's research code uses [q_proj, v_proj]."""
+
+
+class LLMConfig(Settings):
+    """The base language model."""
+
+    model: str = "smollm2-135m"
+    """An alias, a hub id, a folder or a GGUF file."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the frozen body computes in; auto takes bf16 where the processor has it natively."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`; auto takes a GPU if there is one."""
+    lora: LoRAConfig = LoRAConfig()
+    """The adapter."""
