@@ -1,6 +1,15 @@
-"""`Settings`: what every group of settings is."""
+"""`Settings`: what every group of settings is, and paths as they stand in settings."""
 
-from pydantic import BaseModel, ConfigDict
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+PathText = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path or a name; `~` at its start is the user's home folder."""
+PathSetting = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
+"""A path; `~` at its start is the user's home folder."""
 
 
 class Settings(BaseModel):

@@ -251,7 +251,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Captu
         (["train", "{folder}/run.yaml", "--set", "cf.colour=1"], "unknown setting 'cf.colour'"),
         (["train", "{folder}/run.yaml", "--set", "cf.folds=-1"], "cf.folds: Input should be"),
         (["train", "{folder}/run.yaml", "--set", "seed"], "--set seed: give it as key=value"),
-        (["train", "{folder}/bad.yaml"], "bad.yaml: not valid YAML"),
+        (["train", "{folder}/bad.yaml"], "bad.yaml, line 2: not valid YAML"),
         (["train", "{folder}/run.yaml", "--only", "x"], "--only x: not one of the methods llm_text, ccf_llm"),
         (["train", "{folder}/run.yaml", "--set", "data.source={folder}/x"], "x: no such folder"),
         (["train", "{folder}/run.yaml", "--set", "data.details=[colour]"], "data.details: items have no column"),

@@ -42,7 +42,15 @@ def test_toml_says_the_same(path: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_dumped_is_read_back(path: Path, tmp_path: Path) -> None:
-    config = load_config(path, ["name='Ömer: [x]'", "data.details=[genres]", "prompt.template.history_titles=false"])
+    config = load_config(
+        path,
+        [
+            "name='Ömer: [x]'",
+            "notes=['010', '1e3', '0o7', 'no', '12:30']",
+            "data.details=[genres]",
+            "prompt.template.history_titles=false",
+        ],
+    )
     (tmp_path / "again.yaml").write_text(dump_config(config), encoding="utf-8")
     assert load_config(tmp_path / "again.yaml") == config
     assert check_config(config.model_dump(mode="json"), "run") == config
@@ -103,12 +111,53 @@ def test_a_wrong_setting_is_named_in_one_line(path: Path, override: str, message
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\ncf: {folds: 2}\n\ncf:\n  model: din\n", "line 4: .* 'cf' is there twice, on line 2 too"),
+        ("cf:\n  folds: 2\n  folds: 3\n", "line 3: .* 'folds' is there twice, on line 2 too"),
+        ("seed: 1\ncf:\n  colour: 2\n", r"line 3: unknown setting 'cf\.colour'"),
+        ("# seeds\nseed: 12:30\n", "line 2: seed: Input should be a valid integer"),
+        ("seed: 1\nllm:\n  lora: {targets: [1]}\n", r"line 3: llm\.lora\.targets"),
+        ("stages: {}\nmethods:\n  x: {}\n  y:\n    stages: [z]\n", r"line 5: methods\.y\.stages: 'z' is not one"),
+        ("methods:\n  mf: {}\n", r"line 2: methods\.mf: this name belongs to a row of its own"),
+    ],
+)
+def test_a_fault_in_a_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(CCFError, match=rf"run\.yaml, {message}") as fault:
+        load_config(tmp_path / "run.yaml")
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "seed"), [("seed=010", 10), ("seed=0o10", 8), ("seed=0x10", 16), ("seed=-0", 0), ("seed=1e1", 10)]
+)
+def test_numbers_are_what_they_look_like(path: Path, override: str, seed: int) -> None:
+    assert load_config(path, [override]).seed == seed
+
+
+def test_words_stay_words_and_rates_are_numbers(path: Path) -> None:
+    config = load_config(path, ["name=no", "notes=[on, 12:30, 2024-01-01, 1_0]", "stages.text.lora_rate=1e-3"])
+    assert config.name == "no"
+    assert config.notes == ("on", "12:30", "2024-01-01", "1_0")
+    assert config.stages["text"].lora_rate == 0.001
+    assert not load_config(path, ["fusion.blend=no"]).fusion.blend
+
+
+def test_the_home_folder_may_be_written_as_people_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    config = load_config(path, ["output=~/runs/x", "data.source=~/data", "llm.model=~/models/x"])
+    assert config.output == Path("/home/someone/runs/x")
+    assert (config.data.source, config.llm.model) == ("/home/someone/data", "/home/someone/models/x")
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("bad.yaml", "seed: [1\n", r"bad\.yaml: not valid YAML or TOML"),
-        ("bad.toml", "seed = \n", r"bad\.toml: not valid YAML or TOML"),
+        ("bad.yaml", "seed: [1\n", r"bad\.yaml, line 2: not valid YAML: expected ',' or '\]'"),
+        ("bad.toml", "seed = \n", r"bad\.toml: not valid TOML: .*line 1"),
         ("list.yaml", "- 1\n", r"list\.yaml: expected settings .* found list"),
-        ("tag.yaml", "seed: !!python/object/apply:os.getcwd []\n", r"tag\.yaml: not valid YAML"),
+        ("tag.yaml", "seed: !!python/object/apply:os.getcwd []\n", r"tag\.yaml, line 1: not valid YAML"),
     ],
 )
 def test_a_file_that_is_no_run_is_named_in_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:

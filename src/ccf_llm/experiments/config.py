@@ -6,16 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, get_args
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from ccf_llm.cf.settings import MEAN, CFSettings, FittedKind
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.experiments.methods import Method, MethodConfig, MethodPrompt, Methods, resolve
 from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.io.yaml import Lines, dump_yaml, parse_yaml
 from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.prompts.settings import PromptConfig
-from ccf_llm.settings import Settings
+from ccf_llm.settings import PathSetting, PathText, Settings
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
 CF_METHODS: tuple[str, ...] = (MEAN, *get_args(FittedKind))
@@ -41,7 +41,7 @@ class SplitConfig(Settings):
 class DataConfig(Settings):
     """Which data, and what of it goes into prompts."""
 
-    source: str = "ml-100k"
+    source: PathText = "ml-100k"
     """A name that `ccf-llm data fetch` knows, or a folder."""
     split: SplitConfig = SplitConfig()
     """How to split, where the source does not come with a split."""
@@ -56,7 +56,7 @@ class RunConfig(Settings):
     """Shown in reports."""
     notes: tuple[str, ...] = ()
     """Sentences that the report shows beside the figures."""
-    output: Path = Path("runs/ccf-llm")
+    output: PathSetting = Path("runs/ccf-llm")
     """Folder that the run writes to."""
     seed: int = 0
     """Of every random choice in training."""
@@ -168,18 +168,12 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise CCFError(
             f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); give a .yaml or .toml file"
         ) from None
-    except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
-        raise CCFError(f"{path}: not valid YAML or TOML: {' '.join(str(error).split())}") from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise CCFError(f"{path}: expected settings such as 'seed: 0', found {type(values).__name__}")
-    config = check_config(values, str(path))
+    values, lines = _parse(text, path)
+    config = check_config(values, str(path), lines)
     if not overrides:
         return config
     # On top of the defaults too, so that one setting of a default stage or method can be replaced.
@@ -189,21 +183,39 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
     return check_config(values, str(path))
 
 
-def check_config(values: dict[str, Any], where: str) -> RunConfig:
-    """The settings as a `RunConfig`; the first fault is named with its key and what to do."""
+def check_config(values: dict[str, Any], where: str, lines: Lines | None = None) -> RunConfig:
+    """The settings as a `RunConfig`; the first fault is named with its key, its line if known, and what to do."""
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
+        key, problem = ".".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, ")
+        named = fault["loc"] or tuple(problem.partition(":")[0].split("."))  # our own checks of the whole name the key
+        known = (named[:depth] for depth in range(len(named), 0, -1))
+        where += next((f", line {lines[path]}" for path in known if path in lines), "") if lines else ""
         if fault["type"] == "extra_forbidden":
             raise CCFError(f"{where}: unknown setting '{key}'; remove it or correct its name") from None
-        raise CCFError(f"{where}: {key + ': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}") from None
+        raise CCFError(f"{where}: {key + ': ' if key else ''}{problem}") from None
 
 
 def dump_config(config: RunConfig) -> str:
     """The whole configuration as YAML, defaults included."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_yaml(config.model_dump(mode="json"))
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], Lines]:
+    """The values of a file and, of YAML, their lines."""
+    if path.suffix == ".toml":
+        try:
+            return tomllib.loads(text), {}
+        except tomllib.TOMLDecodeError as error:
+            raise CCFError(f"{path}: not valid TOML: {one_line(error)}") from None
+    values, lines = parse_yaml(text, str(path))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise CCFError(f"{path}: expected settings such as 'seed: 0', found {type(values).__name__}")
+    return values, lines
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -219,6 +231,6 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise CCFError(f"--set {override}: '{parent}' holds a single value, not settings")
     try:
-        node[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+        node[last], _ = parse_yaml(value, override)
+    except CCFError:
         raise CCFError(f"--set {override}: the value is not valid YAML") from None

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ccf_llm.settings import Settings
+from ccf_llm.settings import PathText, Settings
 
 
 class LoRAConfig(Settings):
@@ -23,7 +23,7 @@ class LoRAConfig(Settings):
 class LLMConfig(Settings):
     """The base language model."""
 
-    model: str = "smollm2-135m"
+    model: PathText = "smollm2-135m"
     """An alias, a hub id, a folder or a GGUF file."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the frozen body computes in; auto takes bf16 where the processor has it natively."""
