@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from ccf_llm.data.split import global_time_split
     from ccf_llm.errors import CCFError
     from ccf_llm.experiments.config import RunConfig
+    from ccf_llm.experiments.fit import fit
     from ccf_llm.model.ccfllm import CCFLLM
     from ccf_llm.recommend.recommender import Recommender
 
-__all__ = ["CCFLLM", "CCFError", "Dataset", "Recommender", "RunConfig", "global_time_split", "open_dataset"]
+__all__ = ["CCFLLM", "CCFError", "Dataset", "Recommender", "RunConfig", "fit", "global_time_split", "open_dataset"]
 
 _HOMES = {
     "CCFLLM": "model.ccfllm",
@@ -19,6 +20,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "Recommender": "recommend.recommender",
     "RunConfig": "experiments.config",
+    "fit": "experiments.fit",
     "global_time_split": "data.split",
     "open_dataset": "data.named",
 }

@@ -8,10 +8,10 @@ from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.evaluate import evaluate_cf, evaluate_run, gate_by_popularity
 from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
+from ccf_llm.experiments.report import report_run
 from ccf_llm.experiments.train import train_run
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Recommender
-from ccf_llm.reports.report import report_run
 from ccf_llm.training.checkpoint import Progress
 
 SILENT = lambda line: None  # noqa: E731

@@ -19,8 +19,8 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
+from ccf_llm.fusion.blend import Blend
 from ccf_llm.fusion.settings import FusionConfig
-from ccf_llm.model.blend import Blend
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training import checkpoint as checkpoint_module

@@ -14,6 +14,7 @@ from ccf_llm.bench.machine import fastest, matmul_peak
 from ccf_llm.bench.setting import Setting
 from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import peak_rss_mb
+from ccf_llm.io.progress import Say
 from ccf_llm.llm.runtime import choose_device, choose_dtype
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.budget import HistoryBudget
@@ -36,8 +37,6 @@ MEASURED = 200
 """Techniques are compared on so many candidates of each user; more are scored once, by the fast way alone."""
 COMPARED = 24
 """So many scores are compared with the plain way's."""
-
-Say = Callable[[str], None]
 
 
 def bench_scoring(setting: Setting, *, candidates: int = 32, users: int = 1, say: Say = print) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ccf_llm.bench.machine import fastest
 from ccf_llm.bench.setting import Setting
 from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import peak_rss_mb
+from ccf_llm.io.progress import Say
 from ccf_llm.llm.runtime import choose_device, choose_dtype
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.budget import HistoryBudget
@@ -28,7 +29,6 @@ COMPARED = 6
 """So many rows have their gradients compared, in fp32."""
 
 LogOdds = Callable[[list[Sequence], Rows], Tensor]
-Say = Callable[[str], None]
 
 
 def bench_training(setting: Setting, *, rows: int = 160, say: Say = print) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Answer:
     def give(self, run: Path | None, *, as_json: bool) -> None:
         """Print it and, with a run, keep it for the run's report."""
         from ccf_llm.experiments.folder import RunFolder
-        from ccf_llm.reports.report import keep_recommendations
+        from ccf_llm.experiments.report import keep_recommendations
 
         if run is not None:
             keep_recommendations(RunFolder(run), self.title, self.history, self.items)

@@ -37,7 +37,7 @@ def evaluate(
         raise CCFError("give the folder of a run, or --method and --data")
     if run is not None:
         with Bars() as bars:
-            metrics = evaluate_run(RunFolder(run), part=part, report=bars.scoring)  # type: ignore[arg-type]
+            metrics = evaluate_run(RunFolder(run), part=part, scoring=bars.scoring)  # type: ignore[arg-type]
     else:
         if data is None:
             raise CCFError("--data is missing: name the data set that --method is measured on")

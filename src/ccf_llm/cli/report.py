@@ -12,6 +12,6 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of an evaluated run.
     Example: [bold]ccf-llm report runs/demo[/bold]
     """
     from ccf_llm.experiments.folder import RunFolder
-    from ccf_llm.reports.report import report_run
+    from ccf_llm.experiments.report import report_run
 
     typer.echo(f"report: {report_run(RunFolder(run)).resolve()}")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ccf_llm.data.history import given_histories, rolling_histories, within_parts
 from ccf_llm.data.identity import Identity
-from ccf_llm.data.manifest import PARTS, SplitManifest, given_split
+from ccf_llm.data.manifest import PARTS, Part, SplitManifest, given_split
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_interactions, check_items, check_users
 from ccf_llm.data.vocabulary import Vocabulary, shortest_first, vocabulary_of
@@ -21,7 +21,6 @@ from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, read_json, write_json
 from ccf_llm.io.parquet import read_parquet, write_parquet
 
-Part = Literal["train", "valid", "test", "all"]
 FORMAT = 1
 
 
@@ -137,7 +136,7 @@ class Dataset:
             users=self.user_vocabulary.sha256, items=self.item_vocabulary.sha256, all=self._rows.sha256, **parts
         )
 
-    def rows(self, split: Part | None = None) -> Rows:
+    def rows(self, split: Part | Literal["all"] | None = None) -> Rows:
         """The interactions of one part (None or "all": every one) as codes, in the order of the frame.
 
         Histories come from all interactions of the data set, whatever their part: at test time a user's earlier likes

@@ -1,14 +1,15 @@
 """What is recorded about a split, so that it can be told apart from any other."""
 
 import hashlib
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from ccf_llm.errors import CCFError
 
-PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
+Part = Literal["train", "valid", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class PartRecord(BaseModel):

@@ -1,6 +1,6 @@
 """The CF models of a run: fitted once, on all training rows, and cross-fitted for the language model's training."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, fingerprint
 from ccf_llm.io.files import read_json, write_json
+from ccf_llm.io.progress import Say
 from ccf_llm.prompts.pack import Sequence
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Every compared system on the same rows, for several seeds: train and measure what is missing, then make the table."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.store import VECTORS, load_cf
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import Part
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.comparison import Measured, compare_rows
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import fit_cf, read_cost
+from ccf_llm.experiments.check import check_run
 from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
-from ccf_llm.experiments.evaluate import Advance, Part, advance_of, circumstances, fit_late_fusion, measure
+from ccf_llm.experiments.evaluate import advance_of, circumstances, fit_late_fusion, measure
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.results import ResultFolder, about_data, comparison_rows, row_config
 from ccf_llm.experiments.train import Effort, Report, Trained, train_methods
+from ccf_llm.io.progress import Advance, Say
 from ccf_llm.reports.comparison_page import write_comparison
 from ccf_llm.scoring import PrefixFiles, SharedPrefixScorer
 
-Say = Callable[[str], None]
 Floats = NDArray[np.float32]
 
 
@@ -59,10 +61,14 @@ def compare_run(
         raise CCFError(f"--only {unknown[0]}: not one of the rows {', '.join(rows)}")
     dataset = open_split(config)
     store = ResultFolder(results or config.output / "comparison", part)
-    for seed in seeds:
-        one = seeded(config, seed)
-        missing = [row for row in rows if (not only or row in only) and not store.is_current(row, one, dataset)]
+    wanted = [row for row in rows if not only or row in only]
+    runs = {seed: seeded(config, seed) for seed in seeds}
+    lacking = {seed: [row for row in wanted if not store.is_current(row, one, dataset)] for seed, one in runs.items()}
+    if any(lacking.values()):
+        check_run(config, dataset, {row for missing in lacking.values() for row in missing}, measured=[part])
+    for seed, missing in lacking.items():
         if missing:
+            one = runs[seed]
             say(f"seed {seed}: {', '.join(missing)}")
             with PrefixFiles(RunFolder(one.output).prefixes) as prefixes:
                 _Filler(one, dataset, store, prefixes, say, report, scoring).fill(missing)

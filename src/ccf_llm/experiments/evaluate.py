@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.cf.store import load_cf
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import Part
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
@@ -23,8 +24,9 @@ from ccf_llm.evaluation.rating import evaluate
 from ccf_llm.experiments.cf import fit_row
 from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig
 from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.fusion.blend import Blend
 from ccf_llm.io.files import write_json
-from ccf_llm.model.blend import Blend
+from ccf_llm.io.progress import Advance
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.steps import sample_users
@@ -32,12 +34,8 @@ from ccf_llm.training.steps import sample_users
 LATE_ROWS, LATE_USER_ROWS = 1000, 10
 """Valid rows that the late fusion is weighted on, and how many of them one user may have at most."""
 
-Part = Literal["valid", "test"]
-Advance = Callable[[str, int, int], None]
-"""Told of the method, how many rows it has scored, and of how many."""
 
-
-def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | None = None) -> dict[str, Any]:
+def evaluate_run(folder: RunFolder, *, part: Part = "test", scoring: Advance | None = None) -> dict[str, Any]:
     """Score the rows of `part` with the run's CF models and every trained method, and write `metrics.json`.
 
     Raises:
@@ -53,9 +51,9 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", report: Advance | No
     scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
-        scores[method] = model.score_rows(rows, advance_of(report, method, len(rows)))
+        scores[method] = model.score_rows(rows, advance_of(scoring, method, len(rows)))
         if method == config.resolved.text_only:
-            blend = fit_late_fusion(config, dataset, model.scorer, cf[config.cf.model], report)
+            blend = fit_late_fusion(config, dataset, model.scorer, cf[config.cf.model], scoring)
             scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
     metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
     metrics["config"] = config.model_dump(mode="json")
@@ -125,25 +123,25 @@ def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
 
 
 def fit_late_fusion(
-    config: RunConfig, dataset: Dataset, scorer: SharedPrefixScorer, cf: Scorer, report: Advance | None
+    config: RunConfig, dataset: Dataset, scorer: SharedPrefixScorer, cf: Scorer, scoring: Advance | None
 ) -> Blend:
     """The simple rival: log-odds of the text-only model and of CF, weighted on valid rows of many users."""
     chosen = sample_users(dataset.rows("valid"), LATE_ROWS, config.seed, LATE_USER_ROWS)
     blend = Blend()
-    llm = scorer.score(chosen, advance_of(report, f"{config.resolved.text_only} on valid", len(chosen)))
+    llm = scorer.score(chosen, advance_of(scoring, f"{config.resolved.text_only} on valid", len(chosen)))
     blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)
     return blend
 
 
-def advance_of(report: Advance | None, method: str, rows: int) -> Callable[[int], None]:
-    """What a scorer tells how many rows each batch has scored, which `report` gets as a running total."""
+def advance_of(scoring: Advance | None, method: str, rows: int) -> Callable[[int], None]:
+    """What a scorer tells how many rows each batch has scored, which `scoring` gets as a running total."""
     done = 0
 
     def advance(n: int) -> None:
         nonlocal done
         done += n
-        if report is not None:
-            report(method, done, rows)
+        if scoring is not None:
+            scoring(method, done, rows)
 
     return advance
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import Part
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig, alone, check_config
-from ccf_llm.experiments.evaluate import Part
 from ccf_llm.io.files import atomic_file, read_json, write_json
 
 

@@ -12,11 +12,13 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.cf import CrossFitted, cf_key, data_key, fit_cf, fit_folds, load_vectors, read_cost
+from ccf_llm.experiments.check import check_run
 from ccf_llm.experiments.config import RunConfig, alone, dump_config
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
 from ccf_llm.experiments.methods import Method
 from ccf_llm.io.files import atomic_file, read_json, write_json
+from ccf_llm.io.progress import Say
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
@@ -70,7 +72,7 @@ def train_run(
     *,
     only: str | None = None,
     dataset: Dataset | None = None,
-    say: Callable[[str], None] = print,
+    say: Say = print,
     report: Report | None = None,
 ) -> RunFolder:
     """Fit the CF models, then train every method (or `only` one and what it starts from) and save each.
@@ -88,6 +90,7 @@ def train_run(
     if only is not None and only not in config.methods:
         raise CCFError(f"--only {only}: not one of the methods {', '.join(config.methods)}")
     dataset = dataset or open_split(config)
+    check_run(config, dataset, [*config.resolved.cf_rows, *(config.methods if only is None else [only])])
     folder = RunFolder(config.output)
     fit_cf(folder, dataset, config.resolved.cf_rows, config.cf, config.seed, say)
     for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
@@ -100,7 +103,7 @@ def train_methods(
     dataset: Dataset,
     *,
     only: Collection[str] | None = None,
-    say: Callable[[str], None] = print,
+    say: Say = print,
     report: Report | None = None,
 ) -> Iterator[Trained]:
     """Train and save each method in turn (or those in `only`, after what they start from); see `train_run`."""
@@ -139,7 +142,7 @@ def _info(config: RunConfig, method: str, dataset: Dataset) -> ModelInfo:
 class _Networks:
     """The networks of a run's methods, over one language model, and the CF models that they are trained with."""
 
-    def __init__(self, config: RunConfig, folder: RunFolder, dataset: Dataset, say: Callable[[str], None]) -> None:
+    def __init__(self, config: RunConfig, folder: RunFolder, dataset: Dataset, say: Say) -> None:
         """Nothing is loaded before the first method."""
         self.config, self.folder, self.dataset, self.say = config, folder, dataset, say
         self._llm: LanguageModel | None = None

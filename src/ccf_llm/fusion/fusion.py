@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ccf_llm.fusion.blend import Blend
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.fusion.slots import to_norm
-from ccf_llm.model.blend import Blend
 
 
 class Fusion(nn.Module):

@@ -1,6 +1,5 @@
 """`CCFLLM`: a trained model with its users and items, as the public API offers it."""
 
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -14,9 +13,6 @@ from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_items
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import RunConfig
-from ccf_llm.experiments.folder import RunFolder
-from ccf_llm.experiments.train import train_run
 from ccf_llm.model.build import details_of
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
@@ -52,19 +48,12 @@ class CCFLLM:
         """Columns of the items whose words follow the title of the target item."""
         self.scorer = SharedPrefixScorer(network, memory_mb=self.info.memory_mb, cache=PrefixCache())
 
-    @classmethod
-    def fit(cls, dataset: Dataset, config: RunConfig | None = None, *, say: Callable[[str], None] = print) -> Self:
-        """Train the configuration's main method on a data set that has a split.
+    @staticmethod
+    def fit(*args: Any, **options: Any) -> "CCFLLM":
+        """`ccf_llm.fit`."""
+        import ccf_llm
 
-        Everything is kept in `config.output`, so that a killed call goes on; without a config, in a temporary folder.
-        """
-        if "split" not in dataset.interactions.columns:
-            raise CCFError("dataset: has no split; make one with global_time_split(dataset)")
-        if config is not None:
-            train_run(config, only=config.main, dataset=dataset, say=say)
-            return cls.load(RunFolder(config.output).model(config.main))
-        with tempfile.TemporaryDirectory(prefix="ccf-llm-") as folder:
-            return cls.fit(dataset, RunConfig(output=Path(folder)), say=say)
+        return ccf_llm.fit(*args, **options)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "auto") -> Self:

@@ -1,0 +1,77 @@
+"""What can be known to fail is refused before anything is fitted: a CF model takes minutes, a method hours."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from ccf_llm.cf.checks import check_labels
+from ccf_llm.cf.gbm import GBM, import_lightgbm
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import Part
+from ccf_llm.data.rows import Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import LATE_FUSION, RunConfig
+from ccf_llm.experiments.methods import Method
+from ccf_llm.io.files import read_json
+from ccf_llm.llm.runtime import choose_device
+from ccf_llm.llm.source import resolve_model
+from ccf_llm.prompts.shots import draw_shots
+
+
+def check_run(config: RunConfig, dataset: Dataset, rows: Collection[str], *, measured: Collection[Part] = ()) -> None:
+    """Check that rows of a comparison can be fitted on a data set, here and with these settings.
+
+    Args:
+        config: the run.
+        dataset: with a split.
+        rows: CF rows, methods and late fusion that are to be fitted.
+        measured: the parts that figures are made of afterwards.
+
+    Raises:
+        CCFError: the first thing that is missing, by its setting.
+    """
+    parts: tuple[Part, ...] = ("train", "valid", *measured)
+    for part in dict.fromkeys(parts):
+        check_labels(dataset.rows(part), f"data set {dataset.name!r}: {part}")
+    _check_folder(config.output)
+    if GBM.name in rows:
+        import_lightgbm()
+    text = config.resolved.text_only
+    named = {name for name in (*rows, *([text] if text and LATE_FUSION in rows else [])) if name in config.methods}
+    needed = {other for name in named for other in config.resolved[name].needed}
+    if needed:
+        _check_details(config, dataset)
+        choose_device(config.llm.device)
+        _check_prompts(config, dataset, [method for method in config.resolved if method.name in needed])
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CCFError(f"output: cannot make {folder} ({error.strerror or error}); name another folder") from None
+    if not os.access(folder, os.W_OK):
+        raise CCFError(f"output: {folder} cannot be written; name another folder")
+
+
+def _check_details(config: RunConfig, dataset: Dataset) -> None:
+    for column in config.data.details:
+        if column not in dataset.items.columns:
+            there = ", ".join(name for name in dataset.items.columns if name not in ("item_id", "title"))
+            raise CCFError(f"data.details: items have no column '{column}'; they have {there or 'titles alone'}")
+
+
+def _check_prompts(config: RunConfig, dataset: Dataset, methods: list[Method]) -> None:
+    """That the base model is there, and that the methods' prompts can be made for it."""
+    source = resolve_model(config.llm.model)
+    context = read_json(source.path / "config.json").get("max_position_embeddings")
+    measured = Rows.concat([dataset.rows("valid"), dataset.rows("test")])
+    for method in methods:
+        prompt = method.prompt
+        if context is not None and prompt.history.tokens >= context:
+            raise CCFError(
+                f"prompt.history.tokens: {prompt.history.tokens} of {method.name} does not fit the context of "
+                f"{config.llm.model}, {context} tokens; lower it"
+            )
+        if prompt.template.shots:
+            draw_shots(dataset.rows("train"), measured, prompt.template.shots, config.seed)

@@ -1,0 +1,32 @@
+"""`ccf_llm.fit`: from a data set to a trained model, in one call."""
+
+import tempfile
+from pathlib import Path
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import RunConfig
+from ccf_llm.experiments.folder import RunFolder
+from ccf_llm.experiments.train import train_run
+from ccf_llm.io.progress import Say
+from ccf_llm.model.ccfllm import CCFLLM
+
+
+def fit(dataset: Dataset, config: RunConfig | None = None, *, say: Say = print) -> CCFLLM:
+    """Train the configuration's main method on a data set that has a split.
+
+    Everything is kept in `config.output`, so that a killed call goes on; without a config, in a temporary folder.
+
+    Raises:
+        CCFError: the data set has no split, or something is missing that the configuration asks for.
+
+    Example:
+        >>> model = fit(global_time_split(open_dataset("ml-100k")))    # doctest: +SKIP
+    """
+    if "split" not in dataset.interactions.columns:
+        raise CCFError("dataset: has no split; make one with global_time_split(dataset)")
+    if config is not None:
+        train_run(config, only=config.main, dataset=dataset, say=say)
+        return CCFLLM.load(RunFolder(config.output).model(config.main))
+    with tempfile.TemporaryDirectory(prefix="ccf-llm-") as folder:
+        return fit(dataset, RunConfig(output=Path(folder)), say=say)

@@ -1,0 +1,8 @@
+"""How long work is told of while it goes on."""
+
+from collections.abc import Callable
+
+Say = Callable[[str], None]
+"""Gets a line for each finished part."""
+Advance = Callable[[str, int, int], None]
+"""Told of what is scored, how many rows of it are done, and of how many."""
