@@ -248,6 +248,8 @@ def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Captu
     ("command", "message"),
     [
         (["train", "{folder}/none.yaml"], "none.yaml: cannot be read"),
+        (["train", "{folder}/twice.yaml"], "twice.yaml, line 3: not valid YAML: 'cf' is there twice, on line 1 too"),
+        (["train", "{folder}/run.yaml", "--set", "seed=12:30"], "seed: Input should be a valid integer"),
         (["train", "{folder}/run.yaml", "--set", "cf.colour=1"], "unknown setting 'cf.colour'"),
         (["train", "{folder}/run.yaml", "--set", "cf.folds=-1"], "cf.folds: Input should be"),
         (["train", "{folder}/run.yaml", "--set", "seed"], "--set seed: give it as key=value"),
@@ -305,6 +307,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     command: list[str], message: str, run: Path, folder: Path, capfd: Capture
 ) -> None:
     (folder / "bad.yaml").write_text("seed: [1\n")
+    (folder / "twice.yaml").write_text("cf: {folds: 2}\nseed: 1\ncf: {folds: 3}\n")
     (folder / "bad.csv").write_text("item\ni1\n")
     (folder / "new.csv").write_text("item_id,title\nn1,A new one\n")
     arguments = [word.format(folder=folder) for word in command]
@@ -318,6 +321,14 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert message in error
     assert end == ""
     assert all("fitting on" in line for line in progress)  # what was done before the fault was met
+
+
+def test_the_home_folder_may_be_written_into_an_option(
+    run: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert call("recommend", run, "--all-users", "--output=~/best.parquet", "-k", "1", "--order", "cf") == 0
+    assert (tmp_path / "best.parquet").is_file()
 
 
 def test_a_run_that_was_stopped_says_how_to_go_on(folder: Path, run: Path, capsys: Capture, tmp_path: Path) -> None:

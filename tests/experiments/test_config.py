@@ -1,7 +1,11 @@
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.cf.store import FITTED, MODELS, VECTORS
@@ -9,6 +13,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig, alone, check_config, dump_config, load_config
 from ccf_llm.experiments.methods import MethodConfig
 from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.settings import Settings
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*"))
 
@@ -223,3 +228,42 @@ def test_what_a_method_needs() -> None:
     assert config.resolved["ccf_llm"].fusion == config.fusion
     other = config.model_copy(update={"fusion": FusionConfig(hidden=3)})
     assert other.resolved["ccf_llm"].fusion == other.fusion  # not what the first one resolved
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_faulty_file_is_refused_before_torch_is_loaded(path: Path, command: str) -> None:
+    path.write_text("seed: 1\ncf:\n  modle: mf\n")
+    program = (
+        "import sys\n"
+        "from ccf_llm.cli import main\n"
+        f"sys.argv = ['ccf-llm', {command!r}, {str(path)!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert 'ccf_llm.experiments.config' in sys.modules\n"
+        "    assert 'torch' not in sys.modules\n"
+        "    raise\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == f"error: {path}, line 3: unknown setting 'cf.modle'; remove it or correct its name\n"
+    assert ended.stdout == ""
+
+
+def test_settings_are_one_family() -> None:
+    groups, waiting = set(), [RunConfig]
+    while waiting:
+        group = waiting.pop()
+        groups.add(group)
+        fields = group.model_fields.values()
+        waiting += {kind for field in fields for kind in models_in(field.annotation)} - groups
+    assert {CFSettings, MethodConfig, FusionConfig} < groups
+    assert all(issubclass(group, Settings) for group in groups)
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The groups of settings that a field can hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)

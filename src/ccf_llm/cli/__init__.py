@@ -1,5 +1,6 @@
 """The command `ccf-llm`. One file per command; heavy imports stand inside the functions, so that --help is quick."""
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -50,7 +51,13 @@ def _about(
 def main() -> None:
     """Run the command line. Bad input ends it with one line on standard error and exit code 2."""
     try:
-        app()
+        app(args=[_at_home(word) for word in sys.argv[1:]])
     except CCFError as error:
         print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
         sys.exit(2)
+
+
+def _at_home(word: str) -> str:
+    """`--results=~/x` with the home folder written out; a shell does so only where a word begins with it."""
+    option, equals, value = word.partition("=")
+    return f"{option}={os.path.expanduser(value)}" if equals and option.startswith("-") and value[:2] == "~/" else word

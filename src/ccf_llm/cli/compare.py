@@ -32,13 +32,14 @@ def compare(
 
     One row, one seed: [bold]ccf-llm compare configs/compare-ml-100k.yaml --only tallrec --seeds 0[/bold]
     """
-    from ccf_llm.cli.progress import Bars
-    from ccf_llm.experiments.compare import compare_run
     from ccf_llm.experiments.config import load_config
 
     if part not in ("valid", "test"):
         raise CCFError(f"--part {part}: choose valid or test")
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides)  # first: a fault is named before torch is loaded
+    from ccf_llm.cli.progress import Bars
+    from ccf_llm.experiments.compare import compare_run
+
     with Bars() as bars:
         store = compare_run(
             settings,

@@ -23,10 +23,11 @@ def train(
 
     Another seed: [bold]ccf-llm train configs/demo.yaml --set seed=1 --set output=runs/demo-1[/bold]
     """
-    from ccf_llm.cli.progress import Bars
     from ccf_llm.experiments.config import load_config
+
+    settings = load_config(config, overrides)  # first: a fault is named before torch is loaded
+    from ccf_llm.cli.progress import Bars
     from ccf_llm.experiments.train import train_run
 
-    settings = load_config(config, overrides)
     with Bars() as bars:
         train_run(settings, only=only, say=bars.say, report=bars.stage)
