@@ -4,16 +4,16 @@ import os
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ccf_llm.settings import Settings
 
 API_KEYS = "CCF_LLM_API_KEYS"
 ADMIN_KEY = "CCF_LLM_ADMIN_KEY"
 
 
-class ServeSettings(BaseModel):
+class ServeSettings(Settings):
     """Limits, and who may ask. Keys are read from the environment, for a command line can be seen by all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     retrieve: int = Field(default=20, ge=1, le=200)
     """How many of CF's best items the language model re-ranks, where a request does not name its candidates."""
