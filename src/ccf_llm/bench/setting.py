@@ -17,7 +17,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.llm.settings import LLMConfig, LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
-from ccf_llm.model.build import build_network
+from ccf_llm.model.build import build_network, describing_columns
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.budget import HistoryBudget
 from ccf_llm.prompts.settings import PromptConfig
@@ -55,7 +55,7 @@ class Setting:
             llm=LLMConfig(model=self.source.name, dtype=dtype, device=self.device, lora=LoRAConfig(dropout=0)),
             prompt=PromptConfig(template=template, history=history),
             fusion=FusionConfig(dropout=0),
-            details=tuple(column for column in ("genres", "genre", "category") if column in self.dataset.items.columns),
+            details=describing_columns(self.dataset.items),
             seed=0,
             source=self.source,
         )

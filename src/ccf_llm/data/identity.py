@@ -1,7 +1,9 @@
 """What tells one data set from another: hashes of all that decides what is made from it."""
 
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
+
+from ccf_llm.errors import CCFError
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Identity:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, str | None]) -> Self:
-        """Read what `to_json` wrote."""
-        return cls(**values)  # type: ignore[arg-type]
+    def from_json(cls, values: Any, where: str) -> Self:
+        """Read what `to_json` wrote; a `CCFError` that names `where` it is no identity."""
+        try:
+            return cls(**values)
+        except TypeError:
+            raise CCFError(f"{where}: holds no identity of a data set; it is damaged, make it again") from None

@@ -60,7 +60,7 @@ def global_time_split(
         max_rows_per_user=max_rows_per_user,
         seed=seed if max_rows_per_user is not None else None,
     )
-    return replace(dataset, interactions=frame, split=manifest)
+    return replace(dataset, interactions=frame, split=manifest, source=None)
 
 
 def _thin(frame: pl.DataFrame, most: int, seed: int) -> tuple[pl.DataFrame, dict[str, int]]:

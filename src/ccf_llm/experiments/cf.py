@@ -13,11 +13,12 @@ from ccf_llm.cf.cross_fit import assign_folds, cross_fit
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
-from ccf_llm.cf.store import KINDS, VECTORS
+from ccf_llm.cf.store import KINDS, VECTORS, load_cf
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, fingerprint
+from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.io.progress import Say
 from ccf_llm.prompts.pack import Sequence
@@ -59,7 +60,7 @@ def fit_cf(
             say(f"{method}: fitting on {len(train):,} rows")
             with measured() as cost:
                 model = fit_row(method, dataset, train, settings, seed)
-            _keep(path, key, model, cost)
+            _keep(path, key, dataset, model, cost)
 
 
 def load_vectors(folder: RunFolder, kind: str) -> CFModel:
@@ -103,20 +104,15 @@ def fit_folds(
             models = cross_fit(reference, train, folds, fit)
         share = replace(cost, seconds=cost.seconds / count)
         for path, model in zip(paths, models, strict=True):
-            _keep(path, key, model, share)
+            _keep(path, key, dataset, model, share)
     models = [type(reference).load(path).requires_grad_(False) for path in paths]
     return CrossFitted(models, folds, sum(read_cost(path).seconds for path in paths))
 
 
 def cf_key(method: str, dataset: Dataset, settings: CFSettings, seed: int) -> str:
-    """What decides the CF model `method`: data, split, its own settings and the seed."""
+    """What decides the CF model `method`: vocabularies, labels, histories and split, its own settings and the seed."""
     own = None if method == ItemUserMean.name else settings.of(method).model_dump(mode="json")
-    return fingerprint({"data": data_key(dataset), "method": method, "settings": own, "seed": seed})
-
-
-def data_key(dataset: Dataset) -> dict[str, Any]:
-    """What tells a data set and its split from others."""
-    return {name: part.sha256 for name, part in dataset.split.parts.items()} if dataset.split else dataset.describe()
+    return fingerprint({"data": dataset.identity.learned, "method": method, "settings": own, "seed": seed})
 
 
 def read_cost(path: Path) -> Cost:
@@ -124,9 +120,17 @@ def read_cost(path: Path) -> Cost:
     return Cost(**read_json(path / "fit.json")["cost"])
 
 
-def _keep(path: Path, key: str, model: Scorer, cost: Cost) -> None:
+def load_fitted(folder: RunFolder, name: str, trained: TrainedOn) -> Scorer:
+    """A CF model of the run; raises `CCFError` where it was fitted on other data than the run's."""
+    path = folder.cf(name)
+    trained.check(read_json(path / "fit.json").get("data"), str(path))
+    return load_cf(path)
+
+
+def _keep(path: Path, key: str, dataset: Dataset, model: Scorer, cost: Cost) -> None:
     model.save(path)
-    write_json(path / "fit.json", {"key": key, "cost": asdict(cost)})  # last: a model without it was cut short
+    # Last: a model without it was cut short.
+    write_json(path / "fit.json", {"key": key, "data": dataset.identity.learned, "cost": asdict(cost)})
 
 
 def _is_current(path: Path, key: str) -> bool:

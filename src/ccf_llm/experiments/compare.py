@@ -23,6 +23,7 @@ from ccf_llm.experiments.evaluate import advance_of, circumstances, fit_late_fus
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.results import ResultFolder, about_data, comparison_rows, row_config
 from ccf_llm.experiments.train import Effort, Report, Trained, train_methods
+from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.progress import Advance, Say
 from ccf_llm.reports.comparison_page import write_comparison
 from ccf_llm.scoring import PrefixFiles, SharedPrefixScorer
@@ -138,11 +139,12 @@ class _Filler:
         self.config, self.dataset, self.store, self.prefixes = config, dataset, store, prefixes
         self.say, self.report, self.scoring = say, report, scoring
         self.folder = RunFolder(config.output)
-        self.rows = dataset.rows(store.part)
+        self.rows, self.trained = dataset.rows(store.part), TrainedOn.of(dataset)
 
     def fill(self, missing: list[str]) -> None:
         """All rows in `missing`: CF first, then methods in training order, late fusion with its text-only method."""
         config = self.config
+        self.trained.save(self.folder.data)
         cf = [row for row in missing if row in CF_METHODS]
         late = LATE_FUSION in missing
         fit_cf(self.folder, self.dataset, [*cf, *([config.cf.model] if late else [])], config.cf, config.seed, self.say)
@@ -191,7 +193,7 @@ class _Filler:
         kind = self.config.cf.model
         cf = load_cf(self.folder.cf(kind))
         with self._scoring_cost() as cost:
-            blend = fit_late_fusion(self.config, self.dataset, self._scorer(text), cf, self.scoring)
+            blend = fit_late_fusion(self.config, self.dataset.rows("valid"), self._scorer(text), cf, self.scoring)
             scores = blend(self.store.scores(text.name, self.config.seed), cf.score(self.rows))
         fit = read_cost(self.folder.cf(kind))
         effort = Effort(
@@ -221,7 +223,9 @@ class _Filler:
     ) -> None:
         """Measure the scores and write the result, with `more` that is known of a language-model row."""
         config = self.config
-        figures = measure(self.dataset, self.rows, {row: scores}, part=self.store.part, seed=config.seed)
+        figures = measure(
+            self.dataset, self.rows, {row: scores}, self.trained.counts, part=self.store.part, seed=config.seed
+        )
         result = {
             "method": row,
             "cf": cf,

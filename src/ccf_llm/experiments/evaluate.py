@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
-from ccf_llm.cf.store import load_cf
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
 from ccf_llm.evaluation.rating import evaluate
-from ccf_llm.experiments.cf import fit_row
+from ccf_llm.experiments.cf import fit_row, load_fitted
 from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig
 from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.fusion.blend import Blend
+from ccf_llm.io.fetch import announce
 from ccf_llm.io.files import write_json
 from ccf_llm.io.progress import Advance
 from ccf_llm.model.ccfllm import CCFLLM
@@ -39,23 +40,26 @@ def evaluate_run(folder: RunFolder, *, part: Part = "test", scoring: Advance | N
     """Score the rows of `part` with the run's CF models and every trained method, and write `metrics.json`.
 
     Raises:
-        CCFError: the folder is no run, or its training is not finished.
+        CCFError: the folder is no run, its training is not finished, or the rows of `part` were training rows.
     """
     config = folder.load_config()
     for method in config.methods:
         if not (folder.model(method) / "config.json").is_file():
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
-    dataset = open_split(config)
-    rows = dataset.rows(part)
-    cf = {name: load_cf(folder.cf(name)) for name in config.resolved.cf_rows}
+    dataset, trained = open_split(config), TrainedOn.load(folder.data)
+    rows = trained.rows(dataset, part)
+    if dataset.identity != trained.identity:
+        announce(f"{dataset.name} has changed since this run was trained; none of its {part} rows was learned from")
+    cf = {name: load_fitted(folder, name, trained) for name in config.resolved.cf_rows}
     scores = {name: model.score(rows) for name, model in cf.items()}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
+        trained.check(model.info.data.identity if model.info.data else None, str(folder.model(method)))
         scores[method] = model.score_rows(rows, advance_of(scoring, method, len(rows)))
         if method == config.resolved.text_only:
-            blend = fit_late_fusion(config, dataset, model.scorer, cf[config.cf.model], scoring)
+            blend = fit_late_fusion(config, trained.rows(dataset, "valid"), model.scorer, cf[config.cf.model], scoring)
             scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
-    metrics = measure(dataset, rows, scores, part=part, seed=config.seed)
+    metrics = measure(dataset, rows, scores, trained.counts, part=part, seed=config.seed)
     metrics["config"] = config.model_dump(mode="json")
     write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)
     return metrics
@@ -73,17 +77,24 @@ def evaluate_cf(method: str, dataset: Dataset, *, part: Part = "test", seed: int
         )
     train, rows = dataset.rows("train"), dataset.rows(part)
     model = fit_row(method, dataset, train, CFSettings(), seed)
-    return measure(dataset, rows, {method: model.score(rows)}, part=part, seed=seed)
+    counts = TrainedOn.of(dataset).counts
+    return measure(dataset, rows, {method: model.score(rows)}, counts, part=part, seed=seed)
 
 
 def measure(
-    dataset: Dataset, rows: Rows, scores: dict[str, NDArray[np.float32]], *, part: Part, seed: int
+    dataset: Dataset,
+    rows: Rows,
+    scores: dict[str, NDArray[np.float32]],
+    counts: tuple[Codes, Codes],
+    *,
+    part: Part,
+    seed: int,
 ) -> dict[str, Any]:
-    """All figures, with what is needed to know how they came about: data, split, seed, commit, machine."""
-    train = dataset.rows("train")
-    user_counts = np.bincount(train.users, minlength=len(dataset.user_vocabulary) + 1)
-    item_counts = np.bincount(train.items, minlength=len(dataset.item_vocabulary) + 1)
-    user_counts[0] = item_counts[0] = 0
+    """All figures, with what is needed to know how they came about: data, split, seed, commit, machine.
+
+    `counts` are the training rows of each user code and of each item code, which decide what is warm.
+    """
+    user_counts, item_counts = counts
     cf_auc = {name: auc(rows.labels, scores[name]) for name in CF_METHODS if name in scores}
     baseline = max(cf_auc, key=lambda name: cf_auc[name]) if cf_auc else None
     found = evaluate(
@@ -123,10 +134,10 @@ def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
 
 
 def fit_late_fusion(
-    config: RunConfig, dataset: Dataset, scorer: SharedPrefixScorer, cf: Scorer, scoring: Advance | None
+    config: RunConfig, valid: Rows, scorer: SharedPrefixScorer, cf: Scorer, scoring: Advance | None
 ) -> Blend:
     """The simple rival: log-odds of the text-only model and of CF, weighted on valid rows of many users."""
-    chosen = sample_users(dataset.rows("valid"), LATE_ROWS, config.seed, LATE_USER_ROWS)
+    chosen = sample_users(valid, LATE_ROWS, config.seed, LATE_USER_ROWS)
     blend = Blend()
     llm = scorer.score(chosen, advance_of(scoring, f"{config.resolved.text_only} on valid", len(chosen)))
     blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ class RunFolder:
     def cf(self, name: str) -> Path:
         """A fitted CF model."""
         return self.path / "cf" / name
+
+    @property
+    def data(self) -> Path:
+        """What the run was trained on."""
+        return self.path / "data"
 
     @property
     def prefixes(self) -> Path:
@@ -74,9 +79,10 @@ def open_split(config: RunConfig) -> Dataset:
     if "split" in dataset.interactions.columns:
         return dataset
     split = config.data.split
-    return global_time_split(
+    parts = global_time_split(
         dataset, split.train, split.valid, max_rows_per_user=split.max_rows_per_user, seed=split.seed
     )
+    return replace(parts, source=dataset.source)  # with the settings, the source gives the split again
 
 
 def fingerprint(value: Any) -> str:

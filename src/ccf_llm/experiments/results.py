@@ -70,11 +70,11 @@ class ResultFolder:
         if not path.is_file():
             return False
         result = read_json(path)
-        if not isinstance(result, dict) or result.get("data") != about_data(dataset):
-            return False
         try:
+            if result["data"]["identity"] != dataset.identity.to_json():
+                return False
             made_with = row_config(check_config(result["config"], str(path)), row)
-        except (CCFError, KeyError):  # a setting that is no more
+        except (CCFError, KeyError, TypeError):  # a setting that is no more, or a result without an identity
             return False
         return made_with == row_config(config, row)
 
@@ -122,7 +122,7 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
 def about_data(dataset: Dataset) -> dict[str, Any]:
     """Which data and split a result is of."""
     split = dataset.split.model_dump(mode="json") if dataset.split else None
-    return {"name": dataset.name, "split": split}
+    return {"name": dataset.name, "split": split, "identity": dataset.identity.to_json()}
 
 
 def _cf_settings(config: RunConfig, kinds: set[str]) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from torch import Tensor
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.cf import CrossFitted, cf_key, data_key, fit_cf, fit_folds, load_vectors, read_cost
+from ccf_llm.experiments.cf import CrossFitted, cf_key, fit_cf, fit_folds, load_vectors, read_cost
 from ccf_llm.experiments.check import check_run
 from ccf_llm.experiments.config import RunConfig, alone, dump_config
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
 from ccf_llm.experiments.methods import Method
+from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.files import atomic_file, read_json, write_json
 from ccf_llm.io.progress import Say
 from ccf_llm.llm.base import LanguageModel
@@ -92,6 +93,7 @@ def train_run(
     dataset = dataset or open_split(config)
     check_run(config, dataset, [*config.resolved.cf_rows, *(config.methods if only is None else [only])])
     folder = RunFolder(config.output)
+    TrainedOn.of(dataset).save(folder.data)
     fit_cf(folder, dataset, config.resolved.cf_rows, config.cf, config.seed, say)
     for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
         pass
@@ -262,7 +264,7 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     """Everything outside the methods that decides a result."""
     return fingerprint(
         {
-            "data": data_key(dataset),
+            "data": dataset.identity.to_json(),
             "model": network.llm.source.checksum,
             "dtype": str(network.llm.dtype),
             "lora": config.llm.lora.model_dump(),

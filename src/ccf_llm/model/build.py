@@ -59,6 +59,11 @@ def build_network(
     return network.to(loaded.head.device)
 
 
+def describing_columns(items: pl.DataFrame) -> tuple[str, ...]:
+    """The columns of a catalogue that sort it, by their usual names: details where nobody has named any."""
+    return tuple(name for name in ("genres", "genre", "categories", "category", "tags") if name in items.columns)
+
+
 def details_of(items: pl.DataFrame, details: tuple[str, ...]) -> list[str] | None:
     """The further words of each item, from these of its columns; None where there are no such columns."""
     return [", ".join(word or "" for word in row) for row in items.select(details).iter_rows()] if details else None
