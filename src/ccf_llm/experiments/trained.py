@@ -74,7 +74,7 @@ class TrainedOn:
             if len(known) and other != part:
                 raise CCFError(
                     f"data set {dataset.name!r}: {len(known):,} of its {len(asked):,} {part} rows were {other} rows "
-                    "when this run was trained, so it knows their answers; run ccf-llm train again, or restore the split"
+                    "when this run was trained, so it knows their answers; train again, or restore the split"
                 )
         if unknown := int((found.items == 0).sum()):
             raise CCFError(
