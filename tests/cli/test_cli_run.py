@@ -188,6 +188,18 @@ def test_recommend_for_all_users_into_a_file(run: Path, tmp_path: Path, capsys: 
     assert pl.read_parquet(every)["user_id"].n_unique() == tiny.N_USERS
 
 
+def test_recommend_says_why_there_is_nothing(run: Path, capsys: Capture, tmp_path: Path) -> None:
+    ask = ("recommend", run, "--liked", "Night", "--candidate", "i1", "--deny", "i1")
+    assert call(*ask, "--why") == 0
+    assert capsys.readouterr().out.endswith(": none of the 1 candidates is left: 1 denied\n")
+    assert call(*ask, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["items"], found["reason"]) == ([], "none of the 1 candidates is left: 1 denied")
+    (tmp_path / "none.csv").write_text("item_id\n")
+    assert call("recommend", run, "--user", "u1", "--candidates", tmp_path / "none.csv") == 0
+    assert capsys.readouterr().out == "Nothing to recommend for user u1: no candidates were given\n"
+
+
 DOCS = (Path(__file__).parents[2] / "docs" / "recommend.md").read_text(encoding="utf-8")
 # The tiny run has other users, items and genres than the demo.
 NAMES = {'"Toy Story"': '"Night"', '"Aladdin"': '"Dawn"', "Comedy": "drama"}
@@ -286,14 +298,28 @@ def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Captu
         (["recommend", "{folder}/run", "--user", "u1", "--deny", "i99"], "denied items: no item 'i99'"),
         (["recommend", "{folder}/run", "--user", "u1", "--category", "war"], "category 'war': unknown"),
         (["recommend", "{folder}/run", "--user", "u1", "--diversity", "3"], "diversity is 3.0; choose from 0"),
-        (["recommend", "{folder}/run", "--user", "u1", "--text-share", "3"], "text_share is 3.0; choose a share"),
+        (["recommend", "{folder}/run", "--user", "u1", "--text-share", "3"], "text_share is 3.0; choose from 0 to 1"),
         (["recommend", "{folder}/run", "--user", "u1", "--new-items", "{folder}/no.csv"], "no.csv: no such file"),
         (
             ["recommend", "{folder}/run", "--user", "u1", "--new-items", "{folder}/new.csv"],
             "new.csv: items: no column 'genres', whose words the model reads",
         ),
         (["recommend", "{folder}/run", "--user", "u1", "--candidates", "{folder}/bad.csv"], "no column `item_id`"),
+        (
+            ["recommend", "{folder}/run", "--user", "u1", "--candidates", "{folder}/holed.parquet"],
+            "no item_id in row 1",
+        ),
+        (["recommend", "{folder}/run", "--user", "u1", "--retrieve", "0"], "retrieve is 0; ask for at least 1 item"),
         (["recommend", "{folder}/run", "--user", "nobody"], "user 'nobody': not in data set tiny"),
+        (["recommend", "{folder}/run", "--user", " u1 "], "user ' u1 ': not in data set tiny; did you mean 'u1'?"),
+        (
+            ["recommend", "{folder}/run", "--user", "u1", "--deny", "i3.0"],
+            "no item 'i3.0' in the model's catalogue; did",
+        ),
+        (["recommend", "{folder}/run", "--similar-to", "i3 "], "holds these words; did you mean 'i3'?"),
+        (["recommend", "{folder}/run", "--similar-to", " "], "--similar-to: no words given in ' '; write a title"),
+        (["recommend", "{folder}/run", "--liked", ""], "--liked: no words given in ''; write a title"),
+        (["recommend", "{folder}/run", "--liked", "("], "--liked: no words given in '('; write a title"),
         (["recommend", "{folder}/run", "--liked", "no such film"], "--liked no such film: no title"),
         (["recommend", "{folder}/run", "--user", "u1", "-k", "0"], "k is 0; ask for at least 1 item"),
         (["compare", "{folder}/run.yaml", "--only", "x"], "--only x: not one of the rows item_user_mean, mf, llm_text"),
@@ -309,6 +335,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     (folder / "bad.yaml").write_text("seed: [1\n")
     (folder / "twice.yaml").write_text("cf: {folds: 2}\nseed: 1\ncf: {folds: 3}\n")
     (folder / "bad.csv").write_text("item\ni1\n")
+    pl.DataFrame({"item_id": [1.0, None]}).write_parquet(folder / "gap.parquet")
     (folder / "new.csv").write_text("item_id,title\nn1,A new one\n")
     arguments = [word.format(folder=folder) for word in command]
     if command[0] == "train":

@@ -183,7 +183,7 @@ def test_items_are_found_by_words(recommender: Recommender) -> None:
         (lambda r: r.recommend(["u1"], category="war"), "category 'war': unknown"),
         (lambda r: r.similar("i99"), "similar: no item 'i99'"),
         (lambda r: r.similar("i9", 0), "k is 0"),
-        (lambda r: Recommender(r.model, r.dataset, text_share=2), "text_share is 2; choose a share"),
+        (lambda r: Recommender(r.model, r.dataset, text_share=2), "text_share is 2; choose from 0 to 1"),
         (lambda r: explain(r, r.stranger(["i1"]), ["i99"]), "items: no item 'i99'"),
         (lambda r: r.model.score(pl.DataFrame({"user_id": ["u1"]})), "no column 'item_id'"),
         (lambda r: r.model.score(pl.DataFrame({"user_id": ["u1"], "item_id": ["i99"]})), "pairs: no item 'i99'"),

@@ -243,6 +243,7 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/events", {"user_id": "u", "item_id": "i1", "kind": "like"}, 422, "key: Field required"),
     ("GET", "/v1/items/no%2Fsuch/similar", None, 404, "no item 'no/such'"),
     ("GET", "/v1/items?query=", None, 422, "query.query: "),
+    ("GET", "/v1/items?query=%20", None, 422, "query: no words given"),
     ("GET", "/v1/items", None, 422, "query.query: Field required"),
     ("GET", "/v1/nothing", None, 404, "no such address"),
     ("PUT", "/v1/recommend", {}, 405, "has the methods POST;"),

@@ -17,6 +17,8 @@ class Answer:
     history: list[str]
     """What they like, as titles."""
     items: list[dict[str, Any]]
+    reason: str | None = None
+    """Why there are no items, where there are none."""
 
     def give(self, run: Path | None, *, as_json: bool) -> None:
         """Print it and, with a run, keep it for the run's report."""
@@ -27,7 +29,10 @@ class Answer:
             keep_recommendations(RunFolder(run), self.title, self.history, self.items)
         if as_json:
             shown = {"for": self.title, "history": self.history, "items": self.items}
+            shown |= {"reason": self.reason} if self.reason else {}
             typer.echo(json.dumps(shown, ensure_ascii=False))
+        elif self.reason:
+            typer.echo(f"Nothing to recommend for {self.title}: {self.reason}")
         else:
             _print_table(self)
 

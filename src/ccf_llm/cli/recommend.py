@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WHOM, WHAT, HOW, OUT = "For whom", "From what", "In which order", "Output"
 ORDERS = ("fused", "cf", "text")
+FEWER = "try fewer of them"
 
 
 def recommend(
@@ -135,15 +136,15 @@ def recommend(
     if output is not None:
         _all_users(recommender, output, users, {"k": k, "filter_seen": not keep_seen, **choice})
         return
-    found: Any
     if similar_to is not None:
         item = _item(recommender, similar_to)
-        found = recommender.similar(item["item_id"], k)
-        answer = Answer(f"those who like {item['title']}", [item["title"]], found.to_dicts())
+        items = recommender.similar(item["item_id"], k).to_dicts()
+        reason = None if items else "the catalogue holds no other item"
+        answer = Answer(f"those who like {item['title']}", [item["title"]], items, reason)
     else:
         if user is not None:
             found = recommender.recommend([user], k, filter_seen=not keep_seen, **choice).drop("user_id")
-            person, title = recommender.person(user), f"user {user}"
+            person, title = recommender.person(user, filter_seen=not keep_seen), f"user {user}"
         else:
             matches = [_find(recommender, words, "--liked") for words in liked or []]
             ids = [match["item_id"] for match in matches]
@@ -151,7 +152,10 @@ def recommend(
             title = f"a person who likes {', '.join(match['title'] for match in matches)}"
         history = [recommender.catalogue.titles[code - 1] for code in person.history[-10:]]
         items = found.to_dicts()
-        answer = Answer(title, history, _with_reasons(recommender, person, items) if why else items)
+        if why and items:
+            items = _with_reasons(recommender, person, items)
+        reason = None if items else _why_empty(recommender, person, choice)
+        answer = Answer(title, history, items, reason)
     answer.give(run if keep else None, as_json=as_json)
 
 
@@ -219,30 +223,40 @@ def _candidates(one_by_one: list[str] | None, table: Path | None) -> list[str] |
 
 
 def _ids(table: Path, column: str) -> list[str]:
-    import polars as pl
-
+    from ccf_llm.data.ids import id_column
     from ccf_llm.data.importers.columns import read_table
     from ccf_llm.data.validate import require
 
     frame = read_table(table)
     require(frame, str(table), [column])
-    ids: list[str] = frame[column].cast(pl.String).drop_nulls().to_list()
-    return ids
+    return id_column(frame[column], str(table)).to_list()
 
 
 def _item(recommender: "Recommender", item: str) -> dict[str, Any]:
     """An item by its id, else by words of its title."""
-    code = recommender.model.item_vocabulary.code(item)
-    if code:
-        return {"item_id": item, "title": recommender.catalogue.titles[code - 1]}
-    return _find(recommender, item, "--similar-to")
+    from ccf_llm.data.ids import did_you_mean
+
+    code = recommender.model.item_vocabulary.code
+    if code(item):
+        return {"item_id": item, "title": recommender.catalogue.titles[code(item) - 1]}
+    return _find(recommender, item, "--similar-to", did_you_mean(item, code, FEWER))
 
 
-def _find(recommender: "Recommender", words: str, option: str) -> dict[str, Any]:
-    matches = recommender.find_items(words)
+def _find(recommender: "Recommender", words: str, option: str, remedy: str = FEWER) -> dict[str, Any]:
+    try:
+        matches = recommender.find_items(words)
+    except CCFError as error:
+        raise CCFError(f"{option}: {error}") from None
     if len(matches) == 0:
-        raise CCFError(f"{option} {words}: no title in the catalogue holds these words; try fewer of them")
+        raise CCFError(f"{option} {words}: no title in the catalogue holds these words; {remedy}")
     return dict(matches.row(0, named=True))
+
+
+def _why_empty(recommender: "Recommender", person: "Person", choice: dict[str, Any]) -> str:
+    from ccf_llm.recommend.recommender import Filters
+
+    filters = Filters(choice["candidates"], choice["deny"], choice["category"])
+    return recommender.why_empty(person, filters) or "the search found nothing"
 
 
 def _with_reasons(recommender: "Recommender", person: "Person", items: list[dict[str, Any]]) -> list[dict[str, Any]]:

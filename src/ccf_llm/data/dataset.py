@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ccf_llm.data.history import given_histories, rolling_histories, within_parts
 from ccf_llm.data.identity import Identity
+from ccf_llm.data.ids import Id, as_id
 from ccf_llm.data.manifest import PARTS, Part, SplitManifest, given_split
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_interactions, check_items, check_users
@@ -151,9 +152,12 @@ class Dataset:
             raise CCFError(f"split {split!r} is none of {', '.join(PARTS)}, all")
         return self._rows.take((self.interactions["split"] == split).fill_null(False).to_numpy())
 
-    def likes_of(self, user_id: str) -> Codes:
-        """What the user likes, oldest first: each item once, by its latest label; empty for a user never met."""
-        mine = self._rows_of(user_id)
+    def likes_of(self, user_id: Id) -> Codes:
+        """What the user likes, oldest first: each item once, by its latest label; empty for a user never met.
+
+        Ids are texts or whole numbers.
+        """
+        mine = self._rows_of(as_id(user_id, "user_id"))
         rows = self._rows.take(mine)
         # The source's history may reach back before the first interaction.
         given = rows.history(int(np.argmax(rows.end - rows.start))) if "history" in self.interactions.columns else ()
@@ -165,8 +169,9 @@ class Dataset:
                 liked.pop(item, None)
         return np.array(list(liked), dtype=np.int64)
 
-    def seen_items(self, user_id: str) -> Codes:
+    def seen_items(self, user_id: Id) -> Codes:
         """The distinct items that the user met, liked or not, in code order; empty for a user never met."""
+        user_id = as_id(user_id, "user_id")
         seen: Codes = np.union1d(self._rows.items[self._rows_of(user_id)], self.likes_of(user_id))
         return seen
 

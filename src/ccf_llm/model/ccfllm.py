@@ -9,6 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.frame import as_frame
+from ccf_llm.data.ids import did_you_mean, id_column
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_items
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
@@ -72,7 +74,7 @@ class CCFLLM:
         Raises:
             CCFError: a column or a title is missing, or an id is there twice or in the catalogue already.
         """
-        new = check_items(items)
+        new = check_items(as_frame(items, "items"))
         for column in self.details:
             if column not in new.columns:
                 raise CCFError(f"items: no column '{column}', whose words the model reads; add it (it may be empty)")
@@ -91,22 +93,26 @@ class CCFLLM:
         """Score pairs of user and item.
 
         Args:
-            pairs: columns user_id and item_id. A user that the model does not know is scored as a cold one.
+            pairs: columns user_id and item_id, texts or whole numbers (`data.ids`), in a frame of polars or of another
+                library that speaks Arrow, such as pandas. A user that the model does not know is scored as a cold one.
             dataset: where the users' likes are read from; without it their history is empty.
 
         Returns:
-            The pairs with `score` (log-odds) and `probability`.
+            The pairs, their ids as texts, with `score` (log-odds) and `probability`.
 
         Raises:
-            CCFError: a column is missing, or an item is not in the catalogue.
+            CCFError: a column is missing, a row has no id or a fraction for one, or an item is not in the catalogue.
         """
+        pairs = as_frame(pairs, "pairs")
         for column in ("user_id", "item_id"):
             if column not in pairs.columns:
                 raise CCFError(f"pairs: no column '{column}'; give user_id and item_id")
-        pairs = pairs.with_columns(pl.col("user_id", "item_id").cast(pl.String))
+        pairs = pairs.with_columns(id_column(pairs[column], "pairs") for column in ("user_id", "item_id"))
         unknown = pairs.filter(~pl.col("item_id").is_in(self.items["item_id"].implode()).fill_null(False))
         if len(unknown):
-            raise CCFError(f"pairs: no item '{unknown['item_id'][0]}' in the model's catalogue; leave its rows out")
+            item = unknown["item_id"][0]
+            remedy = did_you_mean(item, self.item_vocabulary.code, "leave its rows out")
+            raise CCFError(f"pairs: no item '{item}' in the model's catalogue; {remedy}")
         likes = self.likes(dataset, pairs["user_id"].unique()) if dataset is not None else {}
         scores = self.score_rows(self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes))
         return pairs.with_columns(score=pl.Series(scores), probability=pl.Series(probability(scores)))

@@ -48,12 +48,17 @@ class Catalogue:
         """Codes of the items whose titles hold all words, whatever their case and accents.
 
         The title that is just that comes first, then titles that begin so; of these, what more people have met.
+
+        Raises:
+            CCFError: there are no words, or nothing but signs that every title holds.
         """
         wanted = fold(words)
         every = pl.Series(np.ones(len(self), dtype=bool))
         for word in wanted.split():
             every &= self._folded.str.contains(word, literal=True)
         found = np.flatnonzero(every.to_numpy())
+        if not wanted or (len(found) == len(self) and not any(c.isalnum() for c in wanted)):
+            raise CCFError(f"no words given in {words!r}; write a title, or a part of one")
         texts = self._folded.gather(found).to_list()
         met = self._network.cf.item_counts[found + 1].tolist()
         order = sorted(range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), -met[i]))[
@@ -107,7 +112,7 @@ class Catalogue:
 
     def in_category(self, name: str) -> NDArray[np.bool_]:
         """(n_items,) which items have the category; an unknown one is a `CCFError` that lists what there is."""
-        if name not in self.categories:
+        if not isinstance(name, str) or name not in self.categories:
             known = ", ".join(self.categories) or "none in this catalogue"
             raise CCFError(f"category '{name}': unknown; choose one of: {known}")
         return self.categories[name]

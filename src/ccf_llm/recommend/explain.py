@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ccf_llm.data.ids import Ids, as_ids
 from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.recommend.arguments import check_count
 from ccf_llm.recommend.recommender import Person, Recommender
 
 Floats = NDArray[np.float32]
@@ -50,22 +52,23 @@ class LeaveOneOut:
         return [int(i) for i in np.argsort(-np.abs(effects), kind="stable")]
 
 
-def explain(recommender: Recommender, person: Person, item_ids: list[str], newest: int = 10) -> pl.DataFrame:
+def explain(recommender: Recommender, person: Person, item_ids: Ids, newest: int = 10) -> pl.DataFrame:
     """Which liked items move the score of each item most, from `newest` + 1 scores of it.
 
     Args:
         recommender: its model scores.
         person: `recommender.person(user)` or `recommender.stranger(liked items)`.
-        item_ids: what to explain.
+        item_ids: what to explain; texts or whole numbers.
         newest: how many of the newest likes are left out in turn.
 
     Returns:
         item_id, liked_item_id, liked_title, effect (log-odds); for each item the strongest first.
 
     Raises:
-        CCFError: an item is not in the catalogue.
+        CCFError: an item is not in the catalogue, or `newest` is no number of likes.
     """
-    reasons = LeaveOneOut.of(person, recommender.codes(item_ids, "items"), newest)
+    item_ids = as_ids(item_ids, "items")
+    reasons = LeaveOneOut.of(person, recommender.codes(item_ids, "items"), check_count(newest, "newest", least=0))
     effects = reasons.effects(recommender.model.score_rows(reasons.rows()))
     ids, titles = recommender.catalogue.ids, recommender.catalogue.titles
     found = [

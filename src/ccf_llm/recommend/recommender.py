@@ -1,22 +1,25 @@
 """Retrieve by CF and by text, re-rank with the language model, filter what was seen."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
 
 import numpy as np
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.ids import Id, Ids, as_id, as_ids, did_you_mean
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM, probability
+from ccf_llm.recommend.arguments import check_choice, check_count, check_flag, check_share
 from ccf_llm.recommend.catalogue import Catalogue
 from ccf_llm.recommend.diversity import mmr
 from ccf_llm.recommend.retrieval import EXACT_UP_TO, Floats, Mask, Positions, Ranking, Retriever
 
 Order = Literal["fused", "cf", "text"]
 """What decides: `fused`, the model; `cf`, the CF model alone; `text`, how close the titles are to those liked."""
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "item_id": pl.String,
@@ -53,6 +56,12 @@ class Filters:
     category: str | None = None
     """Only items of this category (see `Catalogue.categories`)."""
 
+    @classmethod
+    def of(cls, candidates: Ids | None, deny: Ids, category: str | None) -> Self:
+        """From ids as people have them."""
+        allow = None if candidates is None else as_ids(candidates, "candidates")
+        return cls(allow, as_ids(deny, "denied items"), category)
+
 
 @dataclass(frozen=True)
 class Shortlist:
@@ -76,6 +85,9 @@ class Shortlist:
 class Recommender:
     """Recommendations from a trained model.
 
+    Ids of users and items are texts or whole numbers, of Python, numpy or a Series (880, 880.0 and "880" are one id);
+    where several are asked for, one by itself is a list of one. See `data.ids`.
+
     Args:
         model: scores the candidates.
         dataset: the users' likes and what they have seen. Its items that the model does not know can be recommended too
@@ -96,23 +108,22 @@ class Recommender:
         text_share: float = 0.2,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
-        """Raises `CCFError` where `text_share` is not from 0 to 1."""
-        if not 0 <= text_share <= 1:
-            raise CCFError(f"text_share is {text_share}; choose a share from 0 to 1")
-        self.model, self.dataset, self.retrieve, self.text_share = over(model, dataset), dataset, retrieve, text_share
-        self.exact_up_to = exact_up_to
+        """Raises `CCFError` where a number makes no sense."""
+        self.retrieve, self.text_share = check_count(retrieve, "retrieve"), check_share(text_share, "text_share")
+        self.exact_up_to = check_count(exact_up_to, "exact_up_to", least=0)
+        self.model, self.dataset = over(model, dataset), dataset
         self._own_codes = dataset.item_vocabulary.translated(self.model.item_vocabulary)
         self.catalogue = Catalogue(self.model)
         self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
 
     def recommend(
         self,
-        users: Iterable[str],
+        users: Ids,
         k: int = 10,
         *,
         filter_seen: bool = True,
-        candidates: Sequence[str] | None = None,
-        deny: Sequence[str] = (),
+        candidates: Ids | None = None,
+        deny: Ids = (),
         category: str | None = None,
         order: Order = "fused",
         diversity: float = 0.0,
@@ -120,7 +131,7 @@ class Recommender:
         """The best `k` items for each user; the candidates of all users are scored together.
 
         Args:
-            users: ids of the data set's users.
+            users: ids of the data set's users; a repeated one is answered once.
             k: how many.
             filter_seen: leave out what the user has interacted with.
             candidates: item ids to choose from, instead of what is retrieved.
@@ -132,15 +143,15 @@ class Recommender:
         Returns:
             user_id, item_id, title, rank (from 1), score (log-odds; in the order `text` a cosine), probability (null in
             the order `text`), the item's rank by CF alone and by text alone (null where an index did not find it), and
-            the collaborative share of its slot.
+            the collaborative share of its slot. A user for whom nothing is left has no rows; `why_empty` says why.
 
         Raises:
-            CCFError: an unknown user, item or category, `k` below 1, or `diversity` outside 0 to 1.
+            CCFError: an unknown user, item, category or order, `k` below 1, or `diversity` outside 0 to 1.
         """
-        users = list(users)
+        users = list(dict.fromkeys(as_ids(users, "users")))
         self.check_users(users)
         people = [self.person(user, filter_seen=filter_seen) for user in users]
-        frames = self._best(people, k, Filters(candidates, deny, category), order, diversity)
+        frames = self._best(people, k, Filters.of(candidates, deny, category), order, diversity)
         named = [
             frame.insert_column(0, pl.Series("user_id", [user] * len(frame), dtype=pl.String))
             for user, frame in zip(users, frames, strict=True)
@@ -149,11 +160,11 @@ class Recommender:
 
     def recommend_for_history(
         self,
-        items: Iterable[str],
+        items: Ids,
         k: int = 10,
         *,
-        candidates: Sequence[str] | None = None,
-        deny: Sequence[str] = (),
+        candidates: Ids | None = None,
+        deny: Ids = (),
         category: str | None = None,
         order: Order = "fused",
         diversity: float = 0.0,
@@ -162,45 +173,47 @@ class Recommender:
 
         The other arguments and what is raised are those of `recommend`, and so are the columns, but for user_id.
         """
-        return self._best([self.stranger(items)], k, Filters(candidates, deny, category), order, diversity)[0]
+        return self._best([self.stranger(items)], k, Filters.of(candidates, deny, category), order, diversity)[0]
 
-    def similar(self, item: str, k: int = 10) -> pl.DataFrame:
+    def similar(self, item: Id, k: int = 10) -> pl.DataFrame:
         """The `k` items closest to one: liked by the same people, and called alike.
 
         Returns:
             item_id, title, rank (from 1) and similarity (mean cosine of CF vectors and title embeddings).
         """
-        code = int(self.codes([item], "similar")[0])
+        k = check_count(k, "k")
+        code = int(self.codes([as_id(item, "similar")], "similar")[0])
         closeness = self.catalogue.similar(code)
         order = np.argsort(-closeness, kind="stable")
-        best = order[order != code - 1][: check_k(k)]  # it is not an answer to itself
+        best = order[order != code - 1][:k]  # it is not an answer to itself
         return self._named(best).with_columns(
             rank=pl.Series(np.arange(1, len(best) + 1), dtype=pl.Int64), similarity=pl.Series(closeness[best])
         )
 
     def find_items(self, title: str) -> pl.DataFrame:
-        """item_id and title of the items whose title holds the words given, the closest first."""
+        """item_id and title of the items whose title holds the words given, the closest first (`Catalogue.search`)."""
         return self._named(self.catalogue.search(title) - 1)
 
-    def person(self, user: str, *, filter_seen: bool = True) -> Person:
+    def person(self, user: Id, *, filter_seen: bool = True) -> Person:
         """What the data set knows of a user; an unknown one has liked and seen nothing."""
+        user, filter_seen = as_id(user, "user"), check_flag(filter_seen, "filter_seen")
         seen = self.dataset.seen_items(user) if filter_seen else np.zeros(0, dtype=np.int64)
         # Model and data set have codes of their own: what passes from one to the other goes by ids.
         own = self._own_codes
         return Person(self.model.users.code(user), own[self.dataset.likes_of(user)], own[seen])
 
-    def stranger(self, items: Iterable[str]) -> Person:
+    def stranger(self, items: Ids) -> Person:
         """A person who is not a user but likes these items (ids, oldest first)."""
         history = self.codes(items, "history")
         return Person(0, history, history)
 
-    def check_users(self, users: Iterable[str]) -> None:
+    def check_users(self, users: Ids) -> None:
         """Raises `CCFError` where one is not in the data set."""
-        for user in users:
-            if self.dataset.user_vocabulary.code(user) == 0:
-                raise CCFError(
-                    f"user '{user}': not in data set {self.dataset.name}; recommend from liked items instead"
-                )
+        code = self.dataset.user_vocabulary.code
+        for user in as_ids(users, "users"):
+            if code(user) == 0:
+                remedy = did_you_mean(user, code, "recommend from liked items instead")
+                raise CCFError(f"user '{user}': not in data set {self.dataset.name}; {remedy}")
 
     def shortlist(self, person: Person, k: int, filters: Filters | None = None, order: Order = "fused") -> Shortlist:
         """What may become the best `k`: for the order `fused` to be scored by the model, else in their order."""
@@ -212,19 +225,18 @@ class Recommender:
         if filters.allow is not None:
             items = by.best(len(filters.allow))
         elif order == "fused" and len(person.history):
-            items = self._mixed(cf, text, check_k(k))
+            items = self._mixed(cf, text, check_count(k, "k"))
         else:
-            items = by.best(max(check_k(k), self.retrieve))
+            items = by.best(max(check_count(k, "k"), self.retrieve))
         return Shortlist(person, items + 1, by.scores(items), cf.ranks(items), text.ranks(items))
 
     def ranking(
         self, shortlist: Shortlist, scores: Floats, k: int, order: Order = "fused", diversity: float = 0.0
     ) -> pl.DataFrame:
         """The best `k` of the shortlist by these scores, with the columns of `recommend_for_history`."""
-        if not 0 <= diversity <= 1:
-            raise CCFError(f"diversity is {diversity}; choose from 0 (the best by score) to 1")
+        diversity = check_share(diversity, "diversity")
         vectors = self.catalogue.semantic[shortlist.items - 1] if diversity else np.zeros((0, 0), dtype=np.float32)
-        best = mmr(scores, vectors, check_k(k), diversity)
+        best = mmr(scores, vectors, check_count(k, "k"), diversity)
         positions = shortlist.items[best] - 1
         columns = {
             "rank": np.arange(1, len(best) + 1),
@@ -236,19 +248,43 @@ class Recommender:
         }
         return pl.DataFrame({**self._named(positions).to_dict(), **columns}, schema=SCHEMA)
 
-    def codes(self, items: Iterable[str], what: str) -> Codes:
+    def why_empty(self, person: Person, filters: Filters | None = None) -> str | None:
+        """Why nothing can be recommended, in one line; None where something can."""
+        filters = filters or Filters()
+        allowed = Filters(filters.allow)
+        steps = [
+            ("seen already", allowed),
+            ("denied", replace(allowed, deny=filters.deny)),
+            (f"not in the category '{filters.category}'", filters),
+        ]
+        all_of_them = left = int(self._eligible(replace(person, seen=person.seen[:0]), allowed).sum())
+        lost: list[str] = []
+        for why, so_far in steps:
+            before, left = left, int(self._eligible(person, so_far).sum())
+            lost += [f"{before - left} {why}"] if left < before else []
+        if left:
+            return None
+        if not all_of_them:
+            return "no candidates were given"
+        those = "items of the catalogue" if filters.allow is None else "candidates"
+        return f"none of the {all_of_them} {those} is left: {', '.join(lost)}"
+
+    def codes(self, items: Ids, what: str) -> Codes:
         """Codes of item ids; an unknown one is a `CCFError` that says where it was found."""
-        ids = list(items)
-        codes = np.array([self.model.item_vocabulary.code(item) for item in ids], dtype=np.int64)
+        ids, code = as_ids(items, what), self.model.item_vocabulary.code
+        codes = np.array([code(item) for item in ids], dtype=np.int64)
         if len(codes) and codes.min() == 0:
             unknown = ids[int(codes.argmin())]
-            raise CCFError(f"{what}: no item '{unknown}' in the model's catalogue; look ids up with its title")
+            remedy = did_you_mean(unknown, code, "look ids up with its title")
+            raise CCFError(f"{what}: no item '{unknown}' in the model's catalogue; {remedy}")
         return codes
 
     def _best(
         self, people: list[Person], k: int, filters: Filters, order: Order, diversity: float
     ) -> list[pl.DataFrame]:
-        """Of each person; the model scores the candidates of all in one call."""
+        """Of each person; the model scores the candidates of all in one call. What is wrong is said before that."""
+        k, diversity = check_count(k, "k"), check_share(diversity, "diversity")
+        check_choice(order, "order", ORDERS)
         lists = [self.shortlist(person, k, filters, order) for person in people]
         if order == "fused" and lists:
             scores = self.model.score_rows(Rows.concat([shortlist.rows() for shortlist in lists]))
@@ -287,10 +323,3 @@ def over(model: CCFLLM, dataset: Dataset) -> CCFLLM:
     """The model over the items of a data set too: those that it does not know are added to its own."""
     new = dataset.items.filter(~pl.col("item_id").is_in(model.items["item_id"].implode()))
     return model.with_items(new) if len(new) else model
-
-
-def check_k(k: int) -> int:
-    """`k`, or a `CCFError` where it is no number of items."""
-    if k < 1:
-        raise CCFError(f"k is {k}; ask for at least 1 item")
-    return k

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 import polars as pl
 import torch
 
+from ccf_llm.data.ids import Ids, as_ids
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.folder import fingerprint
 from ccf_llm.io.files import atomic_file, read_json, write_json
 from ccf_llm.io.parquet import write_parquet
-from ccf_llm.recommend.recommender import Recommender
+from ccf_llm.recommend.arguments import check_choice
+from ccf_llm.recommend.recommender import ORDERS, Recommender
 
 PART = 64
 """Users of a part: what is scored in one call, and lost at most when the process is killed."""
@@ -27,7 +29,7 @@ Progress = Callable[[int, int], None]
 def recommend_all(
     recommender: Recommender,
     output: str | Path,
-    users: Sequence[str] | None = None,
+    users: Ids | None = None,
     *,
     progress: Progress | None = None,
     **options: Any,
@@ -41,7 +43,7 @@ def recommend_all(
     Args:
         recommender: of the model and the data set.
         output: the Parquet file, with the columns of `Recommender.recommend`, users in the order given.
-        users: ids; None for all users of the data set. Repeated ones count once.
+        users: ids, texts or whole numbers; None for all users of the data set. Repeated ones count once.
         progress: told after each part.
         options: those of `Recommender.recommend`, such as k, order and filter_seen.
 
@@ -49,9 +51,13 @@ def recommend_all(
         CCFError: what `Recommender.recommend` says, or a file cannot be written.
     """
     output = Path(output)
-    wanted = list(dict.fromkeys(recommender.dataset.user_vocabulary.ids if users is None else users))
+    wanted = list(dict.fromkeys(as_ids(recommender.dataset.user_vocabulary.ids if users is None else users, "users")))
+    # Every part asks with the same items: a generator would be used up by the first.
+    given = [name for name in ("candidates", "deny") if options.get(name) is not None]
+    options |= {name: as_ids(options[name], name) for name in given}
     recommender.check_users(wanted)
     # A wrong option is said before anything is written.
+    check_choice(options.get("order", "fused"), "order", ORDERS)
     recommender.recommend(wanted[:1], **options | {"order": "cf"})
     folder = output.with_name(f"{output.name}.parts")
     _open(folder, _key(recommender, wanted, options))

@@ -106,6 +106,7 @@ class RecommendResponse(_Answer):
 
     order: Order = Field(description="What decided in the end; `cf` where degraded.")
     items: list[Recommendation]
+    reason: str | None = Field(description="Why there are no items; null where there are.")
 
 
 class Score(BaseModel):

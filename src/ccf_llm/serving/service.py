@@ -71,6 +71,7 @@ class Service:
                 **self._about(served, shortlist.person, degraded=order != ask.order),
                 "order": order,
                 "items": items,
+                "reason": None if items else recommender.why_empty(shortlist.person, filters),
             }
 
         def first() -> tuple[Shortlist, dict[str, Any]]:
@@ -159,7 +160,10 @@ class Service:
     async def search(self, query: str, limit: int) -> list[dict[str, Any]]:
         """Items by words of their titles."""
         served = self.served
-        found = await self._quick.do(lambda: served.recommender.catalogue.search(query, limit))
+        try:
+            found = await self._quick.do(lambda: served.recommender.catalogue.search(query, limit))
+        except CCFError as error:
+            raise ProblemError(422, f"query: {error}") from None
         return [served.item(code) for code in found]
 
     async def similar(self, item_id: str, k: int) -> list[dict[str, Any]]:
