@@ -306,7 +306,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(run: Path, capsys: Captu
         ),
         (["recommend", "{folder}/run", "--user", "u1", "--candidates", "{folder}/bad.csv"], "no column `item_id`"),
         (
-            ["recommend", "{folder}/run", "--user", "u1", "--candidates", "{folder}/holed.parquet"],
+            ["recommend", "{folder}/run", "--user", "u1", "--candidates", "{folder}/gap.parquet"],
             "no item_id in row 1",
         ),
         (["recommend", "{folder}/run", "--user", "u1", "--retrieve", "0"], "retrieve is 0; ask for at least 1 item"),

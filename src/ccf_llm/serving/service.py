@@ -162,8 +162,8 @@ class Service:
         served = self.served
         try:
             found = await self._quick.do(lambda: served.recommender.catalogue.search(query, limit))
-        except CCFError as error:
-            raise ProblemError(422, f"query: {error}") from None
+        except CCFError:  # no words, such as a bracket alone: nothing is found
+            return []
         return [served.item(code) for code in found]
 
     async def similar(self, item_id: str, k: int) -> list[dict[str, Any]]:
