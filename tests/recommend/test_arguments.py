@@ -10,9 +10,11 @@ import pytest
 
 import tiny
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.vocabulary import Vocabulary
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.saved import ModelInfo
 from ccf_llm.recommend.explain import explain
 from ccf_llm.recommend.recommender import Filters, Recommender
 from ccf_llm.recommend.to_file import recommend_all
@@ -25,11 +27,10 @@ def recommender(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> 
     """Users 1 to 30 and items 1 to 24, without letters."""
     digits = pl.col("user_id", "item_id").str.slice(1)
     items = tiny_data.items.with_columns(pl.col("item_id").str.slice(1))
-    dataset = Dataset.from_frames(tiny_data.interactions.drop("split").head(250).with_columns(digits), items)
-    users = tiny_data.user_vocabulary.ids.str.slice(1)
-    model = CCFLLM(
-        tiny.stir(make_network()), type(tiny_data.user_vocabulary)(users), items, {"data": {"details": ["genres"]}}
-    )
+    early = tiny_data.interactions.sort("timestamp").drop("split").head(250)
+    dataset = Dataset.from_frames(early.with_columns(digits), items)
+    users = Vocabulary.of(tiny_data.user_vocabulary.ids.str.slice(1))
+    model = CCFLLM(tiny.stir(make_network()), users, items, ModelInfo(details=("genres",)))
     return Recommender(model, dataset, retrieve=12)
 
 
