@@ -19,6 +19,7 @@ from trials import run_trials
 
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import fit_row
 
@@ -92,4 +93,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    search(arguments.method, Dataset.load(arguments.folder), arguments.trials, arguments.out, arguments.seconds)
+    search(arguments.method, open_dataset(arguments.folder), arguments.trials, arguments.out, arguments.seconds)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.settings import CFConfig, LightGCNConfig, SASRecConfig
 from ccf_llm.cf.tables import fill_unseen
-from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.config import load_config
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
     arguments = parser.parse_args()
-    dataset = Dataset.load(arguments.folder)
+    dataset = open_dataset(arguments.folder)
     train, valid, test = (dataset.rows(part) for part in ("train", "valid", "test"))
     known = np.isin(test.users, train.users) & np.isin(test.items, train.items)
     rows = test.take(known)

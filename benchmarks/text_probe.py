@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import fit_row
@@ -42,7 +43,7 @@ EFFECTS = 0.5
 
 def main(folder: str, method: str, out: Path) -> None:
     """Measure every set of features and write the figures."""
-    dataset, config = Dataset.load(folder), RunConfig()
+    dataset, config = open_dataset(folder), RunConfig()
     train, valid = dataset.rows("train"), dataset.rows("valid")
     cf = fit_row(method, dataset, train, config.cf, 0).score(valid)
     found: dict[str, Any] = {method: figures(valid, cf)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import printed
-from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
 from ccf_llm.experiments.compare import seeded, write_table
 from ccf_llm.experiments.config import LATE_FUSION, check_config, load_config
 from ccf_llm.experiments.results import ResultFolder, row_config
@@ -87,5 +87,5 @@ def test_the_table_is_made_anew_from_the_results(monkeypatch: pytest.MonkeyPatch
     table = read(FOLDER / "table.json")
     written: list[dict[str, Any]] = []
     monkeypatch.setattr("ccf_llm.experiments.compare.write_comparison", lambda found, path, plot: written.append(found))
-    write_table(CONFIG, Dataset.load(os.environ["CCF_LLM_ML1M"]), ResultFolder(FOLDER), [0, 1, 2])
+    write_table(CONFIG, open_dataset(os.environ["CCF_LLM_ML1M"]), ResultFolder(FOLDER), [0, 1, 2])
     assert json.loads(json.dumps(written)) == [table]
