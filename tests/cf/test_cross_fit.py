@@ -13,8 +13,9 @@ QUICK = {"dim": 8, "max_epochs": 8, "learning_rate": 0.02, "l2": 1e-3, "batch_si
 
 def fit(kind: str, dataset: Dataset, rows: Rows, seed: int = 0) -> CFModel:
     sizes = {"n_users": len(dataset.user_vocabulary), "n_items": len(dataset.item_vocabulary)}
-    # More factors than items would leave the turn between two models open.
-    config = MODELS[kind].config_type.model_validate(QUICK | ({"copies": 1} if kind == "ensemble" else {}))
+    # More factors than items leave the turn between two models open; factors that have learned little drown in noise.
+    own = {"ensemble": {"copies": 1}, "sasrec": {"dropout": 0.1}}.get(kind, {})
+    config = MODELS[kind].config_type.model_validate(QUICK | own)
     return MODELS[kind].fit(rows, dataset.rows("valid"), **sizes, config=config, seed=seed)
 
 
