@@ -1,4 +1,4 @@
-# ruff: noqa: D102  (methods are those of CFModel)
+# ruff: noqa: D102  (methods are those of LabelModel)
 """RecBole's LightGCN and SASRec in our training loop: the same data, settings and labels, but their networks.
 
     pip install recbole==1.2.1 tensorboard     # an environment of its own; see benchmarks/ml-1m/oracle/README.md
@@ -22,7 +22,7 @@ from recbole.model.sequential_recommender import SASRec as TheirSASRec
 from scipy.sparse import coo_matrix, dok_matrix
 from torch import Tensor, nn
 
-from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.labels import LabelModel
 from ccf_llm.cf.settings import CFConfig, LightGCNConfig, SASRecConfig
 from ccf_llm.cf.tables import fill_unseen
 from ccf_llm.data.named import open_dataset
@@ -62,7 +62,7 @@ class RecBoleData:
         return self.likes
 
 
-class _Theirs(CFModel):
+class _Theirs(LabelModel):
     """A network of RecBole's as one of our models; its vectors are copied out after each pass."""
 
     kind: ClassVar[str] = "recbole"

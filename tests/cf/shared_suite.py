@@ -84,7 +84,7 @@ class ScorerSuite:
         model.save(tmp_path / "cf")
         weights = tmp_path / "cf" / self.weights_file
         weights.write_bytes(weights.read_bytes()[:100])
-        with pytest.raises(CCFError, match=rf"{re.escape(self.weights_file)}: does not hold"):
+        with pytest.raises(CCFError, match=rf"{re.escape(self.weights_file)}: cut or damaged"):
             load_cf(tmp_path / "cf")
         weights.unlink()
         with pytest.raises(CCFError, match=rf"{re.escape(self.weights_file)}: no such file"):

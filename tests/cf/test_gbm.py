@@ -26,22 +26,15 @@ class TestGBM(ScorerSuite):
         assert [line.split()[1] for line in lines[:-1]] == ["features"] * 3
         assert "valid AUC" in lines[-1]
 
-    @pytest.mark.parametrize(
-        ("file", "message"),
-        [
-            ("trees.txt", "it was changed or cut"),
-            ("mf/cf.safetensors", "does not hold a mf"),
-            ("mean/cf.safetensors", ""),
-        ],
-    )
-    def test_names_any_damaged_file(self, model: GBM, tmp_path: Path, file: str, message: str) -> None:
+    @pytest.mark.parametrize("file", ["trees.txt", "cf.safetensors", "mf/cf.safetensors", "mean/cf.safetensors"])
+    def test_names_any_damaged_file(self, model: GBM, tmp_path: Path, file: str) -> None:
         model.save(tmp_path / "cf")
         path = tmp_path / "cf" / file
         path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-        with pytest.raises(CCFError, match=rf"{file}: .*{message}"):
+        with pytest.raises(CCFError, match=rf"{file}: cut or damaged"):
             load_cf(tmp_path / "cf")
         path.unlink()
-        with pytest.raises(CCFError, match=rf"{file}: "):
+        with pytest.raises(CCFError, match=rf"{file}: no such file"):
             load_cf(tmp_path / "cf")
 
     def test_saves_text_and_tensors_only(self, model: GBM, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.evaluate import evaluate_cf, evaluate_run, gate_by_popularity
-from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
+from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.report import report_run
 from ccf_llm.experiments.train import train_run
 from ccf_llm.model.ccfllm import CCFLLM
@@ -77,11 +77,6 @@ def test_a_cut_cf_model_is_named(tiny_run: RunConfig, name: str) -> None:
     with pytest.raises(CCFError, match=r"cf\.safetensors: .*") as fault:
         train_run(tiny_run, say=SILENT)
     assert "\n" not in str(fault.value)
-
-
-def test_a_fingerprint_follows_the_values_alone() -> None:
-    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
-    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
 
 
 @pytest.mark.parametrize("kind", ["lightgcn", "sasrec", "din"])

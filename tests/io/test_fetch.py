@@ -12,7 +12,8 @@ import pytest
 
 from ccf_llm.errors import CCFError
 from ccf_llm.io import fetch
-from ccf_llm.io.fetch import download, file_sha256, wheel_members
+from ccf_llm.io.fetch import download, wheel_members
+from ccf_llm.io.hashing import file_sha256
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -9,23 +9,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ccf_llm.cf.checks import check_codes
-from ccf_llm.cf.fit import fit_on_labels
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.cf.settings import CFConfig
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.files import atomic_folder, write_json
+from ccf_llm.io.tensors import read_tensors, write_tensors
 
 SCORE_BATCH = 8192
 
 
 class CFModel(nn.Module, ABC):
-    """A collaborative model with user and item vectors that a language model can read.
+    """A collaborative model with user and item vectors that a language model can read, however it came by them.
+
+    One that is trained on labels is a `LabelModel`.
 
     Codes run from 1 to `n_users` and `n_items`; code 0 is a user or item that the vocabulary does not know, or padding.
     Every code has a defined vector, also 0 and those without a training row.
@@ -82,19 +82,18 @@ class CFModel(nn.Module, ABC):
         progress: Callable[[str], None] | None = None,
         device: torch.device | str = "cpu",
     ) -> Self:
-        """Train on `train` until the AUC on `valid` stops rising; `progress` gets one line per pass.
+        """A model that has learned from `train`; `valid` only says when that is enough.
 
-        `n_users` and `n_items` are the sizes of the vocabularies, without code 0. Equal arguments on one machine give
-        equal weights. Raises `CCFError` for codes outside the vocabulary, labels without both classes, and a training
-        that diverges.
+        `n_users` and `n_items` are the sizes of the vocabularies, without code 0; `progress` gets a line now and then.
+        Equal arguments on one machine give equal weights. Raises what `learn` raises.
         """
         model = cls(n_users, n_items, config, seed=seed).to(device)
         model.learn(train, valid, seed=seed, progress=progress)
         return model
 
+    @abstractmethod
     def learn(self, train: Rows, valid: Rows, *, seed: int, progress: Callable[[str], None] | None = None) -> None:
-        """Fill in everything that `fit` promises; a kind that is not taught by labels overrides it."""
-        fit_on_labels(self, train, valid, seed=seed, progress=progress)
+        """Fill in everything that `fit` promises, and go to evaluation mode."""
 
     @abstractmethod
     def item_vectors(self, items: Tensor) -> Tensor:
@@ -103,23 +102,6 @@ class CFModel(nn.Module, ABC):
     @abstractmethod
     def user_vectors(self, users: Tensor, history: Tensor) -> Tensor:
         """[p_u, b_u] of user codes (B,) with histories (B, H), in the model's own space -> (B, d + 1)."""
-
-    @abstractmethod
-    def penalty(self, users: Tensor, items: Tensor) -> Tensor:
-        """() the sum of squares that `config.l2` weighs, for a batch's users (B,) and items (B,); biases are free."""
-
-    def begin_fit(self, train: Rows) -> None:
-        """Prepare for the first pass over `train`; nothing, for most kinds."""
-
-    @abstractmethod
-    def end_pass(self, last: Rows) -> None:
-        """Fill in what has no gradient, such as the vectors of items without a training row.
-
-        `last` holds one training row of each user, the one with the longest history.
-        """
-
-    def end_fit(self) -> None:
-        """Drop what only fitting needs; nothing, for most kinds."""
 
     def item_embedding(self, items: Tensor) -> Tensor:
         """Vectors of item codes: (...) -> (..., dim)."""
@@ -270,7 +252,7 @@ class CFModel(nn.Module, ABC):
         }
         with atomic_folder(Path(folder)) as temporary:
             write_json(temporary / SETTINGS_FILE, settings)
-            save_file({key: value.contiguous() for key, value in self.state_dict().items()}, temporary / WEIGHTS_FILE)
+            write_tensors(self.state_dict(), temporary / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -280,11 +262,16 @@ class CFModel(nn.Module, ABC):
         """
         settings = read_settings(folder, cls.kind)
         weights = Path(folder) / WEIGHTS_FILE
+        tensors = read_tensors(weights)
         try:
             model = cls(settings["n_users"], settings["n_items"], cls.config_type.model_validate(settings["config"]))
-            model.load_state_dict(load_file(weights))
-        except FileNotFoundError:
-            raise CCFError(f"{weights}: no such file; save the model again") from None
-        except (KeyError, TypeError, ValidationError, RuntimeError, SafetensorError, OSError) as error:
+            model.load_state_dict(tensors)
+        except (KeyError, TypeError, ValidationError, RuntimeError) as error:
             raise CCFError(f"{weights}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
         return model.eval()
+
+
+def last_rows(rows: Rows) -> Rows:
+    """One row of each user, the one with the longest history."""
+    order = np.lexsort((rows.end - rows.start, rows.users))
+    return rows.take(order[np.flatnonzero(np.diff(rows.users[order], append=-1))])

@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.fit import seeded
+from ccf_llm.cf.labels import LabelModel
 from ccf_llm.cf.settings import CFConfig, DINConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.randomness import seeded
 
 
-class DIN(CFModel):
+class DIN(LabelModel):
     """What of the history counts depends on the candidate:
 
         v(u, i)     = p_u + mean over liked items j of w(i, j) q_j,  w = MLP[q_j, q_i, q_j * q_i, q_j - q_i]

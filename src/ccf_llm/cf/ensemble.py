@@ -6,8 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.fit import last_of_each
+from ccf_llm.cf.base import CFModel, last_rows
 from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mf import MF
 from ccf_llm.cf.settings import CFConfig, EnsembleConfig
@@ -53,7 +52,7 @@ class Ensemble(CFModel):
         self.count(train)
         with torch.no_grad():
             self.offset.copy_(torch.stack([member.offset for member in self._each()]).mean())
-        self.measure_users(train.take(last_of_each(train.users, train.end - train.start)))
+        self.measure_users(last_rows(train))
         self.eval()
 
     def item_vectors(self, items: Tensor) -> Tensor:
@@ -63,15 +62,6 @@ class Ensemble(CFModel):
     def user_vectors(self, users: Tensor, history: Tensor) -> Tensor:
         """The same of users."""
         return self._joined([member.user_vectors(users, history) for member in self._each()])
-
-    def penalty(self, users: Tensor, items: Tensor) -> Tensor:
-        """Of all members."""
-        return torch.stack([member.penalty(users, items) for member in self._each()]).sum()
-
-    def end_pass(self, last: Rows) -> None:
-        """Each member's own."""
-        for member in self._each():
-            member.end_pass(last)
 
     @property
     def factors(self) -> int:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 
 from ccf_llm.cf.mean import ItemUserMean
@@ -16,6 +15,7 @@ from ccf_llm.cf.scorer import WEIGHTS_FILE
 from ccf_llm.cf.settings import MFConfig
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.tensors import read_tensors, write_tensors
 
 NAMES = (
     "item mean",
@@ -89,18 +89,17 @@ class Features:
         """Write `mean/`, `mf/` and `cf.safetensors` into `folder`."""
         self.mean.save(folder / "mean")
         self.mf.save(folder / "mf")
-        save_file({"likes": self.likes, "dislikes": self.dislikes}, folder / WEIGHTS_FILE)
+        pairs = {"likes": torch.from_numpy(self.likes), "dislikes": torch.from_numpy(self.dislikes)}
+        write_tensors(pairs, folder / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; raises `CCFError` where a file is missing or damaged."""
         path = folder / WEIGHTS_FILE
+        pairs = read_tensors(path)
         try:
-            pairs = load_file(path)
-            likes, dislikes = pairs["likes"], pairs["dislikes"]
-        except FileNotFoundError:
-            raise CCFError(f"{path}: no such file; save the model again") from None
-        except (KeyError, OSError, SafetensorError) as error:
+            likes, dislikes = pairs["likes"].numpy(), pairs["dislikes"].numpy()
+        except KeyError as error:
             raise CCFError(f"{path}: does not hold training rows ({one_line(error)}); save the model again") from None
         return cls(ItemUserMean.load(folder / "mean"), MF.load(folder / "mf"), likes, dislikes)
 

@@ -1,6 +1,5 @@
 """Gradient-boosted trees (LightGBM; Ke et al. 2017) on a handful of features that have not seen the row's label."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ccf_llm.cf.settings import GBMConfig
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.files import atomic_folder, write_json
+from ccf_llm.io.hashing import sha256_of
 
 TREES_FILE = "trees.txt"
 
@@ -119,13 +119,14 @@ class GBM:
         try:
             trees = path.read_text(encoding="utf-8")
             config = GBMConfig.model_validate(settings["config"])
-            # LightGBM reads a cut file without complaint, as a model of fewer trees.
-            if _checksum(trees) != settings["trees"]:
-                raise ValueError("it was changed or cut")
+            recorded = settings["trees"]
         except FileNotFoundError:
             raise CCFError(f"{path}: no such file; save the model again") from None
         except (KeyError, ValueError, OSError) as error:
             raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
+        # LightGBM reads a cut file without complaint, as a model of fewer trees.
+        if _checksum(trees) != recorded:
+            raise CCFError(f"{path}: cut or damaged; save the model again")
         return cls(config, Features.load(Path(folder)), trees)
 
 
@@ -164,4 +165,4 @@ def _parameters(config: GBMConfig, seed: int) -> dict[str, Any]:
 
 
 def _checksum(text: str) -> str:
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{sha256_of(text)}"

@@ -6,10 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.fit import last_of_each
+from ccf_llm.cf.base import CFModel, last_rows
 from ccf_llm.cf.settings import CFConfig, IDVectorsConfig
-from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
+from ccf_llm.cf.tables import fill_unseen, start_table
 from ccf_llm.data.rows import Rows
 
 
@@ -34,9 +33,9 @@ class IDVectors(CFModel):
     def learn(self, train: Rows, valid: Rows, *, seed: int, progress: Callable[[str], None] | None = None) -> None:
         """Count the training rows; nothing else is read."""
         self.count(train)
-        last = train.take(last_of_each(train.users, train.end - train.start))
-        self.end_pass(last)
-        self.measure_users(last)
+        fill_unseen(self.users, self.user_counts)
+        fill_unseen(self.items, self.item_counts)
+        self.measure_users(last_rows(train))
         self.eval()
 
     def item_vectors(self, items: Tensor) -> Tensor:
@@ -46,12 +45,3 @@ class IDVectors(CFModel):
     def user_vectors(self, users: Tensor, history: Tensor) -> Tensor:
         """Looked up; all users without a training row share the vector of code 0."""
         return self.users[torch.where(self.user_counts[users] > 0, users, 0)]
-
-    def penalty(self, users: Tensor, items: Tensor) -> Tensor:
-        """Of the factors that the batch reads."""
-        return factor_penalty(self.users[users]) + factor_penalty(self.items[items])
-
-    def end_pass(self, last: Rows) -> None:
-        """Give codes without a training row the mean vector."""
-        fill_unseen(self.users, self.user_counts)
-        fill_unseen(self.items, self.item_counts)

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.labels import LabelModel
 from ccf_llm.cf.settings import CFConfig, LightGCNConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Rows
 
 
-class LightGCN(CFModel):
+class LightGCN(LabelModel):
     """Users and items have a vector each, smoothed along the graph of liked training interactions:
 
         p_u^(k+1) = sum over liked items i of q_i^(k) / sqrt(n_u n_i),  q_i^(k+1) likewise,  n = number of likes

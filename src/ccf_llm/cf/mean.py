@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
@@ -15,6 +14,7 @@ from ccf_llm.cf.settings import MEAN
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.files import atomic_folder, write_json
+from ccf_llm.io.tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,18 @@ class ItemUserMean:
         settings = {"format": FORMAT, "kind": self.kind, "global_log_odds": self.global_log_odds}
         with atomic_folder(Path(folder)) as temporary:
             write_json(temporary / SETTINGS_FILE, settings)
-            save_file({"items": self.item_log_odds, "users": self.user_log_odds}, temporary / WEIGHTS_FILE)
+            arrays = {"items": self.item_log_odds, "users": self.user_log_odds}
+            write_tensors({name: torch.from_numpy(array) for name, array in arrays.items()}, temporary / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; raises `CCFError` where a file is missing or damaged."""
         settings = read_settings(folder, cls.kind)
         path = Path(folder) / WEIGHTS_FILE
+        tensors = read_tensors(path)
         try:
-            arrays = load_file(path)
-            return cls(arrays["items"], arrays["users"], float(settings["global_log_odds"]))
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+            return cls(tensors["items"].numpy(), tensors["users"].numpy(), float(settings["global_log_odds"]))
+        except (KeyError, TypeError, ValueError) as error:
             raise CCFError(f"{path}: does not hold a mean model ({one_line(error)}); save it again") from None
 
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.labels import LabelModel
 from ccf_llm.cf.settings import CFConfig, MFConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Rows
 
 
-class MF(CFModel):
+class MF(LabelModel):
     """Users and items have a vector each, and score(u, i) = p_u . q_i + b_u + b_i + offset.
 
     What training has not seen is defined, never random:

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.fit import seeded
+from ccf_llm.cf.labels import LabelModel
 from ccf_llm.cf.settings import CFConfig, SASRecConfig
 from ccf_llm.cf.tables import factor_penalty, fill_unseen, start_table
 from ccf_llm.data.rows import Rows
+from ccf_llm.randomness import seeded
 
 
-class SASRec(CFModel):
+class SASRec(LabelModel):
     """p_u is the state of a causal transformer at the last of the user's liked items; q_i is the item's own vector,
     which the sequence is made of too. Biases b_u and b_i are looked up, as in every model here (the paper ranks the
     items of one user and needs none).

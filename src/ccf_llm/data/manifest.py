@@ -1,12 +1,12 @@
 """What is recorded about a split, so that it can be told apart from any other."""
 
-import hashlib
 from typing import Literal, get_args
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from ccf_llm.errors import CCFError
+from ccf_llm.io.hashing import sha256_of
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -70,4 +70,4 @@ def part_records(interactions: pl.DataFrame, left_out: dict[str, int]) -> dict[s
 def rows_hash(rows: pl.DataFrame) -> str:
     """SHA-256 of the sorted lines `user_id item_id timestamp`, separated by the unit separator character."""
     lines = rows.select(pl.concat_str(["user_id", "item_id", "timestamp"], separator="\x1f")).to_series().sort()
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return sha256_of("\n".join(lines))

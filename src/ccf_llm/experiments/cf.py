@@ -17,9 +17,10 @@ from ccf_llm.cf.store import KINDS, VECTORS, load_cf
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import Cost, measured
-from ccf_llm.experiments.folder import RunFolder, fingerprint
+from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.files import read_json, write_json
+from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say
 from ccf_llm.prompts.pack import Sequence
 

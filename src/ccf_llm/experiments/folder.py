@@ -1,10 +1,7 @@
 """Where a run keeps what."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
@@ -83,8 +80,3 @@ def open_split(config: RunConfig) -> Dataset:
         dataset, split.train, split.valid, max_rows_per_user=split.max_rows_per_user, seed=split.seed
     )
     return replace(parts, source=dataset.source)  # with the settings, the source gives the split again
-
-
-def fingerprint(value: Any) -> str:
-    """A short hash of plain values, by which a changed setting is noticed."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -15,10 +15,11 @@ from ccf_llm.experiments.cf import CrossFitted, cf_key, fit_cf, fit_folds, load_
 from ccf_llm.experiments.check import check_run
 from ccf_llm.experiments.config import RunConfig, alone, dump_config
 from ccf_llm.experiments.cost import Cost, measured
-from ccf_llm.experiments.folder import RunFolder, fingerprint, open_split
+from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.methods import Method
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.files import atomic_file, read_json, write_json
+from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.model.build import build_network

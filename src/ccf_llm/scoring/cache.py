@@ -1,17 +1,15 @@
 """Prefixes of users who come back, least recently used first out."""
 
-import hashlib
 import shutil
 from collections import OrderedDict
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ccf_llm.io.files import atomic_file
+from ccf_llm.io.tensors import read_tensors, tensors_digest, write_tensors
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.llm.products import Version, version_of
 
@@ -80,7 +78,7 @@ class PrefixCache:
         version = version_of([*words, *slots])
         if version != self._version:
             self._weights, self._version = [*words, *slots], version
-            self._words, self._slots = _digest(words), _digest(slots)
+            self._words, self._slots = tensors_digest(words), tensors_digest(slots)
 
     def clear(self) -> None:
         """Forget all prefixes."""
@@ -160,23 +158,15 @@ class PrefixFiles(PrefixCache):
 
     def _keep(self, prefix: Prefix) -> tuple[Path, str]:
         file = self.folder / f"{next(self._numbers)}.safetensors"
-        parts = {f"{n}.{k}": part.contiguous() for n, both in prefix.layers.items() for k, part in enumerate(both)}
+        parts = {f"{n}.{k}": part for n, both in prefix.layers.items() for k, part in enumerate(both)}
         with atomic_file(file) as temporary:
-            save_file(parts, temporary)
+            write_tensors(parts, temporary)
         return file, str(parts["0.0"].device)
 
     def _load(self, kept: tuple[Path, str]) -> Prefix:
         file, device = kept
-        parts = load_file(file, device=device)
+        parts = read_tensors(file, device=device)
         return Prefix({n: (parts[f"{n}.0"], parts[f"{n}.1"]) for n in range(len(parts) // 2)})
 
     def _drop(self, kept: tuple[Path, str]) -> None:
         kept[0].unlink()
-
-
-def _digest(weights: list[Tensor]) -> bytes:
-    digest = hashlib.sha256()
-    for weight in weights:
-        digest.update(f"{tuple(weight.shape)} {weight.dtype}".encode())
-        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.digest()

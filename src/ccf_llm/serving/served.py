@@ -1,6 +1,5 @@
 """A loaded model with everything that answering needs; replaced as a whole when a new model is swapped in."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +10,7 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.folder import RunFolder
+from ccf_llm.io.hashing import files_sha256
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Person, Recommender
 from ccf_llm.serving.store import UserRecord
@@ -107,11 +107,7 @@ def model_folder(path: Path) -> Path:
 
 
 def _version(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        digest.update(str(file.relative_to(folder)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    return files_sha256(folder, "**/*")[:12]
 
 
 def _without(codes: Codes, latest: dict[int, str]) -> Codes:
