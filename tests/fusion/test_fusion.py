@@ -4,6 +4,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 import tiny
 from ccf_llm.data.dataset import Dataset
@@ -96,9 +98,10 @@ def test_the_gates_width_and_its_equation() -> None:
     semantic, collaborative, counts = inputs()
     for variant in ("dimension", "scalar"):
         fusion = fusion_of(variant)
-        aligned = NORM / D**0.5 * fusion.align(collaborative)  # in units of a token embedding's element
+        aligned = NORM / D**0.5 * nn.Sequential(*fusion.align)(collaborative)  # in units of a token embedding's element
         assert fusion.gate is not None
-        g = torch.sigmoid(fusion.gate(torch.cat([semantic, aligned, (1 + counts).log()[:, None]], dim=1)))
+        read = torch.cat([semantic, aligned, (1 + counts).log()[:, None]], dim=1)
+        g = torch.sigmoid(F.linear(read, fusion.gate.weight, fusion.gate.bias))
         mixed = g * semantic + (1 - g) * aligned
         torch.testing.assert_close(
             fusion(semantic, collaborative, counts)[0], NORM * mixed / mixed.norm(dim=1)[:, None]
@@ -141,10 +144,10 @@ def test_the_blend_weighs_both_scores(make_network: Callable[..., CCFNetwork], t
     scorer = SharedPrefixScorer(network)
     llm, cf = scorer.language_scores(rows), network.cf.score(rows)
     np.testing.assert_allclose(scorer.score(rows), llm)
-    network.fusion.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    network.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
     np.testing.assert_allclose(scorer.score(rows), 0.5 * llm + 2 * cf - 1, rtol=0, atol=1e-5)
     network.set_fusion(FusionConfig(variant="semantic"))
-    network.fusion.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    network.blend.weights.copy_(torch.tensor([0.5, 2.0, -1.0]))
     np.testing.assert_allclose(scorer.score(rows), scorer.language_scores(rows))  # text only never reads CF
 
 

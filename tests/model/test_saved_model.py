@@ -25,7 +25,7 @@ from ccf_llm.scoring import SharedPrefixScorer
 @pytest.fixture(scope="module")
 def network(make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
     network = tiny.stir(make_network())
-    network.fusion.blend.weights.copy_(network.fusion.blend.weights.new_tensor([0.7, 0.4, -0.1]))
+    network.blend.weights.copy_(network.blend.weights.new_tensor([0.7, 0.4, -0.1]))
     return network
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import write_json
-from ccf_llm.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
+from ccf_llm.training.checkpoint import Checkpoint, Progress
 
 
 def trained(steps: int) -> tuple[nn.Linear, torch.optim.Optimizer]:
@@ -28,14 +28,14 @@ def test_a_checkpoint_holds_weights_optimizer_and_best(tmp_path: Path) -> None:
     layer, optimizer = trained(3)
     best = {"weight": torch.ones(2, 3)}
     progress = Progress("key", step=3, loss=[(3, 0.5)], valid=[{"step": 0, "auc": 0.5, "uauc": None}])
-    save_checkpoint(tmp_path / "c", progress, dict(layer.named_parameters()), best, optimizer)
+    Checkpoint(tmp_path / "c", "key").save(progress, dict(layer.named_parameters()), best, optimizer)
     assert {path.suffix for path in (tmp_path / "c").iterdir()} == {".safetensors", ".json"}
-    found = read_progress(tmp_path / "c", "key")
+    found = Checkpoint(tmp_path / "c", "key").progress()
     assert found is not None
     assert (found.step, found.valid, list(found.loss[0])) == (3, progress.valid, [3, 0.5])
 
     fresh, other = trained(0)
-    again = load_checkpoint(tmp_path / "c", dict(fresh.named_parameters()), other)
+    again = Checkpoint(tmp_path / "c", "key").load(dict(fresh.named_parameters()), other)
     assert torch.equal(again["weight"], best["weight"])
     for _ in range(2):
         step(layer, optimizer)
@@ -45,15 +45,15 @@ def test_a_checkpoint_holds_weights_optimizer_and_best(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_key_does_not_count(tmp_path: Path) -> None:
     layer, optimizer = trained(0)
-    assert read_progress(tmp_path / "c", "key") is None
-    save_checkpoint(tmp_path / "c", Progress("key"), dict(layer.named_parameters()), {}, optimizer)
-    assert read_progress(tmp_path / "c", "other") is None
+    assert Checkpoint(tmp_path / "c", "key").progress() is None
+    Checkpoint(tmp_path / "c", "key").save(Progress("key"), dict(layer.named_parameters()), {}, optimizer)
+    assert Checkpoint(tmp_path / "c", "other").progress() is None
 
 
 def test_a_foreign_progress_file_is_no_checkpoint(tmp_path: Path) -> None:
     for foreign in ([], {"step": 1}, "key"):
         write_json(tmp_path / "c" / "progress.json", foreign)
-        assert read_progress(tmp_path / "c", "key") is None
+        assert Checkpoint(tmp_path / "c", "key").progress() is None
     write_json(tmp_path / "c" / "progress.json", {"key": "key", "colour": 1})
     with pytest.raises(CCFError, match=r"progress\.json: not a checkpoint of this version; delete the folder"):
-        read_progress(tmp_path / "c", "key")
+        Checkpoint(tmp_path / "c", "key").progress()

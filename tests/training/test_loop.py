@@ -12,6 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 import tiny
 from ccf_llm.cf.mf import MF
@@ -19,13 +20,14 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
-from ccf_llm.fusion.blend import Blend
 from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.io import files, tensors
+from ccf_llm.model.blend import Blend
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.scoring import SharedPrefixScorer
-from ccf_llm.training import checkpoint as checkpoint_module
-from ccf_llm.training.checkpoint import Progress
-from ccf_llm.training.loop import train_stage, trainable
+from ccf_llm.training.checkpoint import Checkpoint, Progress
+from ccf_llm.training.data import TrainingData
+from ccf_llm.training.loop import Report, StageRun, train_stage, trainable
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
 CF_ONLY = FusionConfig(variant="cf_only", hidden=16, blend=False, dropout=0)
@@ -35,17 +37,19 @@ CF_ONLY = FusionConfig(variant="cf_only", hidden=16, blend=False, dropout=0)
 def fit(tiny_data: Dataset, tmp_path: Path) -> Callable[..., Progress]:
     """Trains a stage of a network; checkpoints in `tmp_path / "stage"`."""
 
-    def run(network: CCFNetwork, stage: StageConfig, *, key: str = "key", **options: object) -> Progress:
-        return train_stage(
-            network,
-            tiny_data.rows("train"),
-            tiny_data.rows("valid"),
-            stage,
-            batch=BatchConfig(),
-            seed=0,
-            key=key,
-            **{"checkpoint": tmp_path / "stage", **options},  # type: ignore[arg-type]
-        )
+    def run(
+        network: CCFNetwork,
+        stage: StageConfig,
+        *,
+        key: str = "key",
+        valid: Rows | None = None,
+        folder: Path | None = None,
+        cf_of_row: Callable[[int], MF] | None = None,
+        report: Report | None = None,
+    ) -> Progress:
+        data = TrainingData(tiny_data.rows("train"), valid or tiny_data.rows("valid"), cf_of_row)
+        named = StageRun("tiny", Checkpoint(folder or tmp_path / "stage", key), report)
+        return train_stage(network, data, stage, named, batch=BatchConfig(), seed=0)
 
     return run
 
@@ -77,7 +81,7 @@ def test_a_stage_learns_and_never_ends_worse_than_it_began(
     wild = StageConfig(
         rows=60, batch_rows=20, lora_rate=9.0, fusion_rate=9.0, evaluations=3, patience=1, valid_rows=None
     )
-    progress = fit(network, wild, checkpoint=tmp_path / "wild")
+    progress = fit(network, wild, folder=tmp_path / "wild")
     assert progress.best_step == 0
     assert len(progress.valid) == 2  # patience
     assert all(torch.equal(weight, learned[name]) for name, weight in weights_of(network).items())
@@ -106,7 +110,7 @@ def test_only_the_named_parts_move(
     before = weights_of(network)
     body = {name: w.clone() for name, w in network.llm.state_dict().items() if "lora_" not in name}
     progress = fit(network, StageConfig(train=parts, rows=60, batch_rows=30, evaluations=1, valid_rows=None))
-    last = checkpoint_module.load_file(tmp_path / "stage" / "state.safetensors")
+    last = load_file(tmp_path / "stage" / "state.safetensors")
     moved = {name.split(".")[0] for name, w in before.items() if not torch.equal(w, last.get(f"weights/{name}", w))}
     assert moved == set(parts) or progress.best_step == 0
     named = trainable(network, StageConfig(train=parts))
@@ -167,21 +171,23 @@ sys.path.insert(0, sys.argv[1])
 import tiny
 from ccf_llm.cf.mf import MF
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.training.loop import train_stage
+from ccf_llm.training.checkpoint import Checkpoint
+from ccf_llm.training.data import TrainingData
+from ccf_llm.training.loop import StageRun, train_stage
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
 folder = Path(sys.argv[2])
 data, mf = Dataset.load(folder / "data"), MF.load(folder / "mf")
 network = tiny.make_network(Path(sys.argv[3]), data, mf, dropout=0.1)
 
-def report(word, progress, steps):
+def report(name, word, progress, steps):
     if progress.step == 5:
         print("step 5", flush=True)
         time.sleep(600)
 
 train_stage(
-    network, data.rows("train"), data.rows("valid"), StageConfig.model_validate_json(sys.argv[4]),
-    batch=BatchConfig(), seed=7, checkpoint=folder / "stage", key="key", report=report,
+    network, TrainingData(data.rows("train"), data.rows("valid")), StageConfig.model_validate_json(sys.argv[4]),
+    StageRun("killed", Checkpoint(folder / "stage", "key"), report), batch=BatchConfig(), seed=7,
 )
 """
 
@@ -210,13 +216,14 @@ def test_a_killed_stage_ends_as_an_unbroken_one(
     def finish(folder: Path) -> tuple[CCFNetwork, Progress]:
         data, mf = Dataset.load(tmp_path / "data"), MF.load(tmp_path / "mf")
         network = tiny.make_network(tiny_llm, data, mf, dropout=0.1)
-        rows = data.rows("train"), data.rows("valid")
-        return network, train_stage(network, *rows, stage, batch=BatchConfig(), seed=7, checkpoint=folder, key="key")
+        rows = TrainingData(data.rows("train"), data.rows("valid"))
+        run = StageRun("again", Checkpoint(folder, "key"))
+        return network, train_stage(network, rows, stage, run, batch=BatchConfig(), seed=7)
 
     (resumed, its), (unbroken, other) = finish(tmp_path / "stage"), finish(tmp_path / "unbroken")
     expected = weights_of(unbroken)
     assert all(torch.equal(weight, expected[name]) for name, weight in weights_of(resumed).items())
-    states = [checkpoint_module.load_file(tmp_path / name / "state.safetensors") for name in ("stage", "unbroken")]
+    states = [load_file(tmp_path / name / "state.safetensors") for name in ("stage", "unbroken")]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     curves = [json.loads(json.dumps(asdict(progress) | {"seconds": 0})) for progress in (its, other)]
@@ -236,7 +243,7 @@ def test_a_finished_stage_is_only_loaded(
     done = fit(first, short)
     steps: list[str] = []
     again = make_network()
-    loaded = fit(again, short, report=lambda word, *_: steps.append(word))
+    loaded = fit(again, short, report=lambda _, word, *__: steps.append(word))
     assert steps == []
     assert loaded.best_auc == done.best_auc
     expected = weights_of(first)
@@ -248,7 +255,7 @@ def test_a_changed_key_starts_anew(
 ) -> None:
     fit(make_network(), short)
     steps: list[int] = []
-    fit(make_network(), short, key="other", report=lambda _, progress, __: steps.append(progress.step))
+    fit(make_network(), short, key="other", report=lambda _, __, progress, ___: steps.append(progress.step))
     assert steps[0] == 0
     assert len(steps) > 1
 
@@ -286,10 +293,9 @@ def test_a_full_disk_stops_with_one_line_and_keeps_the_last_checkpoint(
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device") if failing == "save_file" else OSError(28, "full")
 
-    def fill_the_disk(word: str, progress: Progress, steps: int) -> None:
+    def fill_the_disk(name: str, word: str, progress: Progress, steps: int) -> None:
         if progress.step == 1:
-            target = checkpoint_module if failing == "save_file" else checkpoint_module.atomic_folder.__globals__["os"]
-            monkeypatch.setattr(target, failing.split(".")[-1], full)
+            monkeypatch.setattr(tensors if failing == "save_file" else files.os, failing.split(".")[-1], full)
 
     with pytest.raises(CCFError, match=r"cannot write .*(No space left|full)"):
         fit(make_network(), short, report=fill_the_disk)
@@ -300,20 +306,42 @@ def test_a_full_disk_stops_with_one_line_and_keeps_the_last_checkpoint(
 
 
 def test_valid_rows_of_one_class_are_named(
-    make_network: Callable[..., CCFNetwork], tiny_data: Dataset, short: StageConfig, tmp_path: Path
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tiny_data: Dataset, short: StageConfig
 ) -> None:
     valid = tiny_data.rows("valid")
-    liked: Rows = valid.take(valid.labels == 1)
-    options = {"batch": BatchConfig(), "seed": 0, "checkpoint": tmp_path / "stage", "key": "key"}
     with pytest.raises(CCFError, match=r"valid: .* one class"):
-        train_stage(make_network(), tiny_data.rows("train"), liked, short, **options)  # type: ignore[arg-type]
+        fit(make_network(), short, valid=valid.take(valid.labels == 1))
 
 
 def test_users_of_one_class_each_give_no_uauc(
-    make_network: Callable[..., CCFNetwork], tiny_data: Dataset, short: StageConfig, tmp_path: Path
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tiny_data: Dataset, short: StageConfig
 ) -> None:
     valid = tiny_data.rows("valid")
-    by_user = valid.take(valid.labels == valid.users % 2)
-    options = {"batch": BatchConfig(), "seed": 0, "checkpoint": tmp_path / "stage", "key": "key"}
-    progress = train_stage(make_network(), tiny_data.rows("train"), by_user, short, **options)  # type: ignore[arg-type]
+    progress = fit(make_network(), short, valid=valid.take(valid.labels == valid.users % 2))
     assert {point["uauc"] for point in progress.valid} == {None}
+
+
+@pytest.mark.parametrize("blend", [True, False])
+@pytest.mark.parametrize(
+    ("parts", "rates", "named"),
+    [
+        (("lora",), {"lora_rate": 1e30}, r"lora_rate 1e\+30; choose a smaller one"),
+        (("lora", "fusion"), {"fusion_rate": 1e30}, r"lora_rate 0\.0003, fusion_rate 1e\+30; choose smaller ones"),
+    ],
+)
+def test_a_stage_that_diverges_names_the_rates_and_leaves_the_sound_checkpoint(
+    parts: tuple[str, ...],
+    rates: dict[str, float],
+    named: str,
+    blend: bool,
+    make_network: Callable[..., CCFNetwork],
+    fit: Callable[..., Progress],
+    tmp_path: Path,
+) -> None:
+    network = tiny.stir(make_network(FusionConfig(hidden=16, blend=blend)))
+    stage = StageConfig(train=parts, rows=80, batch_rows=20, evaluations=4, valid_rows=None, **rates)
+    with pytest.raises(CCFError, match=rf"^stage tiny: training diverged \(.* nan at step \d\) at {named}$"):
+        fit(network, stage)
+    assert json.loads((tmp_path / "stage" / "progress.json").read_text())["step"] == 0
+    kept = load_file(tmp_path / "stage" / "state.safetensors")
+    assert all(value.isfinite().all() for value in kept.values())

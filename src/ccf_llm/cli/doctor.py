@@ -7,7 +7,7 @@ from typing import Any
 
 from ccf_llm.cli.show import JsonOption, show
 
-PACKAGES = ("ccf-llm", "torch", "transformers", "peft", "accelerate", "polars", "pydantic", "gguf")
+PACKAGES = ("ccf-llm", "torch", "transformers", "peft", "polars", "pydantic", "gguf")
 ROOMY_GB = 2.0  # the demo: 0.1 for the wheel, 0.1 for the GGUF file, 0.54 for the converted model, and runs
 
 

@@ -5,13 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.store import VECTORS, load_cf
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
+from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.comparison import Measured, compare_rows
 from ccf_llm.evaluation.metrics import auc, uauc
@@ -22,13 +20,12 @@ from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.evaluate import advance_of, circumstances, fit_late_fusion, measure
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.results import ResultFolder, about_data, comparison_rows, row_config
-from ccf_llm.experiments.train import Effort, Report, Trained, train_methods
+from ccf_llm.experiments.train import Effort, Trained, train_methods
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.progress import Advance, Say
 from ccf_llm.reports.comparison_page import write_comparison
 from ccf_llm.scoring import PrefixFiles, SharedPrefixScorer
-
-Floats = NDArray[np.float32]
+from ccf_llm.training.loop import Report
 
 
 def compare_run(
@@ -185,7 +182,7 @@ class _Filler:
         more: dict[str, Any] = {"curves": method.curves}
         if method.network.blends:
             alone = {"auc": auc(rows.labels, llm), "uauc": uauc(rows.users, rows.labels, llm)[0]}
-            more |= {"llm_alone": alone, "blend": method.network.fusion.blend.weights.tolist()}
+            more |= {"llm_alone": alone, "blend": method.network.blend.weights.tolist()}
         self._keep(method.name, cf, scores, method.effort, cost, more)
 
     def _late_fusion(self, text: Trained) -> None:

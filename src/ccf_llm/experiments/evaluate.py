@@ -24,10 +24,10 @@ from ccf_llm.experiments.cf import fit_row, load_fitted
 from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.trained import TrainedOn
-from ccf_llm.fusion.blend import Blend
 from ccf_llm.io.fetch import announce
 from ccf_llm.io.files import write_json
 from ccf_llm.io.progress import Advance
+from ccf_llm.model.blend import Blend
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.steps import sample_users

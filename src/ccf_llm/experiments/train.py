@@ -1,6 +1,6 @@
 """Train the methods of a run. What is done is not done again; what was killed goes on."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -27,11 +27,9 @@ from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.model.store import save_model
 from ccf_llm.prompts.shots import draw_shots
-from ccf_llm.training.checkpoint import Progress
-from ccf_llm.training.loop import plan_training, train_stage
-
-Report = Callable[[str, str, Progress, int], None]
-"""Told of `method / stage`, what happened (`step` or `valid`), the progress, and the number of steps."""
+from ccf_llm.training.checkpoint import Checkpoint, Progress
+from ccf_llm.training.data import TrainingData
+from ccf_llm.training.loop import Report, StageRun, plan_training, train_stage
 
 
 @dataclass(frozen=True)
@@ -223,18 +221,9 @@ def _train_method(
         if folds is not None:
             effort.seconds[f"{method.cf}, {len(folds.models)} folds"] = folds.seconds
         with measured() as cost:
-            progress = train_stage(
-                network,
-                networks.train,
-                networks.valid,
-                stage,
-                batch=config.batch,
-                seed=config.seed,
-                checkpoint=folder.checkpoint(method.name, name),
-                key=key,
-                cf_of_row=folds.of_row if folds else None,
-                report=_named(report, f"{method.name} / {name}"),
-            )
+            data = TrainingData(networks.train, networks.valid, folds.of_row if folds else None)
+            run = StageRun(f"{method.name} / {name}", Checkpoint(folder.checkpoint(method.name, name), key), report)
+            progress = train_stage(network, data, stage, run, batch=config.batch, seed=config.seed)
         curve = _record(folder, method.name, name, progress, cost)
         found.curves.append(curve)
         effort.seconds[f"{method.name} / {name}"] = progress.seconds
@@ -242,12 +231,6 @@ def _train_method(
         for part in set(stage.train) & method.trainable:
             effort.trained[part] = sum(weight.numel() for weight in network.part(part).values())
     return key
-
-
-def _named(report: Report | None, name: str) -> Callable[[str, Progress, int], None] | None:
-    if report is None:
-        return None
-    return lambda word, progress, steps: report(name, word, progress, steps)
 
 
 def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost: Cost) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Alignment (ALG), gate (GATE), what fills a slot, and the blend of both models' scores."""
+"""Alignment (ALG), gate (GATE), and what fills a slot."""

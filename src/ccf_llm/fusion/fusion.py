@@ -5,12 +5,11 @@ The paper's equations are not public; this is a reconstruction with its choices 
     e = g * e_sem + (1 - g) * ALG(e_cf),   g = sigmoid(W [e_sem ; ALG(e_cf)] + b),   fused = |token| * e / |e|
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from ccf_llm.fusion.blend import Blend
+from ccf_llm.fusion.alignment import Alignment
+from ccf_llm.fusion.gate import Gate
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.fusion.slots import to_norm
 
@@ -36,24 +35,13 @@ class Fusion(nn.Module):
         super().__init__()
         self.config = config
         self.token_norm = token_norm
-        # ALG answers in units of a token embedding's element (.13 in SmolLM2). Without it one step of Adam moves a
-        # fused vector by more than its length, and nothing is learned.
-        self.unit = token_norm / math.sqrt(width)
         self.register_buffer("cf_mean", cf_mean)
         self.register_buffer("cf_scale", cf_scale.clamp(min=1e-4))
         self.dropout = nn.Dropout(config.dropout)
-        self.align = nn.Sequential(nn.Linear(len(cf_mean), config.hidden), nn.GELU(), nn.Linear(config.hidden, width))
-        last = self.align[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.bias)
-        self.full_length = config.variant == "cf_only" or config.start == "even"
-        if not self.full_length:
-            nn.init.zeros_(last.weight)
-        gates = {"dimension": width, "scalar": 1}.get(config.variant, 0)
-        self.gate = nn.Linear(2 * width + int(config.count_aware), gates) if gates else None
-        if self.gate is not None:
-            nn.init.zeros_(self.gate.weight)
-            nn.init.zeros_(self.gate.bias)
+        silent = config.variant != "cf_only" and config.start == "semantic"
+        self.align = Alignment(len(cf_mean), config.hidden, width, token_norm, silent=silent)
+        gates = {"dimension": width, "scalar": 1}.get(config.variant)
+        self.gate = Gate(width, gates, count_aware=config.count_aware) if gates else None
 
     def forward(self, semantic: Tensor, collaborative: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Fuse S slots.
@@ -69,28 +57,19 @@ class Fusion(nn.Module):
         """
         if self.config.variant == "semantic":
             return semantic, semantic.new_zeros(len(semantic))
-        aligned = self.unit * self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
-        if self.full_length:
-            aligned = to_norm(aligned, self.token_norm)
+        aligned = self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
         if self.config.variant == "cf_only":
             return aligned, aligned.new_ones(len(aligned))
-        g = self._gate(semantic, aligned, counts)
+        g = 0.5 if self.gate is None else self.gate(semantic, aligned, counts)
         text, cf = g * semantic, (1 - g) * aligned
         with torch.no_grad():
             text_norm, cf_norm = text.norm(dim=-1), cf.norm(dim=-1)
             share = cf_norm / (text_norm + cf_norm).clamp(min=1e-6)
         return to_norm(text + cf, self.token_norm), share
 
-    def _gate(self, semantic: Tensor, aligned: Tensor, counts: Tensor) -> Tensor:
-        """(S, d) or (S, 1) how much of the semantic embedding goes in."""
-        if self.gate is None:
-            return semantic.new_full((len(semantic), 1), 0.5)
-        inputs = [semantic, aligned] + ([counts.log1p().unsqueeze(-1)] if self.config.count_aware else [])
-        return torch.sigmoid(self.gate(torch.cat(inputs, dim=-1)))
-
 
 class FusionPair(nn.Module):
-    """Fusion of user slots and of item slots, whose CF vectors live in different spaces, and the final blend."""
+    """Fusion of user slots and of item slots, whose CF vectors live in different spaces."""
 
     def __init__(
         self,
@@ -104,4 +83,3 @@ class FusionPair(nn.Module):
         super().__init__()
         self.user = Fusion(config, *users, width, token_norm)
         self.item = Fusion(config, *items, width, token_norm)
-        self.blend = Blend()

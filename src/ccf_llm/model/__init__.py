@@ -1,1 +1,1 @@
-"""The model: network, building, storing, and `CCFLLM`, ids in and scores out."""
+"""The model: network, blend, building, storing, and `CCFLLM`, ids in and scores out."""

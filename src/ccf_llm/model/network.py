@@ -12,11 +12,13 @@ from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.fusion.slots import fill_slots, to_norm
 from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
+from ccf_llm.model.blend import Blend
 from ccf_llm.model.trainable import Trainable
 from ccf_llm.prompts.budget import HistoryBudget
 from ccf_llm.prompts.collate import Pass, collate_chains, collate_targets
 from ccf_llm.prompts.encoder import ITEM_SLOT, LEARNED_SLOT, USER_SLOT, PromptEncoder
 from ccf_llm.prompts.pack import Sequence
+from ccf_llm.randomness import seeded
 
 
 class CCFNetwork(nn.Module):
@@ -56,16 +58,17 @@ class CCFNetwork(nn.Module):
         self.set_fusion(fusion, seed)
 
     def set_fusion(self, config: FusionConfig, seed: int = 0) -> None:
-        """Put fresh alignment and gate networks in place."""
-        torch.manual_seed(seed)
+        """Put fresh alignment and gate networks and a fresh blend in place."""
         self.fusion_config = config
-        self.fusion = FusionPair(
-            config,
-            users=self.cf.user_statistics(),
-            items=self.cf.item_statistics(),
-            width=self.llm.width,
-            token_norm=self.token_norm,
-        ).to(self.device)
+        with seeded(seed):
+            self.fusion = FusionPair(
+                config,
+                users=self.cf.user_statistics(),
+                items=self.cf.item_statistics(),
+                width=self.llm.width,
+                token_norm=self.token_norm,
+            ).to(self.device)
+        self.blend = Blend().to(self.device)
 
     def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None = None) -> "CCFNetwork":
         """The same model over further items, whose codes follow; language model and fusion are shared, not copied.
@@ -75,7 +78,7 @@ class CCFNetwork(nn.Module):
         cf = self.cf.with_items(len(titles))
         grown = CCFNetwork(self.llm, self.encoder.with_items(titles, details, cf), cf, self.fusion_config, self.budget)
         grown.fusion = self.fusion  # also its statistics of the CF vectors, as of training
-        grown.prompt = self.prompt
+        grown.blend, grown.prompt = self.blend, self.prompt
         return grown.train(self.training)
 
     def part(self, name: Trainable) -> dict[str, nn.Parameter]:
@@ -158,8 +161,12 @@ class CCFNetwork(nn.Module):
         return fused, share
 
     def weights(self) -> list[Tensor]:
-        """Everything that decides a score and can change: what reads words and what fills slots."""
-        return [*self.word_weights(), *self.slot_weights()]
+        """Everything that decides a score and can change: what reads words, what fills slots, and the blend."""
+        return [*self.word_weights(), *self.slot_weights(), self.blend.weights]
+
+    def fusion_state(self) -> dict[str, Tensor]:
+        """All of fusion and blend by the names that a saved model has; the tensors share memory with the model."""
+        return {**self.fusion.state_dict(), "blend.weights": self.blend.weights}
 
     def word_weights(self) -> list[Tensor]:
         """What reads words and can change: adapter and learned prompt."""

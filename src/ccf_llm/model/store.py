@@ -4,17 +4,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.store import load_cf
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
-from ccf_llm.errors import CCFError, one_line
+from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.io.parquet import read_parquet, write_parquet
+from ccf_llm.io.tensors import fill, read_tensors, write_tensors
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
@@ -38,9 +35,9 @@ def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info
         write_json(temporary / "config.json", saved.model_dump(mode="json"))
         network.llm.body.save_pretrained(temporary / "adapter", save_embedding_layers=False)
         (temporary / "adapter" / "README.md").unlink(missing_ok=True)  # PEFT's template; the model card stands above
-        save_file(_plain(network.fusion), temporary / "fusion.safetensors")
+        write_tensors(network.fusion_state(), temporary / "fusion.safetensors")
         if prompt := network.part("prompt"):
-            save_file({name: vectors.detach() for name, vectors in prompt.items()}, temporary / "prompt.safetensors")
+            write_tensors(prompt, temporary / "prompt.safetensors")
         network.cf.save(temporary / "cf")
         users.save(temporary / "users.parquet")
         write_parquet(items, temporary / "items.parquet")
@@ -77,11 +74,13 @@ def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocab
         seed=0,
         shots=saved.shots,
     )
-    adapter = _read(folder / "adapter" / "adapter_model.safetensors")
-    _fill(network.llm.adapter_for_saving(), adapter, folder / "adapter" / "adapter_model.safetensors")
-    _fill(_plain(network.fusion), _read(folder / "fusion.safetensors"), folder / "fusion.safetensors")
-    if prompt := network.part("prompt"):
-        _fill(dict(prompt), _read(folder / "prompt.safetensors"), folder / "prompt.safetensors")
+    for name, weights in (
+        ("adapter/adapter_model.safetensors", network.llm.adapter_for_saving()),
+        ("fusion.safetensors", network.fusion_state()),
+        ("prompt.safetensors", network.part("prompt")),
+    ):
+        if weights:  # most templates have no learned prompt
+            fill(weights, read_tensors(folder / name), folder / name, remedy="train it again")
     return network.eval(), users, items, saved.info
 
 
@@ -96,32 +95,6 @@ def _short(checksum: str) -> str:
     """Enough of `sha256:...` or `commit:...` to tell two models apart."""
     kind, _, digits = checksum.partition(":")
     return f"{kind}:{digits[:12]}"
-
-
-def _plain(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().contiguous() for name, value in module.state_dict().items()}
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise CCFError(f"{path}: no such file; save the model again") from None
-    except (SafetensorError, OSError) as error:
-        raise CCFError(f"{path}: cut or damaged ({one_line(error)}); save the model again") from None
-
-
-@torch.no_grad()
-def _fill(targets: dict[str, Tensor], values: dict[str, Tensor], path: Path) -> None:
-    """Copy values into tensors of the same names and shapes."""
-    if targets.keys() != values.keys():
-        raise CCFError(f"{path}: does not fit this model ({sorted(targets.keys() ^ values.keys())[0]}); train it again")
-    for name, target in targets.items():
-        if target.shape != values[name].shape:
-            raise CCFError(
-                f"{path}: '{name}' has shape {tuple(values[name].shape)}, not {tuple(target.shape)}; train it again"
-            )
-        target.copy_(values[name])
 
 
 def _card(network: CCFNetwork, info: ModelInfo, items: int) -> str:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.collate import collate_chains, collate_targets
@@ -15,8 +14,8 @@ from ccf_llm.prompts.encoder import USER_SLOT
 from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_targets
 from ccf_llm.scoring.cache import PrefixCache, PrefixKey
 
-Floats = NDArray[np.float32]
-Progress = Callable[[int], None]
+Advance = Callable[[int], None]
+"""Told how many rows each batch has scored."""
 
 MOST_TOKENS = 1024
 """Of a batch: beyond it nothing gets faster, as activations leave the processor's cache."""
@@ -35,22 +34,22 @@ class SharedPrefixScorer:
         """Nothing is computed yet."""
         self.network, self.memory_mb, self.cache = network, memory_mb, cache
 
-    def score(self, rows: Rows, progress: Progress | None = None) -> Floats:
+    def score(self, rows: Rows, advance: Advance | None = None) -> Floats:
         """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured."""
-        return self.blend(self.language_scores(rows, progress), rows)
+        return self.blend(self.language_scores(rows, advance), rows)
 
     def blend(self, llm: Floats, rows: Rows) -> Floats:
         """(N,) the language model's log-odds of rows, blended with CF's if so configured."""
         network = self.network
-        return network.fusion.blend(llm, network.cf.score(rows)) if network.blends else llm
+        return network.blend(llm, network.cf.score(rows)) if network.blends else llm
 
     @torch.no_grad()
-    def language_scores(self, rows: Rows, progress: Progress | None = None) -> Floats:
+    def language_scores(self, rows: Rows, advance: Advance | None = None) -> Floats:
         """(N,) log-odds of the language model alone.
 
         Args:
             rows: what to score.
-            progress: told how many rows each batch has scored.
+            advance: told after each batch.
         """
         network = self.network
         was_training = network.training
@@ -68,8 +67,8 @@ class SharedPrefixScorer:
             for part in parts:
                 targets = collate_targets(part)
                 scores[targets.targets] = network.answer(targets, rows, prefix).cpu().numpy()
-                if progress is not None:
-                    progress(len(targets.targets))
+                if advance is not None:
+                    advance(len(targets.targets))
         network.train(was_training)
         return scores
 

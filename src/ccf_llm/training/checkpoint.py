@@ -4,12 +4,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, read_json, write_json
+from ccf_llm.io.tensors import fill, read_tensors, write_tensors
 
 TENSORS = "state.safetensors"
 PROGRESS = "progress.json"
@@ -39,60 +38,59 @@ class Progress:
     where no user has both classes."""
 
 
-def save_checkpoint(
-    folder: Path,
-    progress: Progress,
-    weights: dict[str, Tensor],
-    best: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write a checkpoint, atomically."""
-    tensors = {f"weights/{k}": v.detach() for k, v in weights.items()}
-    tensors |= {f"best/{k}": v for k, v in best.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
-    with atomic_folder(folder) as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary / TENSORS)
-        write_json(temporary / PROGRESS, asdict(progress))
+@dataclass(frozen=True)
+class Checkpoint:
+    """The place of one stage's checkpoint."""
 
+    folder: Path
+    key: str
+    """Fingerprint of everything that decides the result."""
 
-def read_progress(folder: Path, key: str) -> Progress | None:
-    """How far the stage in `folder` is; None where there is no checkpoint of this key."""
-    if not (folder / PROGRESS).exists():
-        return None
-    stored = read_json(folder / PROGRESS)
-    if not isinstance(stored, dict) or stored.get("key") != key:
-        return None
-    try:
-        return Progress(**stored)
-    except TypeError:
-        raise CCFError(
-            f"{folder / PROGRESS}: not a checkpoint of this version; delete the folder to start the stage anew"
-        ) from None
+    def progress(self) -> Progress | None:
+        """How far the stage is; None where there is no checkpoint of this key."""
+        path = self.folder / PROGRESS
+        stored = read_json(path) if path.exists() else None
+        if not isinstance(stored, dict) or stored.get("key") != self.key:
+            return None
+        try:
+            return Progress(**stored)
+        except TypeError:
+            raise CCFError(
+                f"{path}: not a checkpoint of this version; delete the folder to start the stage anew"
+            ) from None
 
+    def save(
+        self,
+        progress: Progress,
+        weights: dict[str, Tensor],
+        best: dict[str, Tensor],
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Write everything, atomically."""
+        tensors = {f"weights/{k}": v for k, v in weights.items()} | {f"best/{k}": v for k, v in best.items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
+        with atomic_folder(self.folder) as temporary:
+            write_tensors(tensors, temporary / TENSORS)
+            write_json(temporary / PROGRESS, asdict(progress))
 
-def load_checkpoint(
-    folder: Path, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer | None
-) -> dict[str, Tensor]:
-    """Put the checkpoint's weights (in place) and optimizer state back; returns the best weights so far.
+    def load(self, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer | None) -> dict[str, Tensor]:
+        """Put the weights (in place) and the optimizer's state back; returns the best weights so far.
 
-    Raises:
-        CCFError: the file is cut or does not fit this model.
-    """
-    path = folder / TENSORS
-    remedy = f"{path}: the checkpoint is cut or damaged; delete {folder} to start the stage anew"
-    try:
-        tensors = load_file(path)
-        with torch.no_grad():
-            for name, parameter in weights.items():
-                parameter.copy_(tensors[f"weights/{name}"])
-    except (SafetensorError, OSError, KeyError, RuntimeError):
-        raise CCFError(remedy) from None
-    if optimizer is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer/"):
-                _, index, entry = name.split("/")
+        Raises:
+            CCFError: the file is cut or does not fit this model.
+        """
+        path, remedy = self.folder / TENSORS, f"delete {self.folder} to start the stage anew"
+        tensors = read_tensors(path, remedy=remedy)
+        fill(weights, _under("weights/", tensors), path, remedy=remedy)
+        if optimizer is not None:
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, value in _under("optimizer/", tensors).items():
+                index, entry = name.split("/")
                 state.setdefault(int(index), {})[entry] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return {k.removeprefix("best/"): v for k, v in tensors.items() if k.startswith("best/")}
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        return _under("best/", tensors)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

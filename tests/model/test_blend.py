@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ccf_llm.evaluation.metrics import auc, log_loss
-from ccf_llm.fusion.blend import Blend
+from ccf_llm.model.blend import Blend
 
 
 def noisy(labels: np.ndarray, strength: float, seed: int) -> np.ndarray:

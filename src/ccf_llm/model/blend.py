@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
-Floats = NDArray[np.float32]
+from ccf_llm.data.rows import Floats
+
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 FOLDS = 5

@@ -1,0 +1,22 @@
+"""What a stage reads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.data.rows import Rows
+from ccf_llm.prompts.pack import Sequence
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows to train on, rows to choose by, and who reads the former."""
+
+    train: Rows
+    valid: Rows
+    cf_of_row: Callable[[int], CFModel] | None = None
+    """The CF model to read a training row with, one that has not seen it; None for the model's own."""
+
+    def cf_of(self, packs: list[Sequence]) -> list[CFModel] | None:
+        """The CF model of each pack; None for the model's own."""
+        return [self.cf_of_row(pack.rows[0]) for pack in packs] if self.cf_of_row else None
