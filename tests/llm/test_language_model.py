@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ccf_llm.errors import CCFError
@@ -25,6 +26,15 @@ def tied(tmp_path: Path) -> ModelSource:
     config = LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True)
     LlamaForCausalLM(config).save_pretrained(tmp_path / "tied")
     return resolve_model(str(tmp_path / "tied"))
+
+
+@pytest.fixture
+def renamed(tied: ModelSource) -> ModelSource:
+    """Files whose weights have the names of the body alone; transformers finds them all the same."""
+    file = tied.path / "model.safetensors"
+    weights = {name.removeprefix("model."): value for name, value in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    return tied
 
 
 def test_the_score_is_the_difference_of_two_logits(source: ModelSource) -> None:
@@ -50,6 +60,19 @@ def test_in_bf16_embeddings_head_and_adapter_stay_fp32(name: str, request: pytes
     assert model.embeddings.weight.dtype == torch.float32
     assert {weight.dtype for weight in model.adapter().values()} == {torch.float32}
     assert not any(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["source", "tied", "renamed"])
+def test_in_bf16_the_body_is_the_fp32_one_rounded(name: str, request: pytest.FixtureRequest) -> None:
+    found: ModelSource = request.getfixturevalue(name)
+    rounded, exact = (LanguageModel(found, dtype, LoRAConfig(), seed=0) for dtype in (torch.bfloat16, torch.float32))
+    expected = exact.body.to(torch.bfloat16).state_dict()
+    own = rounded.body.state_dict()
+    assert own.keys() == expected.keys()
+    assert all(torch.equal(weight.bfloat16(), expected[name]) for name, weight in own.items())
+    assert torch.equal(rounded.embeddings.weight, exact.embeddings.weight)
+    assert torch.equal(rounded.output_rows, exact.output_rows)
+    assert not torch.equal(exact.embeddings.weight, exact.embeddings.weight.bfloat16().float())
 
 
 def test_the_adapter_goes_where_it_is_told(source: ModelSource) -> None:

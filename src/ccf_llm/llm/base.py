@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.tensors import find_tensor
 from ccf_llm.llm.attention import NAME, Branches
 from ccf_llm.llm.products import Products
 from ccf_llm.llm.quiet import quiet
 from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import ModelSource
+from ccf_llm.randomness import seeded
 
 
 class LanguageModel(nn.Module):
@@ -34,16 +36,15 @@ class LanguageModel(nn.Module):
         """
         super().__init__()
         self.source, self.lora = source, lora
-        model = _load(source)
-        inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-        self.embeddings = nn.Embedding.from_pretrained(inputs.clone(), freeze=True)  # type: ignore[no-untyped-call]
-        # Where input and output share one table, the body's `to(dtype)` would round the output rows as well.
-        self.output_rows: Tensor = self.embeddings.weight if outputs is inputs else outputs
+        model = _load(source, dtype)
+        inputs, outputs = _tables(source, model)
+        self.embeddings = nn.Embedding.from_pretrained(inputs.float(), freeze=True)  # type: ignore[no-untyped-call]
+        self.output_rows: Tensor = self.embeddings.weight if outputs is inputs else nn.Parameter(outputs, False)
         """(V, d) the whole output head, of which `head` is the difference of two rows."""
         self.register_buffer("head", torch.zeros(outputs.shape[1], dtype=torch.float64), persistent=False)
         self.answers = (0, 0)
-        torch.manual_seed(seed)
-        self.body = _add_adapter(model.base_model.to(dtype), lora)
+        with seeded(seed):
+            self.body = _add_adapter(model.base_model.to(dtype), lora)
         self.body.requires_grad_(False)  # the stages say what is trained
         # What a saved adapter names is the model, not a folder of this machine.
         self.body.peft_config["default"].base_model_name_or_path = source.name
@@ -52,8 +53,8 @@ class LanguageModel(nn.Module):
     def set_answers(self, yes: int, no: int) -> None:
         """Choose the two rows of the output head."""
         self.answers = (yes, no)
-        rows = self.output_rows.double()
-        self.head.copy_(rows[yes] - rows[no])
+        rows = self.output_rows[[yes, no]].double()
+        self.head.copy_(rows[0] - rows[1])
 
     @property
     def context(self) -> int | None:
@@ -124,13 +125,13 @@ class LanguageModel(nn.Module):
         return {name: p for name, p in self.body.named_parameters() if "lora_" in name}
 
 
-def _load(source: ModelSource) -> Any:
-    """The frozen base model in fp32."""
+def _load(source: ModelSource, dtype: torch.dtype) -> Any:
+    """The frozen base model, each weight rounded to `dtype` as it is read."""
     try:
-        with quiet():
+        with quiet(), seeded(0):  # what transformers draws is overwritten by the files
             model = AutoModelForCausalLM.from_pretrained(
                 source.path,
-                dtype=torch.float32,
+                dtype=dtype,
                 attn_implementation=NAME,
                 use_safetensors=True,
                 local_files_only=True,
@@ -138,6 +139,22 @@ def _load(source: ModelSource) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CCFError(f"llm.model {source.name}: cannot be loaded ({one_line(error)}); get it again") from error
     return model.requires_grad_(False)
+
+
+def _tables(source: ModelSource, model: Any) -> tuple[Tensor, Tensor]:
+    """Input embeddings and output head (V, d) as the files have them, whatever the body was rounded to.
+
+    They are one tensor where the model has one table for both.
+    """
+    weights: tuple[Tensor, Tensor] = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    stored: dict[int, Tensor | None] = {id(weight): weight.detach() for weight in weights}
+    if weights[0].dtype != torch.float32:
+        names = {id(weight): name for name, weight in model.named_parameters()}
+        stored = {key: find_tensor(source.path, names[key]) for key in stored}
+    inputs, outputs = (stored[id(weight)] for weight in weights)
+    if inputs is None or outputs is None:  # an architecture whose weights are renamed while they are loaded
+        return _tables(source, _load(source, torch.float32))
+    return inputs, outputs
 
 
 def _add_adapter(body: nn.Module, lora: LoRAConfig) -> Any:

@@ -10,6 +10,7 @@ from ccf_llm.io.fetch import announce
 from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.llm.integrity import MANIFEST, manifest_of
 from ccf_llm.llm.quiet import quiet
+from ccf_llm.randomness import seeded
 
 
 def convert_gguf(gguf: Path, folder: Path, *, about: dict[str, str]) -> None:
@@ -22,7 +23,7 @@ def convert_gguf(gguf: Path, folder: Path, *, about: dict[str, str]) -> None:
         raise CCFError(f"{gguf}: not a GGUF file; download it again, or give a folder with safetensors")
     announce(f"converting {gguf.name} to safetensors, once")
     with atomic_folder(folder) as temporary:
-        with quiet():
+        with quiet(), seeded(0):  # a model is drawn before its weights are put in
             _convert(gguf, temporary)
         write_json(temporary / MANIFEST, manifest_of(temporary, about))
 

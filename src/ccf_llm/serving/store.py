@@ -4,6 +4,7 @@ An event is acknowledged once its transaction is committed and on disk (SQLite: 
 an event that is sent twice counts once.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -14,7 +15,6 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.io.hashing import sha256_of
 
 Kind = Literal["like", "dislike", "withdraw"]
 Outcome = Literal["recorded", "duplicate", "conflict"]
@@ -125,7 +125,7 @@ class EventStore:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(newest).all()
-            gone = connection.scalar(sa.select(erased.c.digest).where(erased.c.digest == sha256_of(user_id)))
+            gone = connection.scalar(sa.select(erased.c.digest).where(erased.c.digest == _digest(user_id)))
         return UserRecord([(row.item_id, row.kind) for row in reversed(rows)], gone is not None)
 
     def erase(self, user_id: str) -> int:
@@ -136,7 +136,7 @@ class EventStore:
         mark = sqlite.insert(erased) if self._sqlite else postgresql.insert(erased)
         with self._engine.begin() as connection:
             deleted = connection.execute(sa.delete(events).where(events.c.user_id == user_id)).rowcount
-            connection.execute(mark.on_conflict_do_nothing(), {"digest": sha256_of(user_id)})
+            connection.execute(mark.on_conflict_do_nothing(), {"digest": _digest(user_id)})
         if self._sqlite:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -158,6 +158,10 @@ class EventStore:
     def __exit__(self, *error: object) -> None:
         """Close it."""
         self.close()
+
+
+def _digest(user_id: str) -> str:
+    return hashlib.sha256(user_id.encode()).hexdigest()
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
