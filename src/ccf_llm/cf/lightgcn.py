@@ -113,7 +113,6 @@ class LikeGraph(nn.Module):
     """(E,) its item code."""
 
     def __init__(self, train: Rows, n_users: int, n_items: int, config: LightGCNConfig, seed: int) -> None:
-        """Take the edges, and draw the vectors with the seed."""
         super().__init__()
         self.steps = config.layers
         generator = torch.Generator().manual_seed(seed)

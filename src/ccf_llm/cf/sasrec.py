@@ -92,7 +92,6 @@ class Block(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x))."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
-        """Linear layers as torch starts them."""
         super().__init__()
         self.heads = heads
         self.before_attention, self.before_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)

@@ -31,7 +31,6 @@ class Fusion(nn.Module):
     cf_scale: Tensor
 
     def __init__(self, config: FusionConfig, cf_mean: Tensor, cf_scale: Tensor, width: int, token_norm: float) -> None:
-        """Fresh networks, from torch's generator."""
         super().__init__()
         self.config = config
         self.token_norm = token_norm

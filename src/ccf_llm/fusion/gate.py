@@ -14,7 +14,6 @@ class Gate(nn.Linear):
     """
 
     def __init__(self, width: int, gates: int, *, count_aware: bool) -> None:
-        """Weights of zero."""
         super().__init__(2 * width + int(count_aware), gates)
         self.count_aware = count_aware
         nn.init.zeros_(self.weight)

@@ -6,3 +6,7 @@ Say = Callable[[str], None]
 """Gets a line for each finished part."""
 Advance = Callable[[str, int, int], None]
 """Told of what is scored, how many rows of it are done, and of how many."""
+Done = Callable[[int, int], None]
+"""Told how many are done, and of how many."""
+Tick = Callable[[int], None]
+"""Told how many more are done."""

@@ -25,7 +25,6 @@ class Products:
     """
 
     def __init__(self, body: nn.Module) -> None:
-        """The layers compute as they were made to."""
         self._body = body
         self._adapter = [p for name, p in body.named_parameters() if "lora_" in name]
         self._layers: list[nn.Module] = []

@@ -29,7 +29,6 @@ class Blend(nn.Module):
     """(3,) a, b, c."""
 
     def __init__(self) -> None:
-        """The language model alone."""
         super().__init__()
         self.register_buffer("weights", torch.tensor([1.0, 0.0, 0.0]))
 

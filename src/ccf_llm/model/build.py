@@ -52,7 +52,7 @@ def build_network(
         ["", *items["title"].to_list()],
         ["", *words] if words is not None else None,
         shots=shots,
-        codes=BinaryCodes(cf) if prompt.template.codes else None,
+        binary_codes=BinaryCodes(cf) if prompt.template.codes else None,
     )
     _check_context(loaded, prompt)
     network = CCFNetwork(loaded, encoder, cf, fusion, prompt.history, seed)

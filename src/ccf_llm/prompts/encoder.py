@@ -34,7 +34,7 @@ class PromptEncoder:
         titles: titles by item code; `titles[0]` stands for items that are not in the vocabulary.
         details: further words by item code, or None.
         shots: answered examples, for a template that has them.
-        codes: CF vectors as text, for a template that writes them out.
+        binary_codes: CF vectors as text, for a template that writes them out.
     """
 
     def __init__(
@@ -45,28 +45,29 @@ class PromptEncoder:
         details: SequenceOf[str] | None = None,
         *,
         shots: SequenceOf[Shot] = (),
-        codes: BinaryCodes | None = None,
+        binary_codes: BinaryCodes | None = None,
     ) -> None:
-        """Nothing is tokenized until it is asked for."""
         self.tokenizer = tokenizer
         self.template = template
         self.titles = list(titles)
         self.details = list(details) if details is not None else [""] * len(self.titles)
-        self.shots, self.codes = tuple(shots), codes
-        self._item_codes = codes.items() if codes is not None else [""] * len(self.titles)
+        self.shots, self.binary_codes = tuple(shots), binary_codes
+        self._written_items = binary_codes.items() if binary_codes is not None else [""] * len(self.titles)
         self._history_items: dict[int, Ids] = {}
         self._suffixes: dict[tuple[int, str], Ids] = {}
 
     def with_template(self, template: HybridTemplate) -> Self:
         """An encoder of the same catalogue in other words."""
-        return type(self)(self.tokenizer, template, self.titles, self.details, shots=self.shots, codes=self.codes)
+        return type(self)(
+            self.tokenizer, template, self.titles, self.details, shots=self.shots, binary_codes=self.binary_codes
+        )
 
     def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None, cf: CFModel) -> Self:
         """An encoder of a catalogue that goes on with further items, whose CF vectors are those of `cf`."""
         more = details if details is not None else [""] * len(titles)
-        codes = None if self.codes is None else BinaryCodes(cf)
+        binary_codes = None if self.binary_codes is None else BinaryCodes(cf)
         catalogue = [*self.titles, *titles], [*self.details, *more]
-        return type(self)(self.tokenizer, self.template, *catalogue, shots=self.shots, codes=codes)
+        return type(self)(self.tokenizer, self.template, *catalogue, shots=self.shots, binary_codes=binary_codes)
 
     @cached_property
     def instruction(self) -> Ids:
@@ -84,12 +85,12 @@ class PromptEncoder:
 
     def readers(self, rows: Rows) -> list[str]:
         """What the candidate's part says of the user of each row; nothing, but where codes are written out."""
-        return self.codes.users(rows) if self.codes is not None else [""] * len(rows)
+        return self.binary_codes.users(rows) if self.binary_codes is not None else [""] * len(rows)
 
     def suffix(self, item: int, reader: str = "") -> Ids:
         """Ids of the candidate's part: user slot or words, title, item slot, request and answer cue."""
         if (item, reader) not in self._suffixes:
-            details = ", ".join(filter(None, (self._item_codes[item], self.details[item])))
+            details = ", ".join(filter(None, (self._written_items[item], self.details[item])))
             self._suffixes[item, reader] = self.encode(self.template.candidate(self.titles[item], details, reader))
         return self._suffixes[item, reader]
 

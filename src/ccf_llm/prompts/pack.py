@@ -6,6 +6,10 @@ target may read the chain up to its own history's end and nothing else: the resu
     chain:     instruction  like_1  like_2  like_3 ...
     branches:                  |        |__ target B (history like_1, like_2)
                                |__ target A (history like_1)
+
+Words: a target's *prefix* is the part of its prompt before the suffix. A *chain* is the tokens of the longest prefix of
+a sequence, of which the others are beginnings; a `Prefix` (llm.attention) is the keys and values that a model has
+computed of chains. A *stem* is what all suffixes of a chain begin with; it moves into the chain.
 """
 
 from collections.abc import Sequence as SequenceOf

@@ -9,12 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ccf_llm.data.rows import Codes
+from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.text.titles import reading_order
 
-Floats = NDArray[np.float32]
 MAX_CATEGORIES = 100
 """A column with more distinct entries than this does not sort items into categories."""
 FUSE_BATCH = 4096

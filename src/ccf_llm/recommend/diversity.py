@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from ccf_llm.data.rows import Floats
 
 
 def mmr(scores: Floats, vectors: Floats, k: int, diversity: float) -> NDArray[np.int64]:

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ccf_llm.data.ids import Ids, as_ids
-from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.rows import Codes, Floats, Rows
 from ccf_llm.recommend.arguments import check_count
 from ccf_llm.recommend.recommender import Person, Recommender
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import polars as pl
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.ids import Id, Ids, as_id, as_ids, did_you_mean
-from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.rows import Codes, Floats, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM, probability
 from ccf_llm.recommend.arguments import check_choice, check_count, check_flag, check_share
 from ccf_llm.recommend.catalogue import Catalogue
 from ccf_llm.recommend.diversity import mmr
-from ccf_llm.recommend.retrieval import EXACT_UP_TO, Floats, Mask, Positions, Ranking, Retriever
+from ccf_llm.recommend.retrieval import EXACT_UP_TO, Mask, Positions, Ranking, Retriever
 
 Order = Literal["fused", "cf", "text"]
 """What decides: `fused`, the model; `cf`, the CF model alone; `text`, how close the titles are to those liked."""

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.data.rows import Codes
+from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.recommend.catalogue import Catalogue
 
-Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.int64]
 """Item codes minus 1: where an item stands in the lists and arrays of a `Catalogue`."""

@@ -1,7 +1,6 @@
 """Recommendations for all users, to a Parquet file; a call that was stopped goes on where it was."""
 
 import shutil
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_file, read_json, write_json
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.parquet import write_parquet
+from ccf_llm.io.progress import Done
 from ccf_llm.io.tensors import tensors_digest
 from ccf_llm.recommend.arguments import check_choice
 from ccf_llm.recommend.recommender import ORDERS, Recommender
@@ -21,16 +21,13 @@ PART = 64
 """Users of a part: what is scored in one call, and lost at most when the process is killed."""
 KEY_FILE = "key.json"
 
-Advance = Callable[[int, int], None]
-"""Told how many users are done, and of how many."""
-
 
 def recommend_all(
     recommender: Recommender,
     output: str | Path,
     users: Ids | None = None,
     *,
-    progress: Advance | None = None,
+    progress: Done | None = None,
     **options: Any,
 ) -> None:
     """Write the best items of many users to one Parquet file.

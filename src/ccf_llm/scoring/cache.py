@@ -51,7 +51,6 @@ class PrefixCache:
     """
 
     def __init__(self, max_bytes: int = 256 * 2**20) -> None:
-        """An empty cache."""
         self.max_bytes = max_bytes
         self.nbytes = 0
         self.hits = self.misses = 0
@@ -63,7 +62,6 @@ class PrefixCache:
         self._words = self._slots = b""
 
     def __len__(self) -> int:
-        """Number of prefixes."""
         return len(self._entries)
 
     def renew(self, words: list[Tensor], slots: list[Tensor]) -> None:
@@ -137,7 +135,6 @@ class PrefixFiles(PrefixCache):
     """
 
     def __init__(self, folder: Path, max_bytes: int = 4 * 2**30) -> None:
-        """An empty cache."""
         super().__init__(max_bytes)
         self.folder = folder
         self._numbers = count()
@@ -148,7 +145,6 @@ class PrefixFiles(PrefixCache):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def put(self, key: PrefixKey, prefix: Prefix, seconds: float = 0.0) -> None:

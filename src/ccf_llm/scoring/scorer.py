@@ -1,21 +1,18 @@
 """The shared-prefix scorer: a user's history is read once, all candidates branch off it."""
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from ccf_llm.data.rows import Floats, Rows
+from ccf_llm.io.progress import Tick
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.collate import collate_chains, collate_targets
 from ccf_llm.prompts.encoder import USER_SLOT
 from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_targets
 from ccf_llm.scoring.cache import PrefixCache, PrefixKey
-
-Advance = Callable[[int], None]
-"""Told how many rows each batch has scored."""
 
 MOST_TOKENS = 1024
 """Of a batch: beyond it nothing gets faster, as activations leave the processor's cache."""
@@ -31,12 +28,11 @@ class SharedPrefixScorer:
     """
 
     def __init__(self, network: CCFNetwork, *, memory_mb: int = 512, cache: PrefixCache | None = None) -> None:
-        """Nothing is computed yet."""
         self.network, self.memory_mb, self.cache = network, memory_mb, cache
 
-    def score(self, rows: Rows, advance: Advance | None = None) -> Floats:
+    def score(self, rows: Rows, tick: Tick | None = None) -> Floats:
         """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured."""
-        return self.blend(self.language_scores(rows, advance), rows)
+        return self.blend(self.language_scores(rows, tick), rows)
 
     def blend(self, llm: Floats, rows: Rows) -> Floats:
         """(N,) the language model's log-odds of rows, blended with CF's if so configured."""
@@ -44,12 +40,12 @@ class SharedPrefixScorer:
         return network.blend(llm, network.cf.score(rows)) if network.blends else llm
 
     @torch.no_grad()
-    def language_scores(self, rows: Rows, advance: Advance | None = None) -> Floats:
+    def language_scores(self, rows: Rows, tick: Tick | None = None) -> Floats:
         """(N,) log-odds of the language model alone.
 
         Args:
             rows: what to score.
-            advance: told after each batch.
+            tick: told after each batch how many rows it has scored.
         """
         network = self.network
         was_training = network.training
@@ -67,8 +63,8 @@ class SharedPrefixScorer:
             for part in parts:
                 targets = collate_targets(part)
                 scores[targets.targets] = network.answer(targets, rows, prefix).cpu().numpy()
-                if advance is not None:
-                    advance(len(targets.targets))
+                if tick is not None:
+                    tick(len(targets.targets))
         network.train(was_training)
         return scores
 
