@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -42,9 +43,10 @@ def build(folder: Path, kind: str, settings: dict[str, object]) -> LanguageModel
     AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SMALL, **settings})).save_pretrained(folder)
     model = LanguageModel(resolve_model(str(folder)), torch.float32, LoRAConfig(rank=2), seed=0).eval()
     model.set_answers(3, 5)
+    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.adapter().values():
-            weight.add_(0.1 * torch.randn(weight.shape))
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
     return model
 
 
@@ -128,9 +130,14 @@ def test_training_in_bf16_is_as_precise_as_the_plain_layers(name: str, tmp_path:
     plain = gradients(model, e, branches)
     model.products.for_training()
     fast = gradients(model, e, branches)
-    for weight, right, slow, quick in zip(["input", *model.adapter()], precise, plain, fast, strict=True):
-        assert quick.dtype == torch.float32, weight
-        assert (quick - right).norm() < 1.5 * (slow - right).norm() + 0.01 * right.norm(), weight
+    assert {gradient.dtype for gradient in fast} == {torch.float32}
+    # All weights together: in one alone, chance decides whose rounding is the luckier.
+    assert error(fast, precise) < 1.5 * error(plain, precise)
+
+
+def error(found: list[torch.Tensor], right: list[torch.Tensor]) -> float:
+    """Root mean square of the gradients' relative errors."""
+    return float(np.sqrt(np.mean([float((a - b).norm() / b.norm()) ** 2 for a, b in zip(found, right, strict=True)])))
 
 
 def gradients(model: LanguageModel, embeddings: torch.Tensor, branches: Branches) -> list[torch.Tensor]:
