@@ -1,5 +1,6 @@
 """How the linear layers of a body compute: as they were made, for scoring (adapter merged), or fast in training."""
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ class Products:
 
     The layers, their weights and the adapter stay where they are. In bf16 on a CPU weights are kept in oneDNN's own
     layout, as PyTorch's compiler does it; a plain layer lays them out anew in each call, which costs a third of it.
+
+    One thread at a time: whoever computes with exchanged layers while other threads may do so too holds `lock`.
     """
 
     def __init__(self, body: nn.Module) -> None:
@@ -29,6 +32,8 @@ class Products:
         self._adapter = [p for name, p in body.named_parameters() if "lora_" in name]
         self._layers: list[nn.Module] = []
         self._state: Version | Literal["training"] | None = None
+        self.lock = threading.RLock()
+        """Of this body, and so of all models that share it."""
 
     @torch.no_grad()
     def for_scoring(self) -> None:

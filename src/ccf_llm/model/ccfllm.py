@@ -23,7 +23,7 @@ from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 
 
 class CCFLLM:
-    """A trained recommender model: ids in, log-odds out.
+    """A trained recommender model: ids in, log-odds out. Any thread may score; calls take turns.
 
     Example:
         >>> model = CCFLLM.load("runs/demo/models/ccf_llm")                      # doctest: +SKIP
@@ -150,8 +150,7 @@ class CCFLLM:
 
     def forget(self) -> None:
         """Drop what scoring keeps in memory of the histories that it has read."""
-        if self.scorer.cache is not None:
-            self.scorer.cache.clear()
+        self.scorer.forget()
 
 
 def probability(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

@@ -41,7 +41,7 @@ class _Entry(NamedTuple):
 
 
 class PrefixCache:
-    """Keys and values of chains, within a budget of memory.
+    """Keys and values of chains, within a budget of memory; for one thread at a time, as the scorer sees to.
 
     A new like changes the chain and with it the key. The weights are part of what an entry is found by, so nothing
     stale is ever read, and models over one adapter share the chains in which no slot is: those are words alone.

@@ -21,6 +21,9 @@ MOST_TOKENS = 1024
 class SharedPrefixScorer:
     """Log-odds of rows, exactly as one prompt at a time would give them.
 
+    Any thread may call it. Calls on one language model take turns, for each uses all cores by itself, and they share the
+    model's mode, its merged adapter and the cache. Nothing may train the model meanwhile.
+
     Args:
         network: the model; below fp32 its adapter is merged into the weights while scoring.
         memory_mb: what the activations of a batch may take; it bounds how many tokens go through the model at once.
@@ -32,7 +35,8 @@ class SharedPrefixScorer:
 
     def score(self, rows: Rows, tick: Tick | None = None) -> Floats:
         """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured."""
-        return self.blend(self.language_scores(rows, tick), rows)
+        with self.network.llm.products.lock:
+            return self.blend(self.language_scores(rows, tick), rows)
 
     def blend(self, llm: Floats, rows: Rows) -> Floats:
         """(N,) the language model's log-odds of rows, blended with CF's if so configured."""
@@ -47,6 +51,16 @@ class SharedPrefixScorer:
             rows: what to score.
             tick: told after each batch how many rows it has scored.
         """
+        with self.network.llm.products.lock:
+            return self._language_scores(rows, tick)
+
+    def forget(self) -> None:
+        """Drop the prefixes that are kept, once the call that is computing them has ended."""
+        with self.network.llm.products.lock:
+            if self.cache is not None:
+                self.cache.clear()
+
+    def _language_scores(self, rows: Rows, tick: Tick | None) -> Floats:
         network = self.network
         was_training = network.training
         network.eval()
