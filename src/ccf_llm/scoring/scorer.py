@@ -21,8 +21,8 @@ MOST_TOKENS = 1024
 class SharedPrefixScorer:
     """Log-odds of rows, exactly as one prompt at a time would give them.
 
-    Any thread may call it. Calls on one language model take turns, for each uses all cores by itself, and they share the
-    model's mode, its merged adapter and the cache. Nothing may train the model meanwhile.
+    Any thread may call it. Calls on one language model take turns, for each uses all cores by itself, and they share
+    the model's mode, its merged adapter and the cache. Nothing may train the model meanwhile.
 
     Args:
         network: the model; below fp32 its adapter is merged into the weights while scoring.

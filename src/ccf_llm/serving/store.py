@@ -1,13 +1,17 @@
 """What people liked and disliked since the data set was made: SQLite (WAL) by default, PostgreSQL by URL.
 
 An event is acknowledged once its transaction is committed and on disk (SQLite: synchronous=FULL). Its key is unique, so
-an event that is sent twice counts once.
+an event that is sent twice counts once. Several servers may use one database, and may be the first to open it.
 """
 
 import hashlib
+import logging
+import secrets
+import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,6 +24,11 @@ Kind = Literal["like", "dislike", "withdraw"]
 Outcome = Literal["recorded", "duplicate", "conflict"]
 MAX_EVENTS = 1000
 """Of one user that are read: the newest."""
+BUSY_MS = 5000
+"""How long SQLite waits for others who use the file."""
+TABLES_LOCK = 0x63636C6C
+"""PostgreSQL's advisory lock under which tables are made; any number that nobody else uses."""
+log = logging.getLogger("ccf_llm.serving")
 
 metadata = sa.MetaData()
 events = sa.Table(
@@ -34,6 +43,13 @@ events = sa.Table(
     sa.Index("ccf_llm_events_of_user", "user_id", "number"),
 )
 erased = sa.Table("ccf_llm_erased", metadata, sa.Column("digest", sa.Text, primary_key=True))
+salts = sa.Table(
+    "ccf_llm_salt",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("salt", sa.Text, nullable=False),
+)
+"""One row: what the ids of erased users are hashed with, so that no table of digests made elsewhere finds them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ class EventStore:
         url: SQLAlchemy's, such as sqlite:///events.sqlite or postgresql+psycopg://user@host/database.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | sa.URL) -> None:
         """Connect and make the tables; a `CCFError` says why that fails."""
         try:
             parsed = sa.make_url(url)
@@ -80,9 +96,11 @@ class EventStore:
         self._sqlite = self._engine.dialect.name == "sqlite"
         if self._sqlite:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
+        self._log_to_empty = self._sqlite
+        """Whether SQLite's log may hold what was erased, now or by a server that was killed."""
         try:
-            metadata.create_all(self._engine)
-        except SQLAlchemyError as error:
+            self._salt = self._make_tables()
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise CCFError(f"--store: cannot open {parsed.render_as_string()}: {one_line(error)}") from None
 
     def record(self, batch: Sequence[Event]) -> list[Outcome]:
@@ -106,6 +124,8 @@ class EventStore:
                     )
                 )
                 known = {row.key: Event(row.key, row.user_id, row.item_id, row.kind) for row in found}
+        if self._log_to_empty:
+            self._empty_log(wait_ms=0)
         outcomes: list[Outcome] = []
         for event in batch:
             if event.key in new and known.get(event.key, event) == event:
@@ -125,21 +145,23 @@ class EventStore:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(newest).all()
-            gone = connection.scalar(sa.select(erased.c.digest).where(erased.c.digest == _digest(user_id)))
+            marks = sa.select(erased.c.digest).where(erased.c.digest.in_([self._digest(user_id), _unsalted(user_id)]))
+            gone = connection.scalar(marks.limit(1))
         return UserRecord([(row.item_id, row.kind) for row in reversed(rows)], gone is not None)
 
     def erase(self, user_id: str) -> int:
         """Delete a user's events, and note (as a digest) that the data set's rows of that id are not to be used.
 
-        On SQLite the bytes are overwritten too (secure_delete, and the log is emptied). Returns how many events went.
+        On SQLite the bytes are overwritten too (secure_delete, and the log is emptied). Where somebody else who reads
+        the file holds up the log for `BUSY_MS`, a warning is logged, and it is emptied as soon as events are written
+        after that, with the next erasure, or on `close`. Returns how many events went.
         """
         mark = sqlite.insert(erased) if self._sqlite else postgresql.insert(erased)
         with self._engine.begin() as connection:
             deleted = connection.execute(sa.delete(events).where(events.c.user_id == user_id)).rowcount
-            connection.execute(mark.on_conflict_do_nothing(), {"digest": _digest(user_id)})
+            connection.execute(mark.on_conflict_do_nothing(), {"digest": self._digest(user_id)})
         if self._sqlite:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._empty_log(wait_ms=BUSY_MS)
         return deleted
 
     def check(self) -> None:
@@ -149,6 +171,8 @@ class EventStore:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._log_to_empty:
+            self._empty_log(wait_ms=BUSY_MS)
         self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -159,13 +183,58 @@ class EventStore:
         """Close it."""
         self.close()
 
+    def _make_tables(self) -> bytes:
+        """Make what is missing, one server after the other, and return the salt."""
+        insert = sqlite.insert(salts) if self._sqlite else postgresql.insert(salts)
+        with self._engine.begin() as connection:
+            if self._sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES_LOCK)))
+            metadata.create_all(connection)
+            connection.execute(insert.on_conflict_do_nothing(), {"number": 1, "salt": secrets.token_hex(32)})
+            return bytes.fromhex(connection.execute(sa.select(salts.c.salt)).scalar_one())
 
-def _digest(user_id: str) -> str:
+    def _empty_log(self, wait_ms: int) -> None:
+        """Move SQLite's log into the file and truncate it; others who read the file can hold that up."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
+            try:
+                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            except SQLAlchemyError:  # what was to be written before is on disk all the same
+                busy = 1
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
+        if busy and not self._log_to_empty:
+            log.warning("another reader holds up the event store: what was erased is in its log until that ends")
+        self._log_to_empty = bool(busy)
+
+    def _digest(self, user_id: str) -> str:
+        return hashlib.blake2b(user_id.encode(), key=self._salt, digest_size=32).hexdigest()
+
+
+def _unsalted(user_id: str) -> str:
+    """As stores were marked before they had a salt."""
     return hashlib.sha256(user_id.encode()).hexdigest()
 
 
-def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON"):
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    _switch_to_wal(cursor)
+    for pragma in ("synchronous=FULL", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """For this switch alone SQLite does not wait for others who open the file at the same moment."""
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
