@@ -1,7 +1,9 @@
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +20,7 @@ from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Recommender
 from ccf_llm.serving.batcher import Batcher
 from ccf_llm.serving.recorder import OverloadError
+from ccf_llm.serving.served import Served
 
 ADMIN = {"X-API-Key": "the-admin"}
 Clients = Callable[..., TestClient]
@@ -142,6 +145,32 @@ def test_erasing_empties_what_memory_keeps_of_histories(client: TestClient, monk
     assert len(forgotten) == 1
     assert forgotten[0].scorer.cache is not None
     assert len(forgotten[0].scorer.cache) == 0
+
+
+def test_an_erased_history_does_not_come_back_with_a_request_that_read_it_before(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, erased, models = threading.Event(), threading.Event(), []
+    person = Served.person
+
+    def slow(served: Served, *a: Any, **k: Any) -> Any:
+        models.append(served.model)
+        found = person(served, *a, **k)
+        read.set()
+        assert erased.wait(30)
+        return found
+
+    monkeypatch.setattr(Served, "person", slow)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(recommend, client, user_id="u3")
+        assert read.wait(30)
+        assert client.delete("/v1/users/u3").status_code == 200
+        erased.set()
+        assert not asked.result(30)["degraded"]
+    (model,) = models
+    assert model.scorer.cache is not None
+    assert model.scorer.cache.misses > 0
+    assert len(model.scorer.cache) == 0
 
 
 def test_scores_are_those_of_the_model(client: TestClient, served_model: Path) -> None:

@@ -1,5 +1,7 @@
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,15 +18,20 @@ class FakeModel:
 
     def __init__(self, seconds_per_row: float = 0.0) -> None:
         self.gate, self.batches, self.seconds = threading.Event(), [], seconds_per_row
+        self.calls: list[str] = []
         self.gate.set()
 
     def score_rows(self, rows: Rows) -> NDArray[np.float32]:
         self.batches.append(len(rows))
+        self.calls.append("score")
         assert self.gate.wait(10)
         time.sleep(self.seconds * len(rows))
         if 13 in rows.items:
             raise ValueError("unlucky")
         return rows.items.astype(np.float32)
+
+    def forget(self) -> None:
+        self.calls.append("forget")
 
 
 def ask(*items: int) -> Rows:
@@ -181,3 +188,51 @@ def test_closing_answers_what_waits(make_batcher: Callable[..., Batcher]) -> Non
     assert first.result(1).tolist() == [1]
     with pytest.raises(LateError):
         second.result(1)
+
+
+def test_what_was_read_before_an_erasure_does_not_stay_in_memory(make_batcher: Callable[..., Batcher]) -> None:
+    batcher, model = make_batcher(), FakeModel()
+    before = batcher.erasures
+    batcher.forget(model).result(5)
+    assert batcher.score(model, ask(1), soon()).result(5).tolist() == [1]  # read afterwards
+    assert model.calls == ["forget", "score"]
+    assert batcher.score(model, ask(2), soon(), before).result(5).tolist() == [2]
+    assert model.calls == ["forget", "score", "score", "forget"]
+    with pytest.raises(ValueError, match="unlucky"):
+        batcher.score(model, ask(13), soon(), before).result(5)
+    assert model.calls[4:] == ["score", "forget"]
+
+
+def test_an_erasure_while_a_batch_is_scored_comes_after_it_and_before_the_next(
+    make_batcher: Callable[..., Batcher],
+) -> None:
+    batcher, model = make_batcher(), FakeModel()
+    model.gate.clear()
+    running = batcher.score(model, ask(1), soon())
+    until(lambda: model.batches == [1])
+    waiting = batcher.score(model, ask(2), soon())
+    gone = batcher.forget(model)
+    assert not gone.done()
+    model.gate.set()
+    assert (running.result(5).tolist(), waiting.result(5).tolist(), gone.result(5)) == ([1], [2], None)
+    assert model.calls[0] == "score"
+    assert model.calls[-2:] == ["score", "forget"]  # what waited had read its history before
+
+
+def test_an_idle_batcher_keeps_no_model(make_batcher: Callable[..., Batcher]) -> None:
+    batcher, model = make_batcher(), FakeModel()
+    batcher.score(model, ask(1), soon()).result(5)
+    batcher.forget(FakeModel()).result(5)  # the thread has come back to its wait
+    replaced = weakref.ref(model)
+    del model
+    gc.collect()
+    assert replaced() is None
+
+
+def test_a_closed_batcher_takes_in_nothing(make_batcher: Callable[..., Batcher]) -> None:
+    batcher, model = make_batcher(), FakeModel()
+    batcher.close()
+    with pytest.raises(OverloadError):
+        batcher.score(model, ask(1), soon())
+    with pytest.raises(OverloadError):
+        batcher.forget(model)

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from ccf_llm.errors import CCFError
-from ccf_llm.serving.recorder import OverloadError, Recorder
 from ccf_llm.serving import store as store_module
+from ccf_llm.serving.recorder import OverloadError, Recorder
 from ccf_llm.serving.store import MAX_EVENTS, Event, EventStore, Kind
 
 
@@ -157,6 +157,8 @@ def test_many_threads_commit_in_groups_and_none_twice(store: EventStore) -> None
     late = recorder.record(event("late"))
     recorder.close()
     assert (gone.result(), late.result()) == (150, "recorded")
+    with pytest.raises(OverloadError):  # nobody would write it any more
+        recorder.record(event("too late"))
     assert store.of_user("u").events == [("i", "like")]
 
 

@@ -28,6 +28,7 @@ class _Job:
     model: CCFLLM
     rows: Rows
     deadline: float
+    erasures: int
     done: "Future[Floats]" = field(default_factory=Future)
 
 
@@ -57,6 +58,8 @@ class Batcher:
         self._chores: deque[_Chore] = deque()
         self._ready = threading.Condition()
         self._closed = False
+        self.erasures = 0
+        """How often memory was to be emptied. Who reads a history that is to be scored reads this before."""
         self._threads = torch.get_num_threads()
         self._pace = _Pace()
         self._free_at = 0.0
@@ -71,11 +74,17 @@ class Batcher:
         """How many requests wait."""
         return len(self._jobs)
 
-    def score(self, model: CCFLLM, rows: Rows, deadline: float) -> "Future[Floats]":
-        """(N,) log-odds of `rows`; `LateError` where they cannot be there by `deadline` (of `time.monotonic`)."""
-        job = _Job(model, rows, deadline)
+    def score(self, model: CCFLLM, rows: Rows, deadline: float, erasures: int | None = None) -> "Future[Floats]":
+        """(N,) log-odds of `rows`; `LateError` where they cannot be there by `deadline` (of `time.monotonic`).
+
+        `erasures` is what `self.erasures` was before the histories were read (default: what it is now): where one has
+        come between, nothing of this batch stays in memory.
+        """
+        job = _Job(model, rows, deadline, self.erasures if erasures is None else erasures)
         with self._ready:
             self.check()
+            if self._closed:
+                raise OverloadError
             ahead = sum(len(other.rows) for other in self._jobs)
             if max(time.monotonic(), self._free_at) + (ahead + len(rows)) * self._pace.cautious > deadline:
                 if not self._jobs and not self._free_at:
@@ -96,9 +105,15 @@ class Batcher:
                 raise OverloadError
 
     def forget(self, model: CCFLLM) -> "Future[None]":
-        """Drop what the model keeps in memory of histories, between two batches."""
+        """Drop what the model keeps in memory of histories, between two batches and after those that read them before.
+
+        To be called once nobody can read any more what is to be forgotten.
+        """
         done: Future[None] = Future()
         with self._ready:
+            if self._closed:
+                raise OverloadError
+            self.erasures += 1
             self._chores.append(_Chore(model, done))
             self._ready.notify()
         return done
@@ -114,19 +129,24 @@ class Batcher:
                 job.done.set_exception(LateError())
 
     def _run(self) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._jobs or self._chores or self._closed)
-                while self._chores:
-                    chore = self._chores.popleft()
-                    chore.model.forget()
-                    if chore.done.set_running_or_notify_cancel():
-                        chore.done.set_result(None)
-                if self._closed:
-                    return
-                batch = self._take()
-            if batch:
-                self._score(batch)
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """One chore or one batch; nothing refers to its model and its histories afterwards. False in the end."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._jobs or self._chores or self._closed)
+            chore = self._chores.popleft() if self._chores else None
+            if chore is None and self._closed:
+                return False
+            batch = [] if chore else self._take()
+        if chore:
+            chore.model.forget()
+            if chore.done.set_running_or_notify_cancel():
+                chore.done.set_result(None)
+        if batch:
+            self._score(batch)
+        return True
 
     def _take(self) -> list[_Job]:
         """The next batch; jobs that nobody waits for any more, or that cannot be in time, are dropped on the way."""
@@ -169,6 +189,9 @@ class Batcher:
             for job in batch:
                 job.done.set_exception(error)
             return
+        finally:
+            if any(job.erasures != self.erasures for job in batch):
+                batch[0].model.forget()
         self._pace.add((time.monotonic() - started) / max(len(scores), 1))
         self._free_at = 0.0
         self.scored += len(scores)

@@ -44,8 +44,10 @@ class Limits:
             await send(message)
 
         try:
-            body = await self._body(scope, receive)
-            await self._bounded(scope, _replay(body, receive), sending)
+            if scope["path"] in EXEMPT:  # these read no body
+                await self._app(scope, receive, sending)
+            else:
+                await self._bounded(scope, receive, sending)
         except ProblemError as problem:
             await problem.response()(scope, receive, sending)
         finally:
@@ -54,12 +56,14 @@ class Limits:
             self._metrics.seconds.labels(route).observe(time.monotonic() - arrived)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._in_flight >= self._settings.in_flight and scope["path"] not in EXEMPT:
+        """Counted before the body is read: bodies that come slowly are bounded in number too."""
+        if self._in_flight >= self._settings.in_flight:
             raise overloaded("too many requests at a time; send it again after the seconds of Retry-After")
         self._in_flight += 1
         self._metrics.in_flight.set(self._in_flight)
         try:
-            await self._app(scope, receive, send)
+            body = await self._body(scope, receive)
+            await self._app(scope, _replay(body, receive), send)
         finally:
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
@@ -78,6 +82,8 @@ class Limits:
             async with asyncio.timeout(self._settings.body_seconds):
                 while True:
                     message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ProblemError(400, "the connection ended before the body did; send it again")
                     body += message.get("body", b"")
                     if len(body) > limit:
                         raise too_long

@@ -38,6 +38,8 @@ class Recorder:
         """Start the thread."""
         self._store = store
         self._jobs: queue.Queue[_Recording | _Erasure | None] = queue.Queue(waiting)
+        self._closing = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -54,15 +56,20 @@ class Recorder:
         return job.done
 
     def close(self) -> None:
-        """Write what waits, then stop."""
+        """Write what waits, then stop; what comes later gets `OverloadError`, for nobody would write it."""
+        with self._closing:
+            self._closed = True
         self._jobs.put(None)
         self._thread.join()
 
     def _put(self, job: _Recording | _Erasure) -> None:
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            raise OverloadError from None
+        with self._closing:
+            if self._closed:
+                raise OverloadError
+            try:
+                self._jobs.put_nowait(job)
+            except queue.Full:
+                raise OverloadError from None
 
     def _run(self) -> None:
         job = self._jobs.get()

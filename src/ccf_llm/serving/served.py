@@ -40,12 +40,15 @@ class Served:
             CCFError: it is missing or damaged, its data set is not there, or its scores are no numbers.
         """
         folder = model_folder(path)
+        version = _version(folder)
         model = CCFLLM.load(folder)
         data = model.info.data
         if data is None or data.source is None:
             raise CCFError(f"{folder}: does not say where its data set is; serve a model that ccf-llm train has made")
         dataset = open_dataset(data.source)
-        served = cls(Recommender(model, dataset, retrieve), _version(folder))
+        if _version(folder) != version:
+            raise _written_anew(folder)
+        served = cls(Recommender(model, dataset, retrieve), version)
         served._try()
         return served
 
@@ -107,7 +110,14 @@ def model_folder(path: Path) -> Path:
 
 
 def _version(folder: Path) -> str:
-    return files_sha256(folder, "**/*")[:12]
+    try:
+        return files_sha256(folder, "**/*")[:12]
+    except FileNotFoundError:
+        raise _written_anew(folder) from None
+
+
+def _written_anew(folder: Path) -> CCFError:
+    return CCFError(f"{folder}: was written anew while it was read; load it again")
 
 
 def _without(codes: Codes, latest: dict[int, str]) -> Codes:

@@ -79,14 +79,14 @@ class Service:
             shortlist = recommender.shortlist(person, ask.k, filters, ask.order)
             return shortlist, rank(shortlist, shortlist.scores, "cf" if ask.order == "fused" else ask.order)
 
-        deadline = self._deadline(ask, arrived)
+        deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
         if ask.order == "fused":
             self.batcher.check()
         # The CF answer is made before the language model is waited for, so that nothing is left to do at the deadline.
         # It is begun in the first half of the time, or not at all: the other half is for what was not foreseen.
         shortlist, answer = await self._quick.do(first, (arrived + deadline) / 2)
         if ask.order == "fused":
-            scores = await self._score(served.model, shortlist.rows(), deadline)
+            scores = await self._score(served.model, shortlist.rows(), deadline, erasures)
             if scores is not None:
                 answer = await self._due.do(lambda: rank(shortlist, scores, "fused"))
         return answer
@@ -100,10 +100,10 @@ class Service:
             rows = Rows.for_candidates(person.history, recommender.codes(ask.item_ids, "item_ids"), user=person.user)
             return person, rows, served.model.network.cf.score(rows)
 
-        deadline = self._deadline(ask, arrived)
+        deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
         self.batcher.check()
         person, rows, cf = await self._quick.do(prepare, (arrived + deadline) / 2)
-        found = await self._score(served.model, rows, deadline)
+        found = await self._score(served.model, rows, deadline, erasures)
         scores = cf if found is None else found
         return {
             **self._about(served, person, degraded=found is None),
@@ -123,10 +123,10 @@ class Service:
             rows = reasons.rows()
             return reasons, rows, served.model.network.cf.score(rows)
 
-        deadline = self._deadline(ask, arrived)
+        deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
         self.batcher.check()
         reasons, rows, cf = await self._quick.do(prepare, (arrived + deadline) / 2)
-        found = await self._score(served.model, rows, deadline)
+        found = await self._score(served.model, rows, deadline, erasures)
         effects = reasons.effects(cf if found is None else found)
         return {
             **self._about(served, reasons.person, degraded=found is None),
@@ -154,6 +154,7 @@ class Service:
     async def erase(self, user_id: str) -> int:
         """Delete a person's events and what memory holds; the data set's rows of that id are not used any more."""
         deleted = await asyncio.wrap_future(self.recorder.erase(user_id))
+        # Whoever has read the history before this line is told apart by the batcher's count.
         await asyncio.wrap_future(self.batcher.forget(self.served.model))
         return deleted
 
@@ -205,7 +206,7 @@ class Service:
                 ) from None
             return {"model": self.served.version, "previous": previous.version}
 
-    async def _score(self, model: CCFLLM, rows: Rows, deadline: float) -> Floats | None:
+    async def _score(self, model: CCFLLM, rows: Rows, deadline: float, erasures: int) -> Floats | None:
         """The model's scores, or None once it is clear that they are not there by the deadline."""
         if len(rows) == 0:
             return np.zeros(0, dtype=np.float32)
@@ -215,7 +216,7 @@ class Service:
             now = time.monotonic()
             until = now + max(deadline - now - reserve, (deadline - now) / 2)
             async with asyncio.timeout(until - now):
-                return await asyncio.wrap_future(self.batcher.score(model, rows, until))
+                return await asyncio.wrap_future(self.batcher.score(model, rows, until, erasures))
         except (LateError, TimeoutError):
             self.metrics.degraded.inc()
             return None

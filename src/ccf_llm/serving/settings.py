@@ -22,7 +22,7 @@ class ServeSettings(Settings):
     waiting: int = Field(default=64, ge=1)
     """Most requests that wait for the language model; further ones get 503."""
     in_flight: int = Field(default=100, ge=1)
-    """Most requests of any kind at a time; further ones get 503."""
+    """Most requests of any kind at a time, those whose body is still coming among them; further ones get 503."""
     body_bytes: int = Field(default=256 * 1024, ge=1024)
     """Longest request body; longer ones get 413."""
     body_seconds: float = Field(default=10, gt=0)
