@@ -11,13 +11,10 @@ import pytest
 import torch
 
 import tiny
-from ccf_llm.cf.mf import MF
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.experiments.config import LLMConfig
-from ccf_llm.fusion import FusionConfig
 from ccf_llm.model.ccfllm import CCFLLM
-from ccf_llm.model.store import build_network
-from ccf_llm.prompts import HistoryBudget
+from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.saved import ModelInfo
 from ccf_llm.recommend.recommender import Recommender
 
 THREADS = 4
@@ -26,26 +23,15 @@ THREADS = 4
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
 def saved(
     request: pytest.FixtureRequest,
-    tiny_llm: Path,
+    make_network: Callable[..., CCFNetwork],
     tiny_data: Dataset,
-    tiny_mf: MF,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A saved model that computes in this type."""
-    folder = tmp_path_factory.mktemp("threads")
-    run = tiny.run_values(tiny_llm, folder)
-    run["llm"]["dtype"] = request.param
-    network = build_network(
-        tiny_data.items,
-        tiny_mf,
-        llm=LLMConfig.model_validate(run["llm"]),
-        prompt=tiny.PromptConfig(history=HistoryBudget(items=6, tokens=120, step=3)),
-        fusion=FusionConfig(hidden=16),
-        details=("genres",),
-        seed=0,
-    )
-    CCFLLM(tiny.stir(network), tiny_data.user_vocabulary, tiny_data.items, run).save(folder / "model")
-    return folder / "model"
+    folder = tmp_path_factory.mktemp("threads") / "model"
+    info = ModelInfo(details=("genres",), dtype=request.param)
+    CCFLLM(tiny.stir(make_network()), tiny_data.user_vocabulary, tiny_data.items, info).save(folder)
+    return folder
 
 
 def at_once(calls: list[Callable[[], pl.DataFrame]]) -> list[pl.DataFrame]:
@@ -97,7 +83,7 @@ def test_a_model_still_in_training_mode_is_left_in_it(saved: Path, tiny_data: Da
 
 
 def test_threads_recommend_as_one_does(saved: Path, tiny_data: Dataset) -> None:
-    early = Dataset.from_frames(tiny_data.interactions.drop("split").head(250), tiny_data.items, name="early")
+    early = tiny.early(tiny_data)
 
     def calls(model: CCFLLM) -> list[Callable[[], pl.DataFrame]]:
         recommender = Recommender(model, early, retrieve=8)
