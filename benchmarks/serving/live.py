@@ -58,7 +58,7 @@ class LiveServer:
 
     def __init__(self, model: Path, *options: str, log: Path, environment: dict[str, str] | None = None) -> None:
         """Nothing runs yet."""
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         command = str(Path(sys.executable).with_name("ccf-llm"))
@@ -113,7 +113,8 @@ class LiveServer:
             self.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -1,16 +1,25 @@
 """`ccf-llm serve`: the HTTP server with its page."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ccf_llm.errors import CCFError
 
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
 
 def serve(
     model: Annotated[Path, typer.Argument(help="Folder of a trained run, or of a model.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on; 0.0.0.0 or :: for all. Erasing people is closed where others can reach it "
+            "and no keys are set."
+        ),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     store: Annotated[
         str | None, typer.Option(help="URL of the event store; default: SQLite in or beside the folder.", metavar="URL")
@@ -31,36 +40,64 @@ def serve(
     import socket
     import sys
 
-    import uvicorn
+    try:
+        import uvicorn
 
-    from ccf_llm.serving.app import create_app
-    from ccf_llm.serving.served import model_folder
-    from ccf_llm.serving.service import Service
-    from ccf_llm.serving.settings import ServeSettings
-    from ccf_llm.serving.store import EventStore
+        from ccf_llm.serving.app import create_app
+        from ccf_llm.serving.served import model_folder
+        from ccf_llm.serving.service import Service
+        from ccf_llm.serving.settings import ServeSettings
+        from ccf_llm.serving.store import EventStore
+    except ModuleNotFoundError as error:
+        raise CCFError(f"serve: {error.name} is not installed; pip install 'ccf-llm[serve]'") from None
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    settings = ServeSettings.with_keys_of(retrieve=retrieve, deadline_ms=deadline, waiting=waiting)
+    settings = ServeSettings.with_keys_of(
+        retrieve=retrieve, deadline_ms=deadline, waiting=waiting, public=not _is_loopback(host)
+    )
     model_folder(model)  # said before anything is made beside it
     try:
-        with socket.create_server((host, port)):  # said before a model is loaded for nothing
+        # Said before a model is loaded for nothing.
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
         raise CCFError(f"--port {port}: {error.strerror or error} on {host}; choose another --port or --host") from None
-    service = Service(model, EventStore(store or f"sqlite:///{_beside(model)}"), settings)
+    if not settings.may_erase:
+        typer.echo(
+            f"warning: --host {host}: others can reach this port and no keys are set, so that anybody may read and "
+            "add likes, and erasing is closed; set CCF_LLM_API_KEYS",
+            err=True,
+        )
+    service = Service(model, EventStore(store or beside(model)), settings)
     # Threads that compute would hold up the one that answers for 5 ms at a time.
     sys.setswitchinterval(0.001)
-    typer.echo(
-        f"page: http://{host}:{port}/   API: http://{host}:{port}/docs   model: {service.served.version}", err=True
-    )
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    typer.echo(f"page: {address}/   API: {address}/docs   model: {service.served.version}", err=True)
     # No access log: the ids in addresses are personal data that an erasure could not reach.
     uvicorn.run(
         create_app(service), host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=10
     )
 
 
-def _beside(model: Path) -> Path:
-    """In the folder of a run; beside that of a model, which a new one would replace."""
+def beside(model: Path) -> "URL":
+    """SQLite's file in the folder of a run; beside that of a model, which a new one would replace."""
+    from sqlalchemy import URL
+
     name = "events.sqlite"
     resolved = model.resolve()
-    return resolved.with_name(f"{resolved.name}-{name}") if (model / "config.json").is_file() else resolved / name
+    is_model = (model / "config.json").is_file()
+    path = resolved.with_name(f"{resolved.name}-{name}") if is_model else resolved / name
+    # Put together, not written out: a folder's name may hold what has a meaning in a URL.
+    return URL.create("sqlite", database=str(path))
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there; False for a name that is not known."""
+    import ipaddress
+    import socket
+
+    try:
+        found = {str(address[4][0]) for address in socket.getaddrinfo(host, None)} if host else set()
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)

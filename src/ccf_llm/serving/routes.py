@@ -41,6 +41,8 @@ def api(service: Service) -> APIRouter:
     keys = service.settings.api_keys
     guarded = [Depends(_guard(keys, 401, "give a valid key in the header X-API-Key"))] if keys else []
     router = APIRouter(prefix="/v1", responses=COMMON | (documented(401) if keys else {}), dependencies=guarded)
+    closed = "closed: others can reach this server and it has no keys; start it with CCF_LLM_API_KEYS set"
+    erasing = [] if service.settings.may_erase else [Depends(_guard(frozenset(), 403, closed))]
 
     @router.post("/recommend", responses=documented(404), response_model=schemas.RecommendResponse)
     async def recommend(ask: schemas.RecommendRequest, request: Request) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def api(service: Service) -> APIRouter:
         """What is known of a user: likes of the data set and of the events. Empty for an id that nobody knows."""
         return await service.likes(user_id)
 
-    @router.delete("/users/{user_id:id}")
+    @router.delete("/users/{user_id:id}", responses=documented(403) if erasing else {}, dependencies=erasing)
     async def erase(user_id: PathId) -> schemas.ErasedResponse:
         """Erase a person: events are deleted, and the data set's interactions of that id are not used any more."""
         return schemas.ErasedResponse(events=await service.erase(user_id))

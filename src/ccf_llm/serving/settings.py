@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -31,9 +31,16 @@ class ServeSettings(Settings):
     """One of these in the header X-API-Key opens /v1; without any, /v1 is open to all who reach the port."""
     admin_key: str | None = None
     """Opens /v1/admin; without it, /v1/admin is closed."""
+    public: bool = False
+    """Whether others than this machine can reach the port."""
+
+    @property
+    def may_erase(self) -> bool:
+        """Whether people may be erased: not by anybody who finds the port."""
+        return bool(self.api_keys) or not self.public
 
     @classmethod
-    def with_keys_of(cls, environment: Mapping[str, str] = os.environ, **limits: int) -> Self:
+    def with_keys_of(cls, environment: Mapping[str, str] = os.environ, **limits: Any) -> Self:
         """These limits, with the keys in CCF_LLM_API_KEYS (between commas) and CCF_LLM_ADMIN_KEY."""
         keys = frozenset(key.strip() for key in environment.get(API_KEYS, "").split(",") if key.strip())
         return cls(api_keys=keys, admin_key=environment.get(ADMIN_KEY) or None, **limits)
