@@ -4,6 +4,8 @@ import errno
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from ccf_llm.errors import CCFError
+from ccf_llm.io import files
 from ccf_llm.io.files import atomic_file, atomic_folder, read_json, write_json
 
 LARGE = 200_000
@@ -65,19 +68,136 @@ def write_folder(folder: Path, then: Callable[[], object]) -> None:
         then()
 
 
-def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+SWAPS = pytest.mark.parametrize("swaps", [True, False], ids=["in one step", "in two steps"])
+"""As Linux does it, and as other systems and some file systems have to."""
+
+
+def without_swap(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(files, "_exchange", lambda one, other: False)
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@SWAPS
+def test_a_new_folder_takes_the_place_of_the_old_one(
+    swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not swaps:
+        without_swap(monkeypatch)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("kept")
+    (tmp_path / "link").symlink_to("elsewhere")
+    for name in ("folder", "folder", "link"):
+        write_folder(tmp_path / name, lambda: None)
+    assert content(tmp_path) == {"folder/new": "half", "link/new": "half", "elsewhere/kept": "kept"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "folder", "link"]
+
+
+def test_linux_swaps_names(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_json(tmp_path / name / "name.json", name)
+    assert files._exchange(tmp_path / "one", tmp_path / "other")
+    assert read_json(tmp_path / "one" / "name.json") == "other"
+    assert read_json(tmp_path / "other" / "name.json") == "one"
+    with pytest.raises(FileNotFoundError):
+        files._exchange(tmp_path / "one", tmp_path / "none")
+
+
+def test_a_file_in_the_way_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("kept")
+    with pytest.raises(CCFError, match=r"cannot write .*folder: Not a directory"):
+        write_folder(tmp_path / "folder", lambda: None)
+    assert content(tmp_path) == {"folder": "kept"}
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyError("x"), KeyboardInterrupt()], ids=repr)
+def test_a_step_that_fails_leaves_the_old_folder(
+    error: BaseException, failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_json(tmp_path / "folder" / "kept.json", 1)
+    without_swap(monkeypatch)
     rename, calls = os.replace, []
 
     def replace(source: Path, target: Path) -> None:
         calls.append(target)
-        if len(calls) == 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if len(calls) == failing:
+            raise error
         rename(source, target)
 
-    with pytest.raises(CCFError, match="No space left"):
+    with pytest.raises(CCFError if isinstance(error, OSError) else type(error)):
         write_folder(tmp_path / "folder", lambda: monkeypatch.setattr(os, "replace", replace))
-    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "kept.json"]
+    assert content(tmp_path) == {"folder/kept.json": "1\n"}
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from ccf_llm.io import files
+
+steps, swaps, target = int(sys.argv[1]), sys.argv[2] == "True", Path(sys.argv[3])
+
+def ending(step):
+    def then_end(*names):
+        global steps
+        done = step(*names)
+        steps -= 1
+        if steps == 0:
+            os._exit(9)
+        return done
+    return then_end
+
+with files.atomic_folder(target) as temporary:
+    (temporary / "new").write_text("whole")
+    files.os.replace = ending(os.replace)
+    files._exchange = ending(files._exchange) if swaps else lambda one, other: False
+    files._remove = ending(files._remove)
+    if steps == 0:
+        os._exit(9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "swaps", "there"),
+    [
+        (0, True, "old"),  # before the new one is complete
+        (1, True, "new"),  # right after the swap
+        (0, False, "old"),
+        (1, False, None),  # the old one has been moved away
+        (2, False, "new"),  # the new one has its name
+    ],
+)
+def test_a_kill_leaves_one_of_the_two_or_the_next_write_brings_it_back(
+    steps: int, swaps: bool, there: str | None, tmp_path: Path
+) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("whole")
+    command = [sys.executable, "-c", KILLED, str(steps), str(swaps), str(target)]
+    assert subprocess.run(command, timeout=60).returncode == 9
+    assert (content(target) if target.exists() else None) == (there and {there: "whole"})
+    assert len(list(tmp_path.iterdir())) > 1  # the killed process could not tidy up
+
+    def fail() -> None:
+        assert content(target) == {there or "old": "whole"}
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        write_folder(target, fail)
+    assert content(tmp_path) == {f"folder/{there or 'old'}": "whole"}
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_running_process_writes_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    with atomic_folder(target) as first:
+        (first / "first").write_text("whole")
+        write_folder(target, lambda: None)
+        assert content(target) == {"new": "half"}
+    assert content(tmp_path) == {"folder/first": "whole"}
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), CCFError("mine"), KeyboardInterrupt()])

@@ -1,8 +1,12 @@
 """Writing files so that a reader never sees half of one."""
 
+import ctypes
+import errno
 import json
 import os
+import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,28 +45,93 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
 
-    An existing folder at `path` is replaced only once the new one is complete.
+    An existing folder at `path` is replaced only once the new one is complete, and whatever happens, one of the two is
+    there. Linux swaps their names in one step. Where a file system or another system cannot, the old folder has another
+    name for a moment; a process that is killed just then leaves it under that name, `.NAME.*.old`, and the next write
+    of `path` puts it back. That write also removes what killed processes of this machine have left.
+
+    Raises `CCFError` where the disk refuses the write, or a file is in the way.
     """
     path = Path(path)
+    mark = f".{path.name}.{platform.node()}."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        with suppress(OSError):  # another process may be at it too
+            _tidy(path, mark)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{mark}{os.getpid()}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
         raise _refused(path, error) from error
-    old = temporary.with_suffix(".old")
     try:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
+        _take_place(temporary, path)
     except WRITE_ERRORS as error:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
         raise _refused(path, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(temporary)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    """Give `new` the name `path`. A folder that has it goes, or on any error stays."""
+    if not os.path.lexists(path):
+        os.replace(new, path)
+        return
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if _exchange(new, path):
+        return  # the old one has the temporary name now
+    old = new.with_suffix(".old")
+    try:
+        os.replace(path, old)
+        os.replace(new, path)
+    finally:
+        if os.path.lexists(old) and not os.path.lexists(path):
+            os.replace(old, path)
+    _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step, by Linux's renameat2; False where the system or the file system cannot."""
+    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if swap is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if swap(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(error, os.strerror(error))
+
+
+def _tidy(path: Path, mark: str) -> None:
+    """Put the target back where a killed process had moved it away, and remove what such processes have left."""
+    for left in sorted(path.parent.iterdir()):
+        process, _, kind = left.name.removeprefix(mark).partition(".")
+        if not left.name.startswith(mark) or not process.isdecimal() or _runs(int(process)):
+            continue
+        if kind.endswith(".old") and not os.path.lexists(path):
+            os.replace(left, path)
+        elif kind.endswith((".old", ".tmp")):
+            _remove(left)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # of another user
+    return True
+
+
+def _remove(path: Path) -> None:
+    """A folder with all in it; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _refused(path: Path, error: Exception) -> CCFError:
