@@ -1,7 +1,6 @@
 """The data set: interactions and items with text, validated, with their codes and histories."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -176,28 +175,10 @@ class Dataset:
         return seen
 
     def describe(self) -> dict[str, Any]:
-        """Counts for people and machines."""
-        frame = self.interactions
-        per_user = frame["user_id"].value_counts()["count"]
-        summary: dict[str, Any] = {
-            "name": self.name,
-            "interactions": len(frame),
-            "users": len(self.user_vocabulary),
-            "items": len(self.items),
-            "items_met": frame["item_id"].n_unique(),
-            "likes": int((frame["label"] == 1).sum()),
-            "first": _date(frame["timestamp"].min()),
-            "last": _date(frame["timestamp"].max()),
-            "median_interactions_per_user": float(np.median(per_user.to_numpy())),
-            "identical_rows_dropped": self.duplicates_dropped,
-            "item_columns": self.items.columns,
-        }
-        if self.split is not None:
-            trained = frame.filter(pl.col("split") == "train")["user_id"].unique().implode()
-            summary["split"] = {"rule": self.split.rule} | {
-                part: _describe_part(frame.filter(pl.col("split") == part), trained) for part in PARTS
-            }
-        return summary
+        """Counts for people and machines (see `data.describe`)."""
+        from ccf_llm.data.describe import describe  # it builds on this module
+
+        return describe(self)
 
     @property
     def history_notes(self) -> list[str]:
@@ -282,18 +263,3 @@ def _read_split(folder: Path, interactions: pl.DataFrame) -> SplitManifest | Non
         raise CCFError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; split the data again") from None
     manifest.check(interactions, str(folder))
     return manifest
-
-
-def _describe_part(rows: pl.DataFrame, trained_users: pl.Series) -> dict[str, Any]:
-    new = rows.filter(~pl.col("user_id").is_in(trained_users))
-    return {
-        "rows": len(rows),
-        "users": rows["user_id"].n_unique(),
-        "likes": int((rows["label"] == 1).sum()),
-        "users_not_in_train": new["user_id"].n_unique(),
-        "rows_of_users_not_in_train": len(new),
-    }
-
-
-def _date(seconds: Any) -> str:
-    return datetime.fromtimestamp(int(seconds), tz=UTC).isoformat()

@@ -1,0 +1,50 @@
+"""What a data set holds, in figures."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import PARTS
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """Counts for people and machines."""
+    frame = dataset.interactions
+    per_user = frame["user_id"].value_counts()["count"]
+    summary: dict[str, Any] = {
+        "name": dataset.name,
+        "interactions": len(frame),
+        "users": len(dataset.user_vocabulary),
+        "items": len(dataset.items),
+        "items_met": frame["item_id"].n_unique(),
+        "likes": int((frame["label"] == 1).sum()),
+        "first": _date(frame["timestamp"].min()),
+        "last": _date(frame["timestamp"].max()),
+        "median_interactions_per_user": float(np.median(per_user.to_numpy())),
+        "identical_rows_dropped": dataset.duplicates_dropped,
+        "item_columns": dataset.items.columns,
+    }
+    if dataset.split is not None:
+        trained = frame.filter(pl.col("split") == "train")["user_id"].unique().implode()
+        summary["split"] = {"rule": dataset.split.rule} | {
+            part: _describe_part(frame.filter(pl.col("split") == part), trained) for part in PARTS
+        }
+    return summary
+
+
+def _describe_part(rows: pl.DataFrame, trained_users: pl.Series) -> dict[str, Any]:
+    new = rows.filter(~pl.col("user_id").is_in(trained_users))
+    return {
+        "rows": len(rows),
+        "users": rows["user_id"].n_unique(),
+        "likes": int((rows["label"] == 1).sum()),
+        "users_not_in_train": new["user_id"].n_unique(),
+        "rows_of_users_not_in_train": len(new),
+    }
+
+
+def _date(seconds: Any) -> str:
+    return datetime.fromtimestamp(int(seconds), tz=UTC).isoformat()
