@@ -5,14 +5,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ccf_llm.data.dataset import Dataset
     from ccf_llm.data.named import open_dataset
-    from ccf_llm.data.split import global_time_split
+    from ccf_llm.data.split import global_time_split, split_dataset
     from ccf_llm.errors import CCFError
     from ccf_llm.experiments.config import RunConfig
     from ccf_llm.experiments.fit import fit
     from ccf_llm.model.ccfllm import CCFLLM
     from ccf_llm.recommend.recommender import Recommender
 
-__all__ = ["CCFLLM", "CCFError", "Dataset", "Recommender", "RunConfig", "fit", "global_time_split", "open_dataset"]
+__all__ = [
+    "CCFLLM",
+    "CCFError",
+    "Dataset",
+    "Recommender",
+    "RunConfig",
+    "fit",
+    "global_time_split",
+    "open_dataset",
+    "split_dataset",
+]
 
 _HOMES = {
     "CCFLLM": "model.ccfllm",
@@ -22,6 +32,7 @@ _HOMES = {
     "RunConfig": "experiments.config",
     "fit": "experiments.fit",
     "global_time_split": "data.split",
+    "split_dataset": "data.split",
     "open_dataset": "data.named",
 }
 

@@ -163,3 +163,55 @@ def test_faults_in_own_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(CCFError, match=r"z\.csv: no such file"):
         import_tables(tmp_path / "z.csv", tmp_path / "i.csv")
     assert len(import_tables(tmp_path / "a.csv", tmp_path / "i.csv").rows()) == 1
+
+
+CLICKS = "user_id,item_id,stars,label,rating,timestamp\nu,x,5,0,2,5\nv,x,1,1,2,6\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels", "rating", "notes"),
+    [
+        (Columns(rating="stars"), [1, 0], [5, 1], ["`stars` was named and decides; the column `label` is ignored"]),
+        (Columns(label="label"), [0, 1], None, ["`label` was named and decides; the column `rating` is ignored"]),
+        (Columns(rating="rating"), [0, 0], [2, 2], ["`rating` was named and decides; the column `label` is ignored"]),
+        (Columns(), [0, 1], [2, 2], ["`label` decides what is a like; `rating` is kept"]),
+        (Columns(label="label", rating="stars"), [0, 1], [5, 1], ["`label` decides what is a like; `rating` is kept"]),
+    ],
+)
+def test_the_named_column_decides(
+    tmp_path: Path, columns: Columns, labels: list[int], rating: list[float] | None, notes: list[str]
+) -> None:
+    write(tmp_path, {"a.csv": CLICKS, "i.csv": "item_id,title\nx,X\n"})
+    dataset = import_tables(tmp_path / "a.csv", tmp_path / "i.csv", columns)
+    assert dataset.interactions["label"].to_list() == labels
+    assert dataset.interactions.to_dict(as_series=False).get("rating") == rating
+    assert len([note for note in dataset.reading.notes if any(part in note for part in notes)]) == 1
+
+
+def test_a_column_of_times_by_another_name_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, {"a.csv": "user_id,item_id,label,Date\nu,x,1,2024-03-01\n", "i.csv": "item_id,title\nx,X\n"})
+    with pytest.raises(
+        CCFError, match=r"a\.csv: no column `timestamp`; if `Date` says when, give --timestamp-column Date"
+    ):
+        import_tables(tmp_path / "a.csv", tmp_path / "i.csv")
+    with pytest.raises(CCFError, match=r"a\.csv: no column `when`"):
+        import_tables(tmp_path / "a.csv", tmp_path / "i.csv", Columns(timestamp="when"))
+    timed = import_tables(tmp_path / "a.csv", tmp_path / "i.csv", Columns(timestamp="Date"))
+    assert timed.interactions["timestamp"].to_list() == [1_709_251_200]
+    untimed = import_tables(tmp_path / "a.csv", tmp_path / "i.csv", Columns(timestamp=""))
+    assert untimed.interactions["timestamp"].to_list() == [0]
+    assert not untimed.reading.timed
+
+
+def test_ratings_with_a_decimal_comma(tmp_path: Path) -> None:
+    write(tmp_path, {"a.csv": "user_id;item_id;rating;timestamp\nu;x;4,5;5\nu;y;3,5;6\n"})
+    write(tmp_path, {"i.csv": "item_id;title\nx;X\ny;Y\n"})
+    dataset = import_tables(tmp_path / "a.csv", tmp_path / "i.csv")
+    assert dataset.interactions["rating"].to_list() == [4.5, 3.5]
+
+
+def test_json_lines_that_are_cut_are_refused(tmp_path: Path) -> None:
+    row = '{"user_id": "u", "item_id": "x", "label": 1, "timestamp": 5}\n'
+    write(tmp_path, {"a.jsonl": f"{row}\n{row[:30]}", "i.csv": "item_id,title\nx,X\n"})
+    with pytest.raises(CCFError, match=r"a\.jsonl: not JSON lines"):
+        import_tables(tmp_path / "a.jsonl", tmp_path / "i.csv")

@@ -1,4 +1,5 @@
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.split import global_time_split
+from ccf_llm.data.split import drawn_split, global_time_split, split_dataset
 from ccf_llm.errors import CCFError
 
 
@@ -69,10 +70,69 @@ def test_impossible_shares_are_refused(train: float, valid: float) -> None:
 
 
 def test_one_moment_cannot_be_split() -> None:
-    with pytest.raises(CCFError, match="the train part is empty"):
+    with pytest.raises(CCFError, match="no times to split by; use split_dataset"):
         global_time_split(busy([7] * 10))
+    with pytest.raises(CCFError, match="the valid part is empty; too few distinct timestamps"):
+        global_time_split(busy([7, *[8] * 9]))
 
 
 def test_at_least_one_row_per_user() -> None:
     with pytest.raises(CCFError, match="at least 1"):
         global_time_split(busy(list(range(10))), max_rows_per_user=0)
+
+
+def untimed(pairs: list[tuple[str, str]]) -> Dataset:
+    frame = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row").with_columns(
+        label=(pl.col("item_id").cast(pl.Int64) % 2).cast(pl.Int8)
+    )
+    items = pl.DataFrame({"item_id": [str(item) for item in range(40)]}).with_columns(title=pl.lit("T"))
+    return Dataset.from_frames(frame, items)
+
+
+PAIRS = [(f"u{user}", str(item)) for user in range(60) for item in range(user % 12 + 1)]
+
+
+def test_without_times_the_rows_of_each_user_are_drawn() -> None:
+    split = split_dataset(untimed(PAIRS))
+    assert split.split is not None
+    assert (split.split.rule, split.split.cut_times, split.split.seed) == ("drawn per user", None, 0)
+    shares = {part: record.rows / len(PAIRS) for part, record in split.split.parts.items()}
+    assert shares["train"] == pytest.approx(0.8, abs=0.05)
+    assert shares["valid"] == pytest.approx(0.1, abs=0.04)
+    trained = split.interactions.filter(pl.col("split") == "train")["user_id"]
+    assert trained.n_unique() == 60
+    assert any("drawn per user" in note for note in split.reading.notes)
+    assert split.describe()["first"] is None
+
+
+def test_the_draw_does_not_depend_on_the_order_of_the_rows() -> None:
+    by_pair = ["user_id", "item_id"]
+    one = drawn_split(untimed(PAIRS), 0.6, 0.2, max_rows_per_user=1)
+    other = drawn_split(untimed(PAIRS[::-1]), 0.6, 0.2, max_rows_per_user=1)
+    assert_frame_equal(one.interactions.sort(by_pair), other.interactions.sort(by_pair))
+    assert one.interactions.columns == ["user_id", "item_id", "label", "timestamp", "split"]
+    seeded = drawn_split(untimed(PAIRS), 0.6, 0.2, max_rows_per_user=1, seed=1)
+    assert not one.interactions["split"].equals(seeded.interactions["split"], null_equal=True)
+
+
+def test_a_drawn_split_is_saved_with_its_rule(tmp_path: Path) -> None:
+    split = split_dataset(untimed(PAIRS))
+    split.save(tmp_path / "d")
+    loaded = Dataset.load(tmp_path / "d")
+    assert (loaded.split, loaded.reading) == (split.split, split.reading)
+    assert not loaded.reading.timed
+
+
+def test_too_few_rows_to_draw_from_are_named() -> None:
+    with pytest.raises(CCFError, match="the valid part is empty; too few rows per user"):
+        drawn_split(untimed([("u", "1"), ("v", "2")]))
+
+
+def test_a_test_part_of_strangers_is_noted() -> None:
+    pairs = pl.DataFrame({"user_id": [str(row // 4) for row in range(100)], "item_id": ["1", "2", "3", "4"] * 25})
+    frame = pairs.with_columns(label=pl.lit(1), timestamp=pl.int_range(100) * 10)
+    items = pl.DataFrame({"item_id": ["1", "2", "3", "4"], "title": ["T"] * 4})
+    notes = global_time_split(Dataset.from_frames(frame, items)).reading.notes
+    assert "split: 3 of the 3 users in test have no row in train, so little is known of them" in notes
+    assert not any("items in test" in note for note in notes)
+    assert any("all rows of train are likes" in note for note in notes)

@@ -132,6 +132,8 @@ def test_no_text_at_all_injects_anything(tokenizer: PreTrainedTokenizerBase, tit
 
 def test_cleaning() -> None:
     assert clean(" one\n\ttwo\x00three  ") == "one two three"
+    assert clean("می\u200cخواهم क\u094d\u200dष 👩\u200d🚀") == "می\u200cخواهم क\u094d\u200dष 👩\u200d🚀"  # noqa: RUF001
+    assert clean("un\u00adbeliev\u00adable \u202eend\u202c") == "unbelievable end"
     assert clean("x" * 10_000) == "x" * 199 + "…"
     assert clean("Ömer & 葉子") == "Ömer & 葉子"
 

@@ -18,6 +18,9 @@ from ccf_llm.text.titles import reading_order
         ),
         ("Hate (Haine, La) (1995)", "Hate (La Haine) (1995)"),
         ("Boot, Das (1981)", "Das Boot (1981)"),
+        ("Enfer, L’", "L’Enfer"),  # noqa: RUF001
+        ("Man, a Woman and a Bank, A (1979)", "A Man, a Woman and a Bank (1979)"),
+        ("Cook the Thief His Wife & Her Lover, The (1989)", "The Cook the Thief His Wife & Her Lover (1989)"),
     ],
 )
 def test_a_moved_article_comes_back(stored: str, read: str) -> None:
@@ -26,7 +29,20 @@ def test_a_moved_article_comes_back(stored: str, read: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["", ", The", "Bye Bye, Love (1995)", "I, The Jury", "Me, Myself & Irene (2000)", "301, 302", "The Rock"]
+    "title",
+    [
+        "",
+        ", The",
+        "Der, Die, Das",
+        "Le, La, Les (2001)",
+        "Me, Myself, I",
+        "The, A",
+        "Bye Bye, Love (1995)",
+        "I, The Jury",
+        "Me, Myself & Irene (2000)",
+        "301, 302",
+        "The Rock",
+    ],
 )
 def test_other_titles_stay(title: str) -> None:
     assert reading_order(title) == title

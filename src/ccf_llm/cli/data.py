@@ -1,17 +1,25 @@
 """`ccf-llm data`: get, import, split and look at data sets."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ccf_llm.cli.show import JsonOption, show
 from ccf_llm.errors import CCFError
 
+if TYPE_CHECKING:
+    from ccf_llm.data.dataset import Dataset
+
 app = typer.Typer(no_args_is_help=True, help="Get, import, split and describe data sets.", rich_markup_mode="rich")
 
 Source = Annotated[str, typer.Argument(help="Folder of a data set, or a name such as ml-100k.", metavar="DATA")]
-Threshold = Annotated[float, typer.Option(help="A rating of at least this is a like.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="A rating of at least this is a like. Left out: 4, where the ratings go up to 5 and 4 parts them."
+    ),
+]
 
 
 @app.command()
@@ -39,11 +47,23 @@ def import_data(
     users: Annotated[Path | None, typer.Option(help="Your table of users, if there is one.")] = None,
     user_column: Annotated[str, typer.Option(help="Its name in your tables.")] = "user_id",
     item_column: Annotated[str, typer.Option(help="Its name in your tables.")] = "item_id",
-    timestamp_column: Annotated[str, typer.Option(help="Its name in your tables (seconds).")] = "timestamp",
+    timestamp_column: Annotated[
+        str, typer.Option(help='Its name in your tables (seconds, dates or ISO times); "" if nobody knows the times.')
+    ] = "timestamp",
     rating_column: Annotated[str, typer.Option(help="Its name, if it is not called rating.")] = "",
     label_column: Annotated[str, typer.Option(help="Its name (1 liked, 0 not), if it is not called label.")] = "",
     title_column: Annotated[str, typer.Option(help="Its name in your items.")] = "title",
-    like_threshold: Threshold = 4.0,
+    like_threshold: Threshold = None,
+    drop_unknown: Annotated[
+        bool, typer.Option("--drop-unknown", help="Leave out interactions of unknown items, and items without a title.")
+    ] = False,
+    encoding: Annotated[
+        str, typer.Option(help="Of text tables, such as gbk or cp1251. Left out: UTF-8, UTF-16 or Windows-1252.")
+    ] = "",
+    separator: Annotated[
+        str,
+        typer.Option(help="Of text tables; `tab` for tabs. Left out: the comma, semicolon, tab or bar of the header."),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Turn data in another format into a data set folder.
@@ -52,10 +72,11 @@ def import_data(
 
     Your own tables: [bold]ccf-llm data import clicks.csv --items books.csv --item-column book -o data/books[/bold]
     """
-    from ccf_llm.data.importers import Columns, import_path, import_tables
+    from ccf_llm.data.importers import Columns, TextFormat, import_path, import_tables
 
+    how = TextFormat(encoding, "\t" if separator in ("tab", "\\t") else separator)
     if items is None:
-        dataset = import_path(source, like_threshold=like_threshold)
+        dataset = import_path(source, like_threshold=like_threshold, drop_unknown=drop_unknown, how=how)
     else:
         columns = Columns(
             user=user_column,
@@ -66,11 +87,16 @@ def import_data(
             title=title_column,
         )
         dataset = import_tables(
-            source, items, columns, users=users, name=output.resolve().name, like_threshold=like_threshold
+            source,
+            items,
+            columns,
+            users=users,
+            name=output.resolve().name,
+            like_threshold=like_threshold,
+            drop_unknown=drop_unknown,
+            how=how,
         )
-    _check_output(output)
-    dataset.save(output)
-    show({"folder": str(output)} | dataset.describe(), as_json=as_json)
+    _finish(dataset, output, dataset.reading.notes, as_json=as_json)
 
 
 @app.command()
@@ -82,20 +108,19 @@ def split(
     max_rows_per_user: Annotated[
         int | None, typer.Option(help="Keep at most so many rows of a user in valid and in test.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of that choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of that choice, and of the lots.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Split a data set by time into train, valid and test.
+    """Split a data set by time into train, valid and test; without times, by lot.
 
     Example: [bold]ccf-llm data split ml-100k --max-rows-per-user 25 -o data/ml-100k-split[/bold]
     """
     from ccf_llm.data.named import open_dataset
-    from ccf_llm.data.split import global_time_split
+    from ccf_llm.data.split import split_dataset
 
-    dataset = global_time_split(open_dataset(data), train, valid, max_rows_per_user=max_rows_per_user, seed=seed)
-    _check_output(output)
-    dataset.save(output)
-    show({"folder": str(output)} | dataset.describe(), as_json=as_json)
+    whole = open_dataset(data)
+    dataset = split_dataset(whole, train, valid, max_rows_per_user=max_rows_per_user, seed=seed)
+    _finish(dataset, output, dataset.reading.notes[len(whole.reading.notes) :], as_json=as_json)
 
 
 @app.command()
@@ -107,6 +132,18 @@ def describe(data: Source, as_json: JsonOption = False) -> None:
     from ccf_llm.data.named import open_dataset
 
     show(open_dataset(data).describe(), as_json=as_json)
+
+
+def _finish(dataset: "Dataset", output: Path, notes: list[str], *, as_json: bool) -> None:
+    """Save the data set, say what is to be known on standard error, and show what it holds."""
+    from ccf_llm.io.fetch import announce
+
+    _check_output(output)
+    dataset.save(output)
+    for note in notes:
+        announce(f"note: {note}")
+    summary = {"folder": str(output)} | dataset.describe()
+    show(summary if as_json else summary | {"notes": []}, as_json=as_json)
 
 
 def _check_output(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """The data set: interactions and items with text, validated, with their codes and histories."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,8 +14,9 @@ from ccf_llm.data.history import given_histories, rolling_histories, within_part
 from ccf_llm.data.identity import Identity
 from ccf_llm.data.ids import Id, as_id
 from ccf_llm.data.manifest import PARTS, Part, SplitManifest, given_split
+from ccf_llm.data.reading import Reading
 from ccf_llm.data.rows import Codes, Rows
-from ccf_llm.data.validate import check_interactions, check_items, check_users
+from ccf_llm.data.validate import check_tables, check_users
 from ccf_llm.data.vocabulary import Vocabulary, shortest_first, vocabulary_of
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, read_json, write_json
@@ -44,12 +45,14 @@ class Dataset:
     """user_id (str), then text columns."""
     split: SplitManifest | None = None
     """How `interactions` was split; present exactly if it has the column `split`."""
-    like_threshold: float = 4.0
-    """Where only ratings were given, a rating of at least this is a like."""
+    like_threshold: float | None = 4.0
+    """A rating of at least this is a like; None where no rating decided."""
     duplicates_dropped: int = 0
     """Fully identical interactions that the source held and that were dropped."""
     source: str | None = None
     """What `open_dataset` finds it by again; None for one that a program has made."""
+    reading: Reading = field(default_factory=Reading)
+    """Whether there are times, what was left out, and what a person should know."""
 
     @classmethod
     def from_frames(
@@ -59,25 +62,37 @@ class Dataset:
         *,
         users: pl.DataFrame | None = None,
         name: str = "data",
-        like_threshold: float = 4.0,
+        like_threshold: float | None = None,
         rating_range: tuple[float, float] | None = None,
+        drop_unknown: bool = False,
+        reading: Reading | None = None,
     ) -> "Dataset":
         """Check the frames and make a data set of them.
 
-        `interactions` needs user_id, item_id, timestamp and label (0/1) or rating; `items` needs item_id and title.
-        Ids may be texts or whole numbers. Raises `CCFError` with one line on the first fault (see `data.validate`).
+        `interactions` needs user_id and item_id, and should have timestamp and label (0/1) or rating; `items` needs
+        item_id and title. Ids may be texts or whole numbers. `like_threshold` None: chosen where the scale of the
+        ratings leaves no doubt. `drop_unknown` leaves out interactions of unknown items and items without a title.
+        `reading` takes what is to be known. Raises `CCFError` with one line on the first fault (see `data.validate`).
         """
-        items = check_items(items).sort(shortest_first("item_id"))
-        checked = check_interactions(interactions, items, like_threshold=like_threshold, rating_range=rating_range)
+        reading = Reading() if reading is None else reading
+        checked = check_tables(
+            interactions,
+            items,
+            like_threshold=like_threshold,
+            rating_range=rating_range,
+            drop_unknown=drop_unknown,
+            reading=reading,
+        )
         frame = _in_order(checked.frame)
         return cls(
             name=name,
             interactions=frame,
-            items=items,
+            items=checked.items.sort(shortest_first("item_id")),
             users=None if users is None else check_users(users).sort(shortest_first("user_id")),
             split=given_split(frame) if "split" in frame.columns else None,
-            like_threshold=like_threshold,
+            like_threshold=checked.like_threshold,
             duplicates_dropped=checked.dropped,
+            reading=reading,
         )
 
     @classmethod
@@ -94,12 +109,16 @@ class Dataset:
                 read_parquet(folder / "items.parquet"),
                 users=read_parquet(users) if users.exists() else None,
                 name=schema["name"],
-                like_threshold=schema["like_threshold"],
             )
         except CCFError as error:
             raise error if str(folder) in str(error) else CCFError(f"{folder}: {error}") from None
-        dropped = schema["duplicates_dropped"]
-        return replace(dataset, split=_read_split(folder, dataset.interactions), duplicates_dropped=dropped)
+        return replace(
+            dataset,
+            split=_read_split(folder, dataset.interactions),
+            like_threshold=schema["like_threshold"],
+            duplicates_dropped=schema["duplicates_dropped"],
+            reading=Reading.from_json(schema.get("reading"), str(folder / "schema.json")),
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the data set as a folder; it appears once it is complete."""
@@ -109,6 +128,7 @@ class Dataset:
                 "name": self.name,
                 "like_threshold": self.like_threshold,
                 "duplicates_dropped": self.duplicates_dropped,
+                "reading": self.reading.to_json(),
             }
             write_json(temporary / "schema.json", schema)
             write_parquet(self.interactions, temporary / "interactions.parquet")
@@ -243,7 +263,7 @@ def _read_schema(path: Path) -> dict[str, Any]:
     schema = read_json(path)
     if not isinstance(schema, dict) or schema.get("format") != FORMAT:
         raise CCFError(f"{path}: not a data set of format {FORMAT}; import it again with this version")
-    types = {"name": str, "like_threshold": (int, float), "duplicates_dropped": int}
+    types = {"name": str, "like_threshold": (int, float, type(None)), "duplicates_dropped": int}
     for key, kind in types.items():
         if not isinstance(schema.get(key), kind):  # type: ignore[arg-type]
             raise CCFError(f"{path}: `{key}` is missing or of the wrong type; import the data again")

@@ -8,11 +8,14 @@ import polars as pl
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import PARTS
+from ccf_llm.data.ratings import histogram
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """Counts for people and machines."""
-    frame = dataset.interactions
+    """Counts for people and machines; `left_out` and `notes` tell what happened while the tables were read."""
+    frame, reading = dataset.interactions, dataset.reading
+    likes = int((frame["label"] == 1).sum())
+    left_out = {"identical interactions": dataset.duplicates_dropped} if dataset.duplicates_dropped else {}
     per_user = frame["user_id"].value_counts()["count"]
     summary: dict[str, Any] = {
         "name": dataset.name,
@@ -20,19 +23,24 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "users": len(dataset.user_vocabulary),
         "items": len(dataset.items),
         "items_met": frame["item_id"].n_unique(),
-        "likes": int((frame["label"] == 1).sum()),
-        "first": _date(frame["timestamp"].min()),
-        "last": _date(frame["timestamp"].max()),
+        "likes": likes,
+        "share_of_likes": round(likes / len(frame), 4),
+        "like_threshold": dataset.like_threshold,
+        "first": _date(frame["timestamp"].min()) if reading.timed else None,
+        "last": _date(frame["timestamp"].max()) if reading.timed else None,
         "median_interactions_per_user": float(np.median(per_user.to_numpy())),
-        "identical_rows_dropped": dataset.duplicates_dropped,
         "item_columns": dataset.items.columns,
+        "rows_read": reading.rows or len(frame) + dataset.duplicates_dropped,
+        "left_out": left_out | reading.left_out,
     }
+    if "rating" in frame.columns:
+        summary["ratings"] = histogram(frame["rating"])
     if dataset.split is not None:
         trained = frame.filter(pl.col("split") == "train")["user_id"].unique().implode()
         summary["split"] = {"rule": dataset.split.rule} | {
             part: _describe_part(frame.filter(pl.col("split") == part), trained) for part in PARTS
         }
-    return summary
+    return summary | {"notes": [*reading.notes, *dataset.history_notes]}
 
 
 def _describe_part(rows: pl.DataFrame, trained_users: pl.Series) -> dict[str, Any]:

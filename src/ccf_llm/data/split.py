@@ -1,13 +1,28 @@
-"""Splitting by time: train on the past, choose on what follows, test on the end."""
+"""Splitting by time: train on the past, choose on what follows, test on the end. Without times, by lot."""
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.manifest import PARTS, SplitManifest, part_records
+from ccf_llm.data.manifest import PARTS, PartRecord, SplitManifest, part_records
 from ccf_llm.errors import CCFError
+
+
+def split_dataset(
+    dataset: Dataset,
+    train: float = 0.8,
+    valid: float = 0.1,
+    *,
+    max_rows_per_user: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The data set split by global time or, where nobody knows the times, by lot."""
+    how = global_time_split if dataset.reading.timed else drawn_split
+    return how(dataset, train, valid, max_rows_per_user=max_rows_per_user, seed=seed)
 
 
 def global_time_split(
@@ -31,12 +46,11 @@ def global_time_split(
     there before: of the 166 users in the last tenth, 69 have training rows. Warm and cold users both occur in test,
     and are to be reported apart.
 
-    Raises `CCFError` where the shares leave a part empty.
+    Raises `CCFError` where the shares leave a part empty, or there are no times.
     """
-    if not (train > 0 and valid > 0 and train + valid < 1):
-        raise CCFError(f"split: train {train} and valid {valid} must be above 0 and leave a share for test")
-    if max_rows_per_user is not None and max_rows_per_user < 1:
-        raise CCFError(f"split: max_rows_per_user is {max_rows_per_user}; give at least 1, or leave it out")
+    _check_shares(train, valid, max_rows_per_user)
+    if not dataset.reading.timed:
+        raise CCFError(f"split: data set {dataset.name!r} has no times to split by; use split_dataset")
     frame = dataset.interactions
     ordered = np.sort(frame["timestamp"].to_numpy())
     first_valid = int(ordered[int(len(ordered) * train)])
@@ -47,25 +61,122 @@ def global_time_split(
     frame = frame.with_columns(part.otherwise(pl.lit("test")).alias("split"))
     left_out: dict[str, int] = {}
     if max_rows_per_user is not None:
-        frame, left_out = _thin(frame, max_rows_per_user, seed)
-    records = part_records(frame, left_out)
-    for name in PARTS:
-        if records[name].rows == 0:
-            raise CCFError(f"split: the {name} part is empty; too few distinct timestamps for these shares")
+        draw = pl.Series("draw", np.random.default_rng(seed).permutation(len(frame)))
+        frame, left_out = _thin(frame, max_rows_per_user, draw)
     manifest = SplitManifest(
         rule="global time",
-        parts=records,
-        fractions={"train": train, "valid": valid, "test": round(1 - train - valid, 9)},
+        parts=_records(frame, left_out),
+        fractions=_fractions(train, valid),
         cut_times={"valid": first_valid, "test": first_test},
         max_rows_per_user=max_rows_per_user,
         seed=seed if max_rows_per_user is not None else None,
     )
-    return replace(dataset, interactions=frame, split=manifest, source=None)
+    return _with_split(dataset, frame, manifest)
 
 
-def _thin(frame: pl.DataFrame, most: int, seed: int) -> tuple[pl.DataFrame, dict[str, int]]:
+def drawn_split(
+    dataset: Dataset,
+    train: float = 0.8,
+    valid: float = 0.1,
+    *,
+    max_rows_per_user: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The data set with the rows of every user dealt out to train, valid and test by lot, in these shares.
+
+    Every user keeps at least one row in train. A row's lot is a hash of seed, user and item, so the order of the rows
+    has no say. What a user liked in valid and test may be later than what is asked for: histories are to hold rows of
+    train only. `max_rows_per_user` thins valid and test, as `global_time_split` does.
+
+    Raises `CCFError` where the shares leave a part empty.
+    """
+    _check_shares(train, valid, max_rows_per_user)
+    frame = dataset.interactions.with_columns(_lots(dataset.interactions, seed))
+    place = pl.col("draw").rank("ordinal").over("user_id") - 1
+    # Where the user's first row lies between two of the shares' borders is drawn too, else users of few rows would all
+    # have the same parts.
+    where = (place + pl.col("offset")) / pl.len().over("user_id")
+    part = pl.when((place == 0) | (where < train)).then(pl.lit("train")).when(where < round(train + valid, 9))
+    frame = frame.with_columns(part.then(pl.lit("valid")).otherwise(pl.lit("test")).alias("split"))
+    left_out: dict[str, int] = {}
+    if max_rows_per_user is not None:
+        frame, left_out = _thin(frame, max_rows_per_user, frame["draw"])
+    frame = frame.drop("draw", "offset", strict=False)
+    manifest = SplitManifest(
+        rule="drawn per user",
+        parts=_records(frame, left_out),
+        fractions=_fractions(train, valid),
+        max_rows_per_user=max_rows_per_user,
+        seed=seed,
+    )
+    return _with_split(dataset, frame, manifest)
+
+
+def _one_kind(frame: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    """The parts whose rows are all likes or all dislikes, and which."""
+    for part in PARTS:
+        labels = frame.filter(pl.col("split") == part)["label"]
+        if labels.n_unique() == 1:
+            yield part, "likes" if labels[0] == 1 else "dislikes"
+
+
+def _check_shares(train: float, valid: float, max_rows_per_user: int | None) -> None:
+    if not (train > 0 and valid > 0 and train + valid < 1):
+        raise CCFError(f"split: train {train} and valid {valid} must be above 0 and leave a share for test")
+    if max_rows_per_user is not None and max_rows_per_user < 1:
+        raise CCFError(f"split: max_rows_per_user is {max_rows_per_user}; give at least 1, or leave it out")
+
+
+def _fractions(train: float, valid: float) -> dict[str, float]:
+    return {"train": train, "valid": valid, "test": round(1 - train - valid, 9)}
+
+
+def _records(frame: pl.DataFrame, left_out: dict[str, int]) -> dict[str, PartRecord]:
+    records = part_records(frame, left_out)
+    for name in PARTS:
+        if records[name].rows == 0:
+            reason = "too few distinct timestamps" if frame["timestamp"].n_unique() > 1 else "too few rows per user"
+            raise CCFError(f"split: the {name} part is empty; {reason} for these shares")
+    return records
+
+
+def _lots(frame: pl.DataFrame, seed: int) -> tuple[pl.Series, pl.Series]:
+    """Of each row: `draw`, its lot, and `offset`, its user's, a number from 0 to 1."""
+    draws = [_lot(seed, user, item) for user, item in frame.select("user_id", "item_id").iter_rows()]
+    offsets = {user: _lot(seed, user) / 2**63 for user in frame["user_id"].unique()}
+    return pl.Series("draw", draws, dtype=pl.Int64), pl.Series("offset", [offsets[user] for user in frame["user_id"]])
+
+
+def _lot(*parts: object) -> int:
+    """63 bits that the parts decide."""
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1
+
+
+def _with_split(dataset: Dataset, frame: pl.DataFrame, manifest: SplitManifest) -> Dataset:
+    notes = list(_odd(frame))
+    if manifest.rule == "drawn per user":
+        notes.append("split: without times the rows were drawn per user; the figures say nothing about the future")
+    reading = dataset.reading.with_notes(notes)
+    return replace(dataset, interactions=frame, split=manifest, source=None, reading=reading)
+
+
+def _odd(frame: pl.DataFrame) -> Iterator[str]:
+    """What may make the measured figures useless."""
+    train, test = (frame.filter(pl.col("split") == part) for part in ("train", "test"))
+    for kind in ("user", "item"):
+        tested = test[f"{kind}_id"].unique()
+        new = int((~tested.is_in(train[f"{kind}_id"].unique().implode())).sum())
+        if new > len(tested) / 2:
+            yield (
+                f"split: {new} of the {len(tested)} {kind}s in test have no row in train, so little is known of them"
+            )
+    for part, alone in _one_kind(frame):
+        yield f"split: all rows of {part} are {alone}; the rating task needs likes and dislikes"
+
+
+def _thin(frame: pl.DataFrame, most: int, draw: pl.Series) -> tuple[pl.DataFrame, dict[str, int]]:
     """Set the part to null for all but `most` rows of each user in valid and in test; count them per part."""
-    draw = pl.Series("draw", np.random.default_rng(seed).permutation(len(frame)))
     rank = pl.col("draw").rank("ordinal").over("split", "user_id")
     stays = (pl.col("split") == "train") | (rank <= most)
     thinned = frame.with_columns(draw).with_columns(stays.alias("stays"))

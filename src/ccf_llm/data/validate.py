@@ -8,71 +8,87 @@ from typing import NamedTuple
 
 import polars as pl
 
+from ccf_llm.data.frame import as_frame
+from ccf_llm.data.ids import id_column
 from ccf_llm.data.manifest import PARTS
+from ccf_llm.data.ratings import choose_threshold, not_rated, note_one_class
+from ccf_llm.data.reading import Reading
+from ccf_llm.data.texts import is_visible, plain_texts
+from ccf_llm.data.times import NO_TIMES, look_at_times, seconds
 from ccf_llm.errors import CCFError
 
-LARGEST_TIME = 100_000_000_000  # seconds: the year 5138. Milliseconds have passed it since 1973.
+SPACES = r"^[\s\x{200b}\x{feff}]+|[\s\x{200b}\x{feff}]+$"
+LIKE_RATINGS = r"(?i)^(?:.*[-_ ])?(?:ratings?|stars?|scores?|labels?|likes?|liked|overall|grades?)$"
 
 
 class Checked(NamedTuple):
-    """Clean interactions and how many fully identical rows were dropped from them."""
+    """Clean tables, how many fully identical rows were dropped, and from which rating on an item is liked."""
 
     frame: pl.DataFrame
+    items: pl.DataFrame
     dropped: int
+    like_threshold: float | None
+    """None where no rating decided."""
 
 
-def check_items(items: pl.DataFrame) -> pl.DataFrame:
-    """item_id (str, unique), title (str, not empty), then every further column as text, missing text empty."""
-    require(items, "items", ["item_id", "title"])
-    ids = _ids(items, "items", "item_id")
-    _unique(ids, "items", "item_id")
-    frame = items.select(ids, *(_text(items[name], "items") for name in items.columns if name != "item_id"))
-    empty = frame.filter(pl.col("title").str.strip_chars() == "")
-    if len(empty):
-        raise CCFError(f"items: item {empty['item_id'][0]!r} has an empty title ({len(empty)} in all); give it a title")
-    return frame.select("item_id", "title", pl.exclude("item_id", "title"))
+class Labels(NamedTuple):
+    """(N,) 1 liked, 0 not, null not rated; and where they come from."""
+
+    values: pl.Series
+    source: str
+    """label, rating, or empty: every row counts as a like."""
+    like_threshold: float | None = None
 
 
-def check_users(users: pl.DataFrame) -> pl.DataFrame:
-    """user_id (str, unique), then every further column as text, missing text empty."""
-    require(users, "users", ["user_id"])
-    ids = _ids(users, "users", "user_id")
-    _unique(ids, "users", "user_id")
-    return users.select(ids, *(_text(users[name], "users") for name in users.columns if name != "user_id"))
-
-
-def check_interactions(
+def check_tables(
     interactions: pl.DataFrame,
     items: pl.DataFrame,
     *,
-    like_threshold: float,
+    like_threshold: float | None = None,
     rating_range: tuple[float, float] | None = None,
+    drop_unknown: bool = False,
+    reading: Reading,
 ) -> Checked:
-    """user_id, item_id (str), label (i8), timestamp (i64), and rating (f32), split (str), history (list[str]) if given.
+    """Both tables, checked against each other.
 
-    `items` is the checked items frame. Other columns are left behind.
+    Interactions get user_id, item_id (str), label (i8), timestamp (i64), and rating (f32), split (str), history
+    (list[str]) if given; other columns are left behind. Items get what `check_items` gives. Without timestamps all are
+    0; without ratings and labels every row is a like. Such things are noted in `reading`.
     """
-    require(interactions, "interactions", ["user_id", "item_id", "timestamp"])
-    columns = [_ids(interactions, "interactions", name) for name in ("user_id", "item_id")]
+    items, interactions = _items(items), as_frame(interactions, "interactions")
+    require(interactions, "interactions", ["user_id", "item_id"])
+    if len(interactions) == 0:
+        raise CCFError("interactions: there are no rows; give at least one interaction")
+    reading.rows = len(interactions)
+    ids = [_ids(interactions, "interactions", name) for name in ("user_id", "item_id")]
     rating = _rating(interactions, rating_range) if "rating" in interactions.columns else None
-    if "label" in interactions.columns:
-        columns.append(_label(interactions))
-    elif rating is not None:
-        columns.append((rating >= like_threshold).cast(pl.Int8).alias("label"))
-    else:
-        raise CCFError("interactions: neither a `label` nor a `rating` column; name one of the columns so")
-    columns.append(_timestamp(interactions))
+    labels = _labels(interactions, rating, like_threshold, reading)
+    columns = [*ids, labels.values, _timestamp(interactions, reading)]
     if rating is not None:
         columns.append(rating.cast(pl.Float32))
     if "split" in interactions.columns:
         columns.append(_split(interactions))
     if "history" in interactions.columns:
-        columns.append(_history(interactions, items))
-    frame = pl.DataFrame(columns)
-    if len(frame) == 0:
-        raise CCFError("interactions: there are no rows; give at least one interaction")
-    _known_items(frame["item_id"], items, "interactions")
-    return _without_duplicates(frame)
+        columns.append(_history(interactions))
+    frame = pl.DataFrame(columns).filter(pl.col("label").is_not_null())
+    reading.leave_out("interactions rated 0, which means not rated", reading.rows - len(frame))
+    frame, items = _fitting(frame, items, drop_unknown, reading)
+    frame, dropped = _without_duplicates(frame, reading.timed)
+    note_one_class(frame["label"], labels.source, reading)
+    return Checked(frame, items, dropped, labels.like_threshold)
+
+
+def check_items(items: pl.DataFrame) -> pl.DataFrame:
+    """item_id (str, unique), title (str, not empty), then every further column as text, missing text empty."""
+    items = _items(items)
+    if fault := _untitled(items):
+        raise CCFError(f"items: {fault}; give it a title")
+    return items
+
+
+def check_users(users: pl.DataFrame) -> pl.DataFrame:
+    """user_id (str, unique), then every further column as text, missing text empty."""
+    return _described(as_frame(users, "users"), "users", "user_id")
 
 
 def require(frame: pl.DataFrame, what: str, columns: list[str]) -> None:
@@ -82,44 +98,120 @@ def require(frame: pl.DataFrame, what: str, columns: list[str]) -> None:
             raise CCFError(f"{what}: no column `{name}`; it has {', '.join(frame.columns)}; rename or add the column")
 
 
+def _items(items: pl.DataFrame) -> pl.DataFrame:
+    items = as_frame(items, "items")
+    require(items, "items", ["item_id", "title"])
+    return _described(items, "items", "item_id").select("item_id", "title", pl.exclude("item_id", "title"))
+
+
+def _described(frame: pl.DataFrame, what: str, name: str) -> pl.DataFrame:
+    """One row per id, with texts that describe it."""
+    require(frame, what, [name])
+    ids = _ids(frame, what, name)
+    if (twice := ids.is_duplicated()).any():
+        one = ids[_first(twice)]
+        spelled = frame[name].cast(pl.String).filter(ids == one).unique(maintain_order=True).to_list()
+        shown = f", written {' and '.join(map(repr, spelled))}" if len(spelled) > 1 else ""
+        raise CCFError(f"{what}: {name} {one!r} occurs more than once{shown}; keep one row per id")
+    return frame.select(ids, *(plain_texts(_text(frame[other], what)) for other in frame.columns if other != name))
+
+
 def _ids(frame: pl.DataFrame, what: str, name: str) -> pl.Series:
-    ids = _text(_no_nulls(frame[name], what), what, remedy="ids must be texts or whole numbers")
+    """Ids as text, without spaces around them. Whole numbers that a tool wrote as 10.0 are 10, in text too."""
+    ids = id_column(frame[name], what).str.replace_all(SPACES, "")
+    if ids.str.ends_with(".0").any() and ids.str.contains(r"^-?\d+(?:\.0)?$").all():
+        ids = ids.str.strip_suffix(".0")
     if (ids == "").any():
         raise CCFError(f"{what}: row {_first(ids == '')} has an empty {name}; give it an id or remove the row")
     return ids
 
 
-def _text(values: pl.Series, what: str, remedy: str = "make it text") -> pl.Series:
+def _text(values: pl.Series, what: str) -> pl.Series:
     """Texts, whole numbers and lists of texts as text. Whole floats lose their `.0`: a gap in a column makes them."""
     if values.dtype.is_float():
         whole = values.cast(pl.Int64, strict=False)
         values = whole if (whole == values).fill_null(values.is_null()).all() else values
-        if remedy != "make it text" and values.dtype.is_float():
-            raise CCFError(f"{what}: column `{values.name}` holds numbers with a fraction; {remedy}")
     if isinstance(values.dtype, pl.List):
         values = values.cast(pl.List(pl.String)).list.join(", ")
     if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
-        raise CCFError(f"{what}: column `{values.name}` has the type {values.dtype}; {remedy}")
+        raise CCFError(f"{what}: column `{values.name}` has the type {values.dtype}; make it text")
     return values.cast(pl.String).fill_null("")
 
 
-def _unique(ids: pl.Series, what: str, name: str) -> None:
-    twice = ids.is_duplicated()
-    if twice.any():
-        raise CCFError(f"{what}: {name} {ids[_first(twice)]!r} occurs more than once; keep one row per id")
+def _untitled(items: pl.DataFrame) -> str:
+    """What is wrong with the titles, or nothing."""
+    untitled = items.filter(~is_visible(items["title"]))["item_id"]
+    return f"item {untitled[0]!r} has an empty title ({len(untitled)} in all)" if len(untitled) else ""
 
 
-def _known_items(ids: pl.Series, items: pl.DataFrame, what: str) -> None:
+def _unknown(ids: pl.Series, items: pl.DataFrame) -> str:
+    """Which of `ids` are not among the items, or nothing."""
     unknown = ids.filter(~ids.is_in(items["item_id"].implode()))
-    if len(unknown):
+    if len(unknown) == 0:
+        return ""
+    like = [one for one in items["item_id"] if _bare(one) == _bare(unknown[0])]
+    hint = f", but {like[0]!r} is" if like else ""
+    return (
+        f"item {unknown[0]!r} is not among the items{hint} ({unknown.n_unique()} such items in {len(unknown)} places)"
+    )
+
+
+def _bare(one: str) -> str:
+    """What different spellings of an id share."""
+    return one.casefold().removesuffix(".0").lstrip("0")
+
+
+def _fitting(
+    frame: pl.DataFrame, items: pl.DataFrame, drop_unknown: bool, reading: Reading
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Interactions of known items, and items with titles: what is not is dropped if asked, else named all at once."""
+    histories = frame["history"].explode().drop_nulls() if "history" in frame.columns else None
+    if not drop_unknown:
+        faults = {"items": _untitled(items), "interactions": _unknown(frame["item_id"], items)}
+        if histories is not None:
+            faults["interactions, column `history`"] = _unknown(histories, items)
+        found = "; ".join(f"{where}: {fault}" for where, fault in faults.items() if fault)
+        if found:
+            raise CCFError(f"{found}; correct the tables, or leave such rows out with --drop-unknown")
+        return frame, items
+    titled = items.filter(is_visible(items["title"]))
+    known = titled["item_id"].implode()
+    kept = frame.filter(pl.col("item_id").is_in(known))
+    reading.leave_out("items without a title", len(items) - len(titled))
+    reading.leave_out("interactions of unknown items", len(frame) - len(kept))
+    if len(kept) == 0:
+        raise CCFError("interactions: none is of a known item; check that both tables name the items alike")
+    if histories is not None:
+        ids = titled["item_id"]
+        kept = kept.with_columns(pl.col("history").list.filter(pl.element().is_in(ids.to_list())))
+    return kept, titled
+
+
+def _labels(
+    interactions: pl.DataFrame, rating: pl.Series | None, like_threshold: float | None, reading: Reading
+) -> Labels:
+    if "label" in interactions.columns:
+        if rating is not None:
+            reading.note("interactions: `label` decides what is a like; `rating` is kept as information")
+        if like_threshold is not None:
+            reading.note("interactions: `label` decides what is a like; --like-threshold has no say")
+        return Labels(_label(interactions), "label")
+    if rating is not None:
+        rated = ~not_rated(rating)
+        threshold = choose_threshold(rating.filter(rated)) if like_threshold is None else like_threshold
+        likes = (rating >= threshold).cast(pl.Int8).to_frame("label").select(pl.when(rated).then("label"))
+        return Labels(likes["label"], "rating", threshold)
+    if like := [name for name in interactions.columns if pl.Series([name]).str.contains(LIKE_RATINGS)[0]]:
         raise CCFError(
-            f"{what}: item {unknown[0]!r} is not among the items ({unknown.n_unique()} such items in {len(unknown)} "
-            "places); add them to the items or remove the rows"
+            f"interactions: no column `rating` or `label`; if `{like[0]}` is one, give --rating-column {like[0]} (or "
+            "--label-column), else remove it"
         )
+    reading.note("interactions: neither a `label` nor a `rating` column, so every row counts as a like")
+    return Labels(pl.Series("label", [1] * len(interactions), dtype=pl.Int8), "")
 
 
 def _rating(frame: pl.DataFrame, allowed: tuple[float, float] | None) -> pl.Series:
-    ratings = _numbers(frame["rating"], pl.Float64)
+    ratings = _numbers(frame["rating"])
     if not (finite := ratings.is_finite()).all():
         raise CCFError(f"interactions: the rating in row {_first(~finite)} is not finite; correct or remove it")
     if allowed is not None and not (inside := ratings.is_between(*allowed)).all():
@@ -131,7 +223,10 @@ def _rating(frame: pl.DataFrame, allowed: tuple[float, float] | None) -> pl.Seri
 
 
 def _label(frame: pl.DataFrame) -> pl.Series:
-    labels = _numbers(frame["label"], pl.Float64)
+    values = frame["label"]
+    if values.dtype == pl.String:
+        values = values.str.to_lowercase().replace({"true": "1", "false": "0"})
+    labels = _numbers(values)
     wrong = ~((labels == 0) | (labels == 1))
     if wrong.any():
         row = _first(wrong)
@@ -139,27 +234,12 @@ def _label(frame: pl.DataFrame) -> pl.Series:
     return labels.cast(pl.Int8)
 
 
-def _timestamp(frame: pl.DataFrame) -> pl.Series:
-    """Whole seconds since 1970. Dates and times are turned into them, fractions of a second cut off."""
-    values = frame["timestamp"]
-    if values.dtype.is_temporal() and values.dtype in (pl.Date, pl.Datetime):
-        values = values.dt.epoch("s")
-    numbers = _numbers(values, pl.Int64 if values.dtype.is_integer() or values.dtype == pl.String else pl.Float64)
-    seconds = numbers.cast(pl.Int64, strict=False)
-    wrong = (seconds.is_null()) | (seconds != numbers) | (seconds < 0)
-    if wrong.any():
-        row = _first(wrong)
-        raise CCFError(
-            f"interactions: the timestamp {numbers[row]} in row {row} is not a whole, positive number of seconds since "
-            "1970; convert it"
-        )
-    if (large := seconds > LARGEST_TIME).any():
-        row = _first(large)
-        raise CCFError(
-            f"interactions: the timestamp {seconds[row]} in row {row} is not in seconds; if these are milliseconds, "
-            "divide by 1000"
-        )
-    return seconds
+def _timestamp(frame: pl.DataFrame, reading: Reading) -> pl.Series:
+    if "timestamp" not in frame.columns or frame["timestamp"].null_count() == len(frame):
+        reading.timed = False
+        reading.note(f"interactions: no column `timestamp` with times in it: {NO_TIMES}")
+        return pl.Series("timestamp", [0] * len(frame), dtype=pl.Int64)
+    return look_at_times(seconds(_no_nulls(frame["timestamp"], "interactions"), reading), reading)
 
 
 def _split(frame: pl.DataFrame) -> pl.Series:
@@ -171,7 +251,7 @@ def _split(frame: pl.DataFrame) -> pl.Series:
     return parts
 
 
-def _history(frame: pl.DataFrame, items: pl.DataFrame) -> pl.Series:
+def _history(frame: pl.DataFrame) -> pl.Series:
     what = "interactions, column `history`"
     histories = _no_nulls(frame["history"], "interactions")
     if not isinstance(histories.dtype, pl.List):
@@ -179,19 +259,17 @@ def _history(frame: pl.DataFrame, items: pl.DataFrame) -> pl.Series:
     histories = histories.cast(pl.List(pl.String))
     if (holed := histories.list.eval(pl.element().is_null()).list.any()).any():
         raise CCFError(f"{what}: the list in row {_first(holed)} lacks an item id; fill it in or remove it")
-    _known_items(histories.explode().drop_nulls().rename("item_id"), items, what)
     return histories
 
 
-def _numbers(values: pl.Series, dtype: type[pl.Float64] | type[pl.Int64]) -> pl.Series:
+def _numbers(values: pl.Series) -> pl.Series:
     """Cast to numbers; nulls and texts that are no numbers are named."""
     values = _no_nulls(values, "interactions")
     if values.dtype == pl.String:
-        # Integers are often written by other tools as 881250949.0, which a cast to integers refuses.
-        values = values.str.strip_chars().str.strip_suffix(".0") if dtype is pl.Int64 else values.str.strip_chars()
+        values = values.str.strip_chars().str.replace(r"^([-+]?\d+),(\d{1,2})$", "$1.$2")  # 4,5 in much of Europe
     elif not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
         raise CCFError(f"interactions: column `{values.name}` has the type {values.dtype}; make it numbers")
-    numbers = values.cast(dtype, strict=False)
+    numbers = values.cast(pl.Float64, strict=False)
     if (wrong := numbers.is_null()).any():
         row = _first(wrong)
         raise CCFError(f"interactions: {values.name} {values[row]!r} in row {row} is not a number; correct it")
@@ -205,16 +283,17 @@ def _no_nulls(values: pl.Series, what: str) -> pl.Series:
     return values
 
 
-def _without_duplicates(frame: pl.DataFrame) -> Checked:
+def _without_duplicates(frame: pl.DataFrame, timed: bool) -> tuple[pl.DataFrame, int]:
     """Fully identical rows are dropped; rows that share user, item and second but differ otherwise are an error."""
     distinct = frame.unique(maintain_order=True) if len(frame) != _events(frame) else frame
     if len(distinct) != _events(distinct):
         twice = distinct.filter(pl.struct("user_id", "item_id", "timestamp").is_duplicated()).row(0, named=True)
+        when = f", timestamp {twice['timestamp']}" if timed else ""
         raise CCFError(
-            f"interactions: user {twice['user_id']!r}, item {twice['item_id']!r}, timestamp {twice['timestamp']} "
+            f"interactions: user {twice['user_id']!r}, item {twice['item_id']!r}{when} "
             "occurs more than once with different values; keep one of them"
         )
-    return Checked(distinct, len(frame) - len(distinct))
+    return distinct, len(frame) - len(distinct)
 
 
 def _events(frame: pl.DataFrame) -> int:

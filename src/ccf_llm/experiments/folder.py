@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
-from ccf_llm.data.split import global_time_split
+from ccf_llm.data.split import split_dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig, load_config
 
@@ -71,12 +71,10 @@ class RunFolder:
 
 
 def open_split(config: RunConfig) -> Dataset:
-    """The run's data set with its split: the source's own where it has one, else by global time."""
+    """The run's data set with its split: the source's own where it has one, else by `split_dataset`."""
     dataset = open_dataset(config.data.source)
     if "split" in dataset.interactions.columns:
         return dataset
     split = config.data.split
-    parts = global_time_split(
-        dataset, split.train, split.valid, max_rows_per_user=split.max_rows_per_user, seed=split.seed
-    )
+    parts = split_dataset(dataset, split.train, split.valid, max_rows_per_user=split.max_rows_per_user, seed=split.seed)
     return replace(parts, source=dataset.source)  # with the settings, the source gives the split again

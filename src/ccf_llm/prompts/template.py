@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
+from unicodedata import category
 
 from pydantic import Field, field_validator, model_validator
 
@@ -112,10 +113,20 @@ class HybridTemplate(Settings):
         return "Answer:"
 
 
+JOINERS = "\u200c\u200d"  # they part or join letters (Persian, Hindi) and emoji
+
+
 def clean(text: str, limit: int = 200) -> str:
     """The text on one line and at most `limit` characters long.
 
     Control characters and line breaks become spaces, so that no title can open a new field of the prompt or fill it.
+    Marks that show nothing (soft hyphens, signs of direction) are left out.
     """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = " ".join("".join(map(_shown, text)).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or character in JOINERS:
+        return character
+    return "" if category(character) == "Cf" else " "

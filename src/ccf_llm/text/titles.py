@@ -4,7 +4,7 @@ import re
 
 ARTICLES = (
     *("The", "A", "An"),
-    *("Le", "La", "Les", "L'", "Un", "Une"),  # French
+    *("Le", "La", "Les", "L'", "L’", "Un", "Une"),  # French  # noqa: RUF001
     *("El", "Los", "Las", "Una"),  # Spanish
     *("Il", "Lo", "I", "Gli"),  # Italian
     *("Der", "Die", "Das", "Ein", "Eine"),  # German
@@ -18,7 +18,8 @@ _GROUP = re.compile(r"\(([^()]+)\)")
 def reading_order(title: str) -> str:
     """Put an article that catalogues move to the end back to the front, in the title and in its groups in brackets.
 
-    Only an article right at the end, or right before groups in brackets, is moved; every other title stays as it is.
+    Only an article right at the end, or right before groups in brackets, is moved; every other title stays as it is,
+    and so do lists ("Der, Die, Das").
 
     >>> reading_order("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
     'The City of Lost Children (La Cité des enfants perdus) (1995)'
@@ -31,7 +32,15 @@ def reading_order(title: str) -> str:
 
 def _article_first(text: str) -> str:
     found = _MOVED.match(text)
-    if found is None:
+    if found is None or _is_list(found["name"], found["article"]):
         return text
-    joint = "" if found["article"].endswith("'") else " "
+    joint = "" if found["article"].endswith(("'", "’")) else " "  # noqa: RUF001
     return f"{found['article']}{joint}{found['name']}{found['rest']}"
+
+
+def _is_list(name: str, article: str) -> bool:
+    """Whether name and article are a list: of articles, or of single words that the last continues (Me, Myself, I)."""
+    parts = name.split(", ")
+    return any(part in ARTICLES for part in parts) or (
+        len(parts) > 1 and article != "The" and not any(" " in part for part in parts)
+    )

@@ -1,12 +1,13 @@
 """MovieLens as GroupLens publishes it, unpacked or zipped: 100K, 1M, 10M and the CSV releases (20M, 25M, latest)."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.importers.text import genres, read_separated, split_lines, title_year
+from ccf_llm.data.importers.text import TextFormat, genres, read_separated, split_lines, title_year
 from ccf_llm.errors import CCFError
 
 GENRES_100K = (
@@ -33,15 +34,18 @@ def is_movielens(path: Path) -> bool:
     return any(_names(path).get(marker) for marker in MARKERS)
 
 
-def import_movielens(path: str | Path, *, like_threshold: float = 4.0) -> Dataset:
+def import_movielens(
+    path: str | Path, *, like_threshold: float = 4.0, drop_unknown: bool = False, how: TextFormat | None = None
+) -> Dataset:
     """Read a MovieLens folder or zip. The name of the data set is that of the folder inside."""
+    how = how or TextFormat()
     path = Path(path)
     names = _names(path)
     marker = next((marker for marker in MARKERS if marker in names), None)
     if marker is None:
         raise CCFError(f"{path}: no MovieLens data (none of {', '.join(MARKERS)}); give the folder or zip of a release")
     readers = {"u.data": _read_100k, "ratings.dat": _read_dat, "ratings.csv": _read_csv}
-    interactions, items = readers[marker](path, names)
+    interactions, items = readers[marker](path, names, how)
     inner = PurePosixPath(names[marker]).parent.name
     return Dataset.from_frames(
         interactions,
@@ -49,33 +53,41 @@ def import_movielens(path: str | Path, *, like_threshold: float = 4.0) -> Datase
         name=inner or path.resolve().stem,
         like_threshold=like_threshold,
         rating_range=RATING_RANGE,
+        drop_unknown=drop_unknown,
+        reading=how.reading,
     )
 
 
-def _read_100k(path: Path, names: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_100k(path: Path, names: dict[str, str], how: TextFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
     ratings = ("user_id", "item_id", "rating", "timestamp")
-    interactions = split_lines(_content(path, names, "u.data"), "\t", ratings, path / "u.data")
+    interactions = _lines(path, names, "u.data", "\t", ratings, how)
     columns = ("item_id", "title", "release", "video", "url", *GENRES_100K)
-    items = split_lines(_content(path, names, "u.item"), "|", columns, path / "u.item")
+    items = _lines(path, names, "u.item", "|", columns, how)
     flagged = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES_100K[1:]]
     named = pl.concat_list(flagged).list.drop_nulls().list.join(", ").alias("genres")
     return interactions, items.select("item_id", "title", title_year(pl.col("title")), named)
 
 
-def _read_dat(path: Path, names: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_dat(path: Path, names: dict[str, str], how: TextFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
     ratings = ("user_id", "item_id", "rating", "timestamp")
-    interactions = split_lines(_content(path, names, "ratings.dat"), "::", ratings, path / "ratings.dat")
-    items = split_lines(_content(path, names, "movies.dat"), "::", ("item_id", "title", "genres"), path / "movies.dat")
+    interactions = _lines(path, names, "ratings.dat", "::", ratings, how)
+    items = _lines(path, names, "movies.dat", "::", ("item_id", "title", "genres"), how)
     return interactions, _with_year_and_genres(items)
 
 
-def _read_csv(path: Path, names: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_csv(path: Path, names: dict[str, str], how: TextFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
     ids = {"userId": "user_id", "movieId": "item_id"}
     ratings, movies = (
-        read_separated(_content(path, names, name), path / name, separator=",", quote='"').rename(ids, strict=False)
+        read_separated(_content(path, names, name), path / name, replace(how, separator=",")).rename(ids, strict=False)
         for name in ("ratings.csv", "movies.csv")
     )
     return ratings, _with_year_and_genres(movies)
+
+
+def _lines(
+    path: Path, names: dict[str, str], name: str, separator: str, columns: tuple[str, ...], how: TextFormat
+) -> pl.DataFrame:
+    return split_lines(how.decode(_content(path, names, name), path / name), separator, columns, path / name)
 
 
 def _with_year_and_genres(items: pl.DataFrame) -> pl.DataFrame:

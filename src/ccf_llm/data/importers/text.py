@@ -1,48 +1,176 @@
 """Small readers shared by the importers."""
 
+import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
-from polars.exceptions import PolarsError
 
-from ccf_llm.errors import CCFError, one_line
+from ccf_llm.data.importers.encoding import decode
+from ccf_llm.data.reading import Reading
+from ccf_llm.errors import CCFError
 
 NO_GENRE = ("", "unknown", "(no genres listed)")
+SEPARATORS = ",;\t|"
+QUOTED = r'^"(?:[^"]|"")*"$'
 
 
-def decode(content: bytes) -> str:
-    """UTF-8 if it is that, else Latin-1, in which older MovieLens files are written."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+@dataclass(frozen=True)
+class TextFormat:
+    """How to read text files. Empty: find out."""
+
+    encoding: str = ""
+    separator: str = ""
+    reading: Reading = field(default_factory=Reading)
+    """Where what was found out is noted."""
+
+    def decode(self, content: bytes, path: object) -> str:
+        """The text of a file; all kinds of line ends become one."""
+        text = decode(content, path, self.encoding, self.reading)
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_separated(content: bytes | None, path: Path, *, separator: str, quote: str | None = None) -> pl.DataFrame:
+def read_separated(
+    content: bytes | None,
+    path: Path,
+    how: TextFormat,
+    *,
+    usual: str = ",",
+    quotes: Literal["csv", "line", "none"] = "csv",
+) -> pl.DataFrame:
     """All columns of a text table with a header, as text: nothing is guessed, so ids such as 007 stay what they are.
 
-    `content` None stands for a file that is not there; `path` is what errors call it.
+    Args:
+        content: of the file; None stands for a file that is not there.
+        path: what errors call the file.
+        how: its encoding and separator; a separator that is not given is the most frequent one of the header.
+        usual: the separator where two are equally frequent.
+        quotes: csv: fields in quotation marks may hold the separator and line breaks (RFC 4180, or marks escaped by a
+            backslash); line: every line is a row, marks are kept, but for fields that a CSV writer quoted; none: kept.
+            A separator of several characters means none.
+
+    Raises:
+        CCFError: a row with too few or too many fields, or a quotation that is not closed, by its line. No line is
+            ever lost.
     """
     if content is None:
         raise CCFError(f"{path}: no such file")
-    try:
-        table = io.BytesIO(decode(content).encode())
-        return pl.read_csv(table, separator=separator, quote_char=quote, infer_schema=False)
-    except PolarsError as error:
-        raise CCFError(f"{path}: not a readable table ({one_line(error)}); correct the file") from None
+    text = how.decode(content, path)
+    header = text.lstrip("\n").partition("\n")[0]
+    if not header.strip():
+        raise CCFError(f"{path}: is empty; give a table with a header")
+    separator = how.separator or max(SEPARATORS, key=lambda one: (header.count(one), one == usual))
+    if quotes == "csv" and '"' in text and len(separator) == 1:
+        return _named(_quoted(text, separator, path), path)
+    fields = _fields(_lines(text), separator, path)
+    return _named(_unquoted(fields) if quotes == "line" and '"' in text else fields, path)
 
 
-def split_lines(content: bytes, separator: str, columns: Sequence[str], path: Path) -> pl.DataFrame:
-    """A text table without a header and with a separator of any length, as text columns."""
-    lines = pl.Series("line", [line for line in decode(content).replace("\r\n", "\n").split("\n") if line])
-    fields = lines.str.split(separator)
+def split_lines(text: str, separator: str, columns: Sequence[str], path: Path) -> pl.DataFrame:
+    """A text table without a header and with a separator of any length, as text columns; further fields are left."""
+    lines = _lines(text)
+    fields = lines["text"].str.split(separator)
     if (short := fields.list.len() < len(columns)).any():
-        raise CCFError(
-            f"{path}: line {int(short.arg_true()[0]) + 1} has too few fields; the file is cut or not MovieLens"
-        )
+        line = lines["line"][int(short.arg_true()[0])]
+        raise CCFError(f"{path}: line {line} has too few fields; the file is cut or not MovieLens")
     return pl.DataFrame([fields.list.get(i).alias(name) for i, name in enumerate(columns)])
+
+
+def _lines(text: str) -> pl.DataFrame:
+    """line (its number, from 1) and text of the lines that hold something."""
+    lines = pl.Series("text", text.split("\n")).to_frame().with_row_index("line", offset=1)
+    return lines.filter(pl.col("text").str.strip_chars() != "")
+
+
+def _fields(lines: pl.DataFrame, separator: str, path: Path) -> pl.DataFrame:
+    """The fields of lines without quotation, the first of which is the header."""
+    n = lines["text"][0].count(separator) + 1
+    found = lines["text"].str.count_matches(separator, literal=True) + 1
+    if (wrong := found != n).any():
+        row = int(wrong.arg_true()[0])
+        raise _ragged(path, lines["line"][row], found[row], n)
+    return lines["text"].str.split_exact(separator, n - 1).struct.unnest()
+
+
+def _quoted(text: str, separator: str, path: Path) -> pl.DataFrame:
+    """The fields of a table with quotation. Of the two ways to write a mark inside, the one that fits is taken."""
+    rows, faults = [], []
+    for escape in (None, "\\") if '\\"' in text else (None,):
+        try:
+            rows.append(_records(text, separator, escape, path))
+        except CCFError as fault:
+            faults.append(fault)
+    if not rows:
+        raise faults[0]
+    records = max(rows, key=len)  # the reading that swallows fewer lines
+    return pl.DataFrame(list(zip(*records, strict=True)), schema=[f"field_{i}" for i in range(len(records[0]))])
+
+
+def _records(text: str, separator: str, escape: str | None, path: Path) -> list[list[str]]:
+    lines = text.split("\n")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, escapechar=escape, strict=True)
+    records: list[list[str]] = []
+    first = 1
+    try:
+        for record in reader:
+            if record and (len(record) > 1 or record[0].strip()):
+                n = len(records[0]) if records else len(record)
+                if len(record) != n:
+                    raise _ragged(path, first, len(record), n)
+                if reader.line_num > first and n > 1:
+                    _refuse_swallowed(lines[first - 1 : reader.line_num], first, separator, n, path)
+                records.append(record)
+            first = reader.line_num + 1
+    except csv.Error as error:
+        reason = "a quotation mark is never closed" if "end of data" in str(error) else str(error)
+        raise CCFError(
+            f"{path}: line {first}: {reason}; correct the quotation marks there, or write tabs between "
+            "the fields (.tsv)"
+        ) from None
+    return records
+
+
+def _refuse_swallowed(lines: list[str], first: int, separator: str, n: int, path: Path) -> None:
+    """A quoted field over several lines, each of which would be a row by itself: a mark was meant as text."""
+    keys = [line.partition(separator)[0].strip() for line in lines]
+    alike = all(key.isdigit() == keys[0].isdigit() and (" " in key) <= (" " in keys[0]) for key in keys)
+    if alike and all(line.count(separator) == n - 1 for line in lines):
+        raise CCFError(
+            f"{path}: line {first}: a quotation mark makes one row of lines {first} to {first + len(lines) - 1}, which "
+            'look like rows of their own; write "" for a mark inside a quoted field, or tabs between the fields (.tsv)'
+        )
+
+
+def _ragged(path: Path, line: int, found: int, expected: int) -> CCFError:
+    return CCFError(
+        f"{path}: line {line} has {found} fields where the header has {expected}; correct the line, or give the "
+        "--separator"
+    )
+
+
+def _named(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """The first row becomes the names of the columns; fields that are empty become null, as those of Parquet are."""
+    names = [name.strip() for name in frame.row(0)]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CCFError(f"{path}: two columns are called {twice!r}; rename one of them")
+    return frame.slice(1).rename(dict(zip(frame.columns, names, strict=True))).with_columns(pl.all().replace("", None))
+
+
+def _unquoted(fields: pl.DataFrame) -> pl.DataFrame:
+    """Without the marks that a CSV writer put around all fields, or around those with marks inside, if one did."""
+    text = pl.all()
+    marked = text.str.starts_with('"')
+    whole = text.str.contains(QUOTED)
+    if not all(name.startswith('"') for name in fields.row(0)):
+        whole &= text.str.slice(1).str.contains('""', literal=True)
+    if not fields.select(pl.all_horizontal((~marked | whole).all())).item():
+        return fields
+    inside = text.str.slice(1, text.str.len_chars() - 2).str.replace_all('""', '"', literal=True)
+    return fields.with_columns(pl.when(marked).then(inside).otherwise(text).name.keep())
 
 
 def renamed(frame: pl.DataFrame, name: str, sources: Sequence[str], path: Path | None = None) -> pl.DataFrame:
