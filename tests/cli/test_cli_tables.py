@@ -34,7 +34,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def rated(ratings: list[float], header: str = "user_id,item_id,rating,timestamp") -> str:
-    lines = [f"u{i % 3},{i % 8},{rating},{2 * i + 7}" for i, rating in enumerate(ratings)]
+    lines = [f"u{i % 3},{i % 8},{rating},{10**9 + 2 * i}" for i, rating in enumerate(ratings)]
     return "\n".join([header, *lines])
 
 
@@ -50,11 +50,11 @@ def test_a_scale_up_to_ten_is_asked_about_and_the_answer_obeyed(tables: Tables) 
     assert (summary["likes"], summary["like_threshold"], summary["share_of_likes"]) == (4, 7.0, 0.5714)
     assert summary["left_out"] == {"interactions rated 0, which means not rated": 1}
     assert (summary["rows_read"], summary["ratings"]["10"]) == (8, 1)
-    assert summary["first"] == "1970-01-01T00:00:07+00:00"
+    assert summary["first"] == "2001-09-09T01:46:40+00:00"
 
 
 def test_what_was_named_decides_and_the_other_is_said_to_be_ignored(tables: Tables) -> None:
-    clicks = "user_id,item_id,stars,label,timestamp\nu,1,5,0,7\nv,2,1,1,9\n"
+    clicks = "user_id,item_id,stars,label,timestamp\nu,1,5,0,1700000000\nv,2,1,1,1700000009\n"
     code, said, _ = tables.run(clicks, "--rating-column", "stars")
     assert code == 0
     assert said.count("the column `label` is ignored") == said.count("\n") == 1

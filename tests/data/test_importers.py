@@ -203,6 +203,12 @@ def test_a_column_of_times_by_another_name_is_asked_for(tmp_path: Path) -> None:
     assert not untimed.reading.timed
 
 
+def test_a_column_that_is_named_for_two_things_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"a.csv": CLICKS, "i.csv": "item_id,title\nx,X\n"})
+    with pytest.raises(CCFError, match="`item_id` is named for two things"):
+        import_tables(tmp_path / "a.csv", tmp_path / "i.csv", Columns(rating="item_id"))
+
+
 def test_ratings_with_a_decimal_comma(tmp_path: Path) -> None:
     write(tmp_path, {"a.csv": "user_id;item_id;rating;timestamp\nu;x;4,5;5\nu;y;3,5;6\n"})
     write(tmp_path, {"i.csv": "item_id;title\nx;X\ny;Y\n"})

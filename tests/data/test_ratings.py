@@ -13,7 +13,7 @@ def rated(ratings: list[float], **options: float) -> Dataset:
             "user_id": ["u"] * n,
             "item_id": [str(i) for i in range(n)],
             "rating": map(float, ratings),
-            "timestamp": range(5, 5 + n),
+            "timestamp": range(10**9, 10**9 + n),
         }
     )
     return Dataset.from_frames(frame, frame.select("item_id", title=pl.lit("T")), **options)  # type: ignore[arg-type]

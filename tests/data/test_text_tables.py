@@ -35,6 +35,10 @@ def read(folder: Path, name: str, content: str | bytes, encoding: str = "", sepa
         ("a.tsv", 'i\tt\n1\t"Say ""hi"""\n2\tLow\n', [("1", 'Say "hi"'), ("2", "Low")]),
         ("a.tsv", '"i"\t"t"\n"1"\t"Heroes"\n', [("1", "Heroes")]),
         ("a.tsv", "i,t\n1,Low\n", [("1", "Low")]),
+        ("a.csv", "sep=;\ni;t\n1;a,b,c\n", [("1", "a,b,c")]),
+        ("a.csv", 'i, t\n1, "Me, Myself"\n', [("1", "Me, Myself")]),
+        ("a.csv", "i,t,,\n1,Low,,\n,,,\n2,Emma,,\n", [("1", "Low"), ("2", "Emma")]),
+        ("a.csv", f'i,t\n1,"{"x" * 200_000}"\n', [("1", "x" * 200_000)]),
     ],
 )
 def test_rows_are_those_of_the_file(tmp_path: Path, name: str, content: str, rows: list[Row]) -> None:

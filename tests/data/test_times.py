@@ -75,5 +75,7 @@ def test_rounded_times_and_row_numbers_are_noted() -> None:
     assert "1.7E+09 were rounded" in reading.notes[0]
     assert "1 to 5 are the numbers of the rows" in reading.notes[1]
     quiet = Reading()
-    look_at_times(pl.Series("timestamp", [0, 2, 1]), quiet)
+    look_at_times(pl.Series("timestamp", [MARCH, MARCH + 2, MARCH + 1]), quiet)
     assert (quiet.notes, quiet.timed) == ([], True)
+    look_at_times(pl.Series("timestamp", [2024, 2021]), quiet)
+    assert "2021 to 2024 all lie in 1970, so they are hardly seconds" in quiet.notes[0]

@@ -8,6 +8,7 @@ from polars.testing import assert_frame_equal
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 
+LATELY = [1_700_000_000, 1_700_000_001]
 ITEMS = pl.DataFrame({"item_id": ["a", "b"], "title": ["Alien", "Babe"]})
 
 
@@ -101,7 +102,7 @@ def test_a_missing_column_is_named(column: str) -> None:
 
 
 def test_clicks_are_likes_and_that_is_said() -> None:
-    dataset = Dataset.from_frames(interactions().drop("label"), ITEMS)
+    dataset = Dataset.from_frames(interactions(timestamp=LATELY).drop("label"), ITEMS)
     assert dataset.interactions["label"].to_list() == [1, 1]
     assert dataset.reading.notes == [
         "interactions: neither a `label` nor a `rating` column, so every row counts as a like",
@@ -113,7 +114,7 @@ def test_clicks_are_likes_and_that_is_said() -> None:
 
 
 def test_a_threshold_has_no_say_over_labels_and_that_is_said() -> None:
-    dataset = Dataset.from_frames(interactions(), ITEMS, like_threshold=3)
+    dataset = Dataset.from_frames(interactions(timestamp=LATELY), ITEMS, like_threshold=3)
     assert dataset.reading.notes == ["interactions: `label` decides what is a like; --like-threshold has no say"]
     assert dataset.like_threshold is None
 

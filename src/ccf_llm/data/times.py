@@ -1,11 +1,13 @@
 """When interactions happened: what tables hold -> whole seconds since 1970 (UTC)."""
 
+import numpy as np
 import polars as pl
 
 from ccf_llm.data.reading import Reading
 from ccf_llm.errors import CCFError
 
 LARGEST_TIME = 100_000_000_000  # seconds: the year 5138. Milliseconds have passed it since 1973.
+LEAST_TIME = 31_536_000  # the end of 1970: numbers below are years, days, positions rather than seconds
 ISO = (
     r"^(?P<date>\d{4}-\d{1,2}-\d{1,2})"
     r"(?:[T ]+(?P<time>\d{1,2}:\d{2}(?::\d{2})?)(?:[.,]\d+)?)?"
@@ -33,15 +35,23 @@ def seconds(values: pl.Series, reading: Reading) -> pl.Series:
 
 def look_at_times(times: pl.Series, reading: Reading) -> pl.Series:
     """The times (N,), or zeros where all are equal, which says nothing; what looks odd is noted."""
-    n = len(times)
-    if n > 1 and times.n_unique() == 1:
+    n, values = len(times), times.to_numpy()
+    if n < 2:
+        return times
+    first, last = int(values.min()), int(values.max())
+    if first == last:
         reading.timed = False
-        reading.note(f"interactions: all timestamps are {times[0]}, which is as good as no times: {NO_TIMES}")
+        reading.note(f"interactions: all timestamps are {first}, which is as good as no times: {NO_TIMES}")
         return times * 0
-    if n > 2 and times[0] in (0, 1) and (times == pl.int_range(n, eager=True) + times[0]).all():
+    if first in (0, 1) and n > 2 and (values == np.arange(first, first + n)).all():
         reading.note(
-            f"interactions: the timestamps {times[0]} to {times[-1]} are the numbers of the rows; unless they are "
-            'in the order of time, import without times: --timestamp-column ""'
+            f"interactions: the timestamps {first} to {last} are the numbers of the rows; unless they are in the order "
+            'of time, import without times: --timestamp-column ""'
+        )
+    elif last < LEAST_TIME:
+        reading.note(
+            f"interactions: the timestamps {first} to {last} all lie in 1970, so they are hardly seconds since then; "
+            "their order is used as it is"
         )
     return times
 

@@ -85,6 +85,9 @@ def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
 
 def _interactions(path: Path, columns: Columns, how: TextFormat) -> pl.DataFrame:
     frame = read_table(path, how)
+    given = [name for name in (columns.user, columns.item, columns.timestamp, columns.label, columns.rating) if name]
+    if twice := [name for name in given if given.count(name) > 1]:
+        raise CCFError(f"{path}: the column `{twice[0]}` is named for two things; name another for one of them")
     wanted = {columns.user: "user_id", columns.item: "item_id"}
     wanted |= {name: new for name, new in ((columns.label, "label"), (columns.rating, "rating")) if name}
     if columns.timestamp in frame.columns or columns.timestamp not in ("", "timestamp"):

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from ccf_llm.errors import CCFError
 
 NO_GENRE = ("", "unknown", "(no genres listed)")
 SEPARATORS = ",;\t|"
+EXCEL = re.compile(r"(?i)sep=(.)(?=\n)")  # what spreadsheets may write above the header
 QUOTED = r'^"(?:[^"]|"")*"$'
 
 
@@ -59,6 +61,8 @@ def read_separated(
     if content is None:
         raise CCFError(f"{path}: no such file")
     text = how.decode(content, path)
+    if told := EXCEL.match(text):
+        how, text = replace(how, separator=how.separator or told[1]), text[told.end() :]
     header = text.lstrip("\n").partition("\n")[0]
     if not header.strip():
         raise CCFError(f"{path}: is empty; give a table with a header")
@@ -111,7 +115,14 @@ def _quoted(text: str, separator: str, path: Path) -> pl.DataFrame:
 
 def _records(text: str, separator: str, escape: str | None, path: Path) -> list[list[str]]:
     lines = text.split("\n")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, escapechar=escape, strict=True)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a description may be long
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        escapechar=escape,
+        skipinitialspace=f'{separator} "' in text,
+        strict=True,
+    )
     records: list[list[str]] = []
     first = 1
     try:
@@ -152,12 +163,16 @@ def _ragged(path: Path, line: int, found: int, expected: int) -> CCFError:
 
 
 def _named(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """The first row becomes the names of the columns; fields that are empty become null, as those of Parquet are."""
-    names = [name.strip() for name in frame.row(0)]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise CCFError(f"{path}: two columns are called {twice!r}; rename one of them")
-    return frame.slice(1).rename(dict(zip(frame.columns, names, strict=True))).with_columns(pl.all().replace("", None))
+    """The first row becomes the names of the columns; fields that are empty become null, as those of Parquet are.
+
+    What spreadsheets append is left behind: columns without a name, and rows without any field.
+    """
+    names = {column: name.strip() for column, name in zip(frame.columns, frame.row(0), strict=True) if name.strip()}
+    twice = [name for name in names.values() if list(names.values()).count(name) > 1]
+    if twice:
+        raise CCFError(f"{path}: two columns are called {twice[0]!r}; rename one of them")
+    fields = frame.slice(1).with_columns(pl.all().replace("", None))
+    return fields.filter(~pl.all_horizontal(pl.all().is_null())).select(*names).rename(names)
 
 
 def _unquoted(fields: pl.DataFrame) -> pl.DataFrame:
