@@ -8,6 +8,7 @@ import pytest
 from test_cli_data import run
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.describe import describe
 
 ITEMS = "item_id,title,genres\n" + "".join(f"{i},T{i},Crime|Drama\n" for i in range(8))
 
@@ -109,7 +110,7 @@ def test_encoding_and_separator(tables: Tables) -> None:
     dataset = Dataset.load(tables.folder / "out")
     assert dataset.items["title"].to_list() == ["红楼梦", "A & B"]
     assert dataset.interactions["item_id"].to_list() == ["1", "2"]
-    assert dataset.describe()["first"] == "2024-03-01T00:00:00+00:00"
+    assert describe(dataset)["first"] == "2024-03-01T00:00:00+00:00"
 
 
 def test_lists_of_genres_are_words(tables: Tables) -> None:

@@ -6,6 +6,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.describe import describe
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import global_time_split
 from ccf_llm.errors import CCFError
@@ -128,7 +129,7 @@ def test_save_and_load(tmp_path: Path, split: bool) -> None:
     assert_frame_equal(loaded.items, dataset.items)
     assert loaded.users is not None
     assert loaded.users.to_dicts() == [{"user_id": "u", "age": "33"}]
-    assert (loaded.name, loaded.split, loaded.describe()) == ("small", dataset.split, dataset.describe())
+    assert (loaded.name, loaded.split, describe(loaded)) == ("small", dataset.split, describe(dataset))
 
 
 def test_damaged_folders_are_refused_by_name(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_no_folder_and_no_data_set(tmp_path: Path) -> None:
 
 
 def test_describe_is_json() -> None:
-    summary = global_time_split(small(), 0.5, 0.2).describe()
+    summary = describe(global_time_split(small(), 0.5, 0.2))
     assert json.loads(json.dumps(summary)) == summary
     assert summary["likes"] == 4
     assert summary["split"]["test"] == {

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from ccf_llm.data.history import Histories, given_histories, rolling_histories, within_parts
 
 INTERACTIONS = st.lists(
-    st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(0, 1), st.integers(0, 6)), max_size=40
+    st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(0, 1), st.integers(0, 6)),
+    max_size=40,
+    unique_by=lambda row: (row[0], row[1], row[3]),
 )
 
 

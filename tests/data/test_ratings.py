@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.describe import describe
 from ccf_llm.data.ratings import choose_threshold, histogram
 from ccf_llm.errors import CCFError
 
@@ -48,7 +49,7 @@ def test_where_there_is_doubt_the_histogram_and_a_proposal_are_shown(ratings: li
 def test_a_named_threshold_is_obeyed() -> None:
     dataset = rated([1, 5, 8, 10], like_threshold=8)
     assert dataset.interactions["label"].to_list() == [0, 0, 1, 1]
-    summary = dataset.describe()
+    summary = describe(dataset)
     assert (summary["like_threshold"], summary["share_of_likes"]) == (8, 0.5)
     assert summary["ratings"] == {"1": 1, "5": 1, "8": 1, "10": 1}
     assert summary["notes"] == []
@@ -66,8 +67,8 @@ def test_zero_is_no_rating_where_the_scale_begins_at_one() -> None:
     dataset = rated([0, 1, 5, 0, 3])
     assert dataset.interactions["rating"].to_list() == [1, 5, 3]
     assert dataset.interactions["label"].to_list() == [0, 1, 0]
-    assert dataset.describe()["left_out"] == {"interactions rated 0, which means not rated": 2}
-    assert dataset.describe()["rows_read"] == 5
+    assert describe(dataset)["left_out"] == {"interactions rated 0, which means not rated": 2}
+    assert describe(dataset)["rows_read"] == 5
     assert len(rated([0, 0.5, 5, 4]).interactions) == 4
     assert len(rated([0, 1, 1]).interactions) == 3
 

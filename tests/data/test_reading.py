@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.describe import describe
 from ccf_llm.data.reading import Reading
 from ccf_llm.errors import CCFError
 
@@ -17,8 +18,8 @@ def test_it_travels_with_the_data_set(tmp_path: Path) -> None:
     dataset.save(tmp_path / "d")
     loaded = Dataset.load(tmp_path / "d")
     assert loaded.reading == dataset.reading
-    assert loaded.describe() == dataset.describe()
-    assert dataset.describe()["rows_read"] == 2
+    assert describe(loaded) == describe(dataset)
+    assert describe(dataset)["rows_read"] == 2
 
 
 def test_older_data_sets_have_none_and_a_damaged_one_is_named(tmp_path: Path) -> None:

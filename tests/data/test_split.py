@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.describe import describe
 from ccf_llm.data.split import drawn_split, global_time_split, split_dataset
 from ccf_llm.errors import CCFError
 
@@ -102,7 +103,7 @@ def test_without_times_the_rows_of_each_user_are_drawn() -> None:
     trained = split.interactions.filter(pl.col("split") == "train")["user_id"]
     assert trained.n_unique() == 60
     assert any("drawn per user" in note for note in split.reading.notes)
-    assert split.describe()["first"] is None
+    assert describe(split)["first"] is None
 
 
 def test_the_draw_does_not_depend_on_the_order_of_the_rows() -> None:

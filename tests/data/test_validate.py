@@ -6,6 +6,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.describe import describe
 from ccf_llm.errors import CCFError
 
 LATELY = [1_700_000_000, 1_700_000_001]
@@ -58,8 +59,8 @@ def test_identical_rows_are_dropped_and_counted() -> None:
     frame = interactions()
     dataset = Dataset.from_frames(pl.concat([frame, frame]), ITEMS)
     assert_frame_equal(dataset.interactions, Dataset.from_frames(frame, ITEMS).interactions)
-    assert dataset.describe()["left_out"] == {"identical interactions": 2}
-    assert dataset.describe()["rows_read"] == 4
+    assert describe(dataset)["left_out"] == {"identical interactions": 2}
+    assert describe(dataset)["rows_read"] == 4
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_all_unknown_items_and_missing_titles_are_counted_at_once() -> None:
     dataset = Dataset.from_frames(frame, items, drop_unknown=True)
     assert dataset.interactions["item_id"].to_list() == ["a"]
     assert dataset.items["item_id"].to_list() == ["a"]
-    assert dataset.describe()["left_out"] == {"items without a title": 2, "interactions of unknown items": 4}
+    assert describe(dataset)["left_out"] == {"items without a title": 2, "interactions of unknown items": 4}
     with pytest.raises(CCFError, match="none is of a known item"):
         Dataset.from_frames(interactions(item_id=["x", "y"]), ITEMS, drop_unknown=True)
 

@@ -33,10 +33,11 @@ def fetch(
     Example: [bold]ccf-llm data fetch ml-100k[/bold]
     """
     from ccf_llm.data.dataset import Dataset
+    from ccf_llm.data.describe import describe as summary_of
     from ccf_llm.data.named import fetch as fetch_named
 
     folder = fetch_named(name, force=force)
-    show({"folder": str(folder)} | Dataset.load(folder).describe(), as_json=as_json)
+    show({"folder": str(folder)} | summary_of(Dataset.load(folder)), as_json=as_json)
 
 
 @app.command("import")
@@ -129,20 +130,22 @@ def describe(data: Source, as_json: JsonOption = False) -> None:
 
     Example: [bold]ccf-llm data describe ml-100k[/bold]
     """
+    from ccf_llm.data.describe import describe as summary_of
     from ccf_llm.data.named import open_dataset
 
-    show(open_dataset(data).describe(), as_json=as_json)
+    show(summary_of(open_dataset(data)), as_json=as_json)
 
 
 def _finish(dataset: "Dataset", output: Path, notes: list[str], *, as_json: bool) -> None:
     """Save the data set, say what is to be known on standard error, and show what it holds."""
+    from ccf_llm.data.describe import describe as summary_of
     from ccf_llm.io.fetch import announce
 
     _check_output(output)
     dataset.save(output)
     for note in notes:
         announce(f"note: {note}")
-    summary = {"folder": str(output)} | dataset.describe()
+    summary = {"folder": str(output)} | summary_of(dataset)
     show(summary if as_json else summary | {"notes": []}, as_json=as_json)
 
 

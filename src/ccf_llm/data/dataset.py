@@ -194,12 +194,6 @@ class Dataset:
         seen: Codes = np.union1d(self._rows.items[self._rows_of(user_id)], self.likes_of(user_id))
         return seen
 
-    def describe(self) -> dict[str, Any]:
-        """Counts for people and machines (see `data.describe`)."""
-        from ccf_llm.data.describe import describe  # it builds on this module
-
-        return describe(self)
-
     @property
     def history_notes(self) -> list[str]:
         """What was done so that no history holds an answer, in words; empty where nothing had to be done."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.describe import describe
 from ccf_llm.data.importers import import_movielens, import_path, import_recbole
 from ccf_llm.errors import CCFError
 from ccf_llm.io.cache import cache_folder, scratch_folder
@@ -37,7 +38,7 @@ def fetch(name: str, *, force: bool = False) -> Path:
         return folder
     with scratch_folder(folder.parent) as temporary:
         dataset = _fetch_ml_100k(temporary)
-    found = dataset.describe()
+    found = describe(dataset)
     if any(found[key] != count for key, count in COUNTS.items()):
         raise CCFError(f"{name}: the source does not hold the {COUNTS['interactions']} known ratings; try again later")
     dataset.save(folder)
