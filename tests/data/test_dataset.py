@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.describe import describe
 from ccf_llm.data.named import open_dataset
-from ccf_llm.data.split import global_time_split
+from ccf_llm.data.split import global_time_split, split_dataset
 from ccf_llm.errors import CCFError
 
 ITEMS = pl.DataFrame({"item_id": ["x", "y", "z", "never"], "title": ["X", "Y", "Z", "[bold]N</script>"]})
@@ -109,6 +109,28 @@ def test_a_given_split_that_is_not_by_time_leaks_nothing_through_histories() -> 
     assert [dataset.item_vocabulary.decode(train.history(row)) for row in range(2)] == [[], ["y"]]
     assert dataset.item_vocabulary.decode(dataset.rows("valid").history(0)) == ["y"]
     assert dataset.history_notes[0].startswith("split: 3 rows come, in time, after rows of a later part")
+
+
+def test_without_times_histories_hold_rows_of_train_alone() -> None:
+    users, items = [f"u{u}" for u in range(6)], [f"i{i}" for i in range(10)]
+    pairs = pl.DataFrame(
+        [(u, i, int(i != "i3")) for u in users for i in items], schema=["user_id", "item_id", "label"], orient="row"
+    )
+    catalogue = pl.DataFrame({"item_id": items, "title": items})
+    dataset = split_dataset(Dataset.from_frames(pairs, catalogue), 0.6, 0.2)
+    assert not dataset.reading.timed
+    names = dataset.item_vocabulary
+    for user in range(1, 7):
+        of = {part: (rows := dataset.rows(part)).take(rows.users == user) for part in ("train", "valid", "test")}
+        learned = {item for item, label in zip(of["train"].items, of["train"].labels, strict=True) if label == 1}
+        for part in ("valid", "test"):
+            assert [set(of[part].history(row)) for row in range(len(of[part]))] == [learned] * len(of[part])
+        lengths = sorted(len(of["train"].history(row)) for row in range(len(of["train"])))
+        assert lengths[0] == 0
+        assert lengths[-1] >= len(learned) - 1
+    shuffled = Dataset.from_frames(pairs.sample(fraction=1, shuffle=True, seed=1), catalogue)
+    assert split_dataset(shuffled, 0.6, 0.2).identity == dataset.identity
+    assert names.decode(dataset.likes_of("u0")) != sorted(names.decode(dataset.likes_of("u0")))
 
 
 def test_given_histories_reach_back_before_the_interactions() -> None:

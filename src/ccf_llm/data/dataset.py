@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ccf_llm.data.history import given_histories, rolling_histories, within_parts
 from ccf_llm.data.identity import Identity
 from ccf_llm.data.ids import Id, as_id
+from ccf_llm.data.lots import lots_of_rows
 from ccf_llm.data.manifest import PARTS, Part, SplitManifest, given_split
 from ccf_llm.data.reading import Reading
 from ccf_llm.data.rows import Codes, Rows
@@ -161,7 +162,9 @@ class Dataset:
 
         Histories come from all interactions of the data set, whatever their part: at test time a user's earlier likes
         are known input. A like counts for later rows only, never for rows of its own second, nor for rows of an earlier
-        part where a split is not by time (see `history_notes`). Histories that the source gives stay as they are.
+        part where a split is not by time (see `history_notes`). Where nobody knows the times, rows of train stand in an
+        order drawn by lot, and those of valid and test know what was liked in train. Histories that the source gives
+        stay as they are.
         """
         if split is None or split == "all":
             return self._rows
@@ -222,14 +225,24 @@ class Dataset:
         elif "split" in frame.columns:
             numbers = frame["split"].replace_strict({part: n for n, part in enumerate(PARTS)}, default=-1)
             parts = numbers.cast(pl.Int64).to_numpy()
-            histories, leaking = within_parts(users, items, labels, timestamps, parts)
+            histories, leaking = within_parts(users, items, labels, self._moments, parts)
         else:
-            histories = rolling_histories(users, items, labels, timestamps)
+            histories = rolling_histories(users, items, labels, self._moments)
         return Rows(users, items, labels, timestamps, *histories), leaking
 
     @cached_property
+    def _moments(self) -> NDArray[np.int64]:
+        """(N,) what orders a user's rows: their times or, where nobody knows these, lots, train before all else."""
+        if self.reading.timed:
+            return self.interactions["timestamp"].to_numpy(writable=True)
+        moments = np.argsort(np.argsort(lots_of_rows(self.interactions, seed=0).to_numpy())).astype(np.int64)
+        if "split" in self.interactions.columns:
+            moments[(self.interactions["split"] != "train").fill_null(True).to_numpy()] = len(moments)
+        return moments
+
+    @cached_property
     def _by_user(self) -> "_ByUser":
-        order = np.lexsort((self._rows.timestamps, self._rows.users))
+        order = np.lexsort((self._moments, self._rows.users))
         bounds = np.searchsorted(self._rows.users[order], np.arange(len(self.user_vocabulary) + 2))
         return _ByUser(order, bounds)
 

@@ -1,6 +1,5 @@
 """Splitting by time: train on the past, choose on what follows, test on the end. Without times, by lot."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.lots import lot, lots_of_rows
 from ccf_llm.data.manifest import PARTS, PartRecord, SplitManifest, part_records
 from ccf_llm.errors import CCFError
 
@@ -85,13 +85,16 @@ def drawn_split(
     """The data set with the rows of every user dealt out to train, valid and test by lot, in these shares.
 
     Every user keeps at least one row in train. A row's lot is a hash of seed, user and item, so the order of the rows
-    has no say. What a user liked in valid and test may be later than what is asked for: histories are to hold rows of
-    train only. `max_rows_per_user` thins valid and test, as `global_time_split` does.
+    has no say. Histories hold rows of train alone (see `Dataset.rows`). `max_rows_per_user` thins valid and test, as
+    `global_time_split` does.
 
     Raises `CCFError` where the shares leave a part empty.
     """
     _check_shares(train, valid, max_rows_per_user)
-    frame = dataset.interactions.with_columns(_lots(dataset.interactions, seed))
+    frame = dataset.interactions
+    offsets = {user: lot(seed, user) / 2**63 for user in frame["user_id"].unique()}
+    offset = pl.Series("offset", [offsets[user] for user in frame["user_id"]])
+    frame = frame.with_columns(lots_of_rows(frame, seed), offset)
     place = pl.col("draw").rank("ordinal").over("user_id") - 1
     # Where the user's first row lies between two of the shares' borders is drawn too, else users of few rows would all
     # have the same parts.
@@ -138,19 +141,6 @@ def _records(frame: pl.DataFrame, left_out: dict[str, int]) -> dict[str, PartRec
             reason = "too few distinct timestamps" if frame["timestamp"].n_unique() > 1 else "too few rows per user"
             raise CCFError(f"split: the {name} part is empty; {reason} for these shares")
     return records
-
-
-def _lots(frame: pl.DataFrame, seed: int) -> tuple[pl.Series, pl.Series]:
-    """Of each row: `draw`, its lot, and `offset`, its user's, a number from 0 to 1."""
-    draws = [_lot(seed, user, item) for user, item in frame.select("user_id", "item_id").iter_rows()]
-    offsets = {user: _lot(seed, user) / 2**63 for user in frame["user_id"].unique()}
-    return pl.Series("draw", draws, dtype=pl.Int64), pl.Series("offset", [offsets[user] for user in frame["user_id"]])
-
-
-def _lot(*parts: object) -> int:
-    """63 bits that the parts decide."""
-    text = "\x1f".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1
 
 
 def _with_split(dataset: Dataset, frame: pl.DataFrame, manifest: SplitManifest) -> Dataset:
