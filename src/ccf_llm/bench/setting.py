@@ -22,6 +22,7 @@ from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.budget import HistoryBudget
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.prompts.template import HybridTemplate
+from ccf_llm.randomness import seeded
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 
@@ -46,7 +47,6 @@ class Setting:
         """A network as before training, but for an adapter that does something. CF vectors are random: speed and
         equality do not depend on what they know.
         """
-        torch.manual_seed(0)
         cf = MF(len(self.dataset.user_vocabulary), len(self.dataset.item_vocabulary), MFConfig())
         cf.count(self.dataset.rows("train"))
         network = build_network(
@@ -59,7 +59,7 @@ class Setting:
             seed=0,
             source=self.source,
         )
-        with torch.no_grad():
+        with torch.no_grad(), seeded(0):
             for name, weight in network.part("lora").items():
                 if "lora_B" in name:
                     weight.normal_(std=1e-3)
