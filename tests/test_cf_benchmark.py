@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ccf_llm.cf.kinds import FITTED
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.settings import CFSettings
-from ccf_llm.cf.store import FITTED
 from ccf_llm.experiments.config import load_config
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ccf_llm.cf.gbm import GBM
+from ccf_llm.cf.kinds import FITTED, VECTORS
 from ccf_llm.cf.settings import GBMConfig
-from ccf_llm.cf.store import FITTED, VECTORS
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.randomness import seeded

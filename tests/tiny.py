@@ -9,9 +9,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ccf_llm.cf.kinds import MODELS
 from ccf_llm.cf.mf import MF
 from ccf_llm.cf.settings import MFConfig
-from ccf_llm.cf.store import MODELS
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.fusion.settings import FusionConfig

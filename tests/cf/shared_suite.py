@@ -11,8 +11,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.settings import CFConfig
-from ccf_llm.cf.store import load_cf
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 

@@ -4,7 +4,7 @@ import torch
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.cross_fit import align, assign_folds, cross_fit
-from ccf_llm.cf.store import MODELS
+from ccf_llm.cf.kinds import MODELS
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 

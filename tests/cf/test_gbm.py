@@ -8,8 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from ccf_llm.cf.features import NAMES, Features
 from ccf_llm.cf.gbm import GBM, import_lightgbm
+from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.settings import GBMConfig, MFConfig
-from ccf_llm.cf.store import load_cf
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 

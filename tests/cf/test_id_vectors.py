@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from ccf_llm.cf.ids import IDVectors
+from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.mf import MF
 from ccf_llm.cf.settings import IDVectorsConfig, MFConfig
-from ccf_llm.cf.store import load_cf
 from ccf_llm.data.rows import Rows
 from ccf_llm.prompts.codes import BinaryCodes, dotted
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.mean import ItemUserMean
-from ccf_llm.cf.store import load_cf
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 

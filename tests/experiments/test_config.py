@@ -7,8 +7,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from ccf_llm.cf.kinds import FITTED, MODELS, VECTORS
 from ccf_llm.cf.settings import CFSettings
-from ccf_llm.cf.store import FITTED, MODELS, VECTORS
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig, alone, check_config, dump_config, load_config
 from ccf_llm.experiments.methods import MethodConfig

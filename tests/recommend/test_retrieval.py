@@ -6,7 +6,7 @@ import pytest
 
 import tiny
 from ccf_llm.cf.din import DIN
-from ccf_llm.cf.store import MODELS
+from ccf_llm.cf.kinds import MODELS
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM

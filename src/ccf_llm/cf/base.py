@@ -12,11 +12,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ccf_llm.cf.checks import check_codes
-from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.cf.settings import CFConfig
+from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.io.tensors import read_tensors, write_tensors
 
 SCORE_BATCH = 8192
@@ -243,15 +242,8 @@ class CFModel(nn.Module, ABC):
 
     def save(self, folder: Path) -> None:
         """Write `cf.json` and `cf.safetensors` to `folder`, atomically."""
-        settings = {
-            "format": FORMAT,
-            "kind": self.kind,
-            "n_users": self.n_users,
-            "n_items": self.n_items,
-            "config": self.config.model_dump(mode="json"),
-        }
-        with atomic_folder(Path(folder)) as temporary:
-            write_json(temporary / SETTINGS_FILE, settings)
+        sizes = {"n_users": self.n_users, "n_items": self.n_items}
+        with stored(folder, self.kind, sizes | {"config": self.config.model_dump(mode="json")}) as temporary:
             write_tensors(self.state_dict(), temporary / WEIGHTS_FILE)
 
     @classmethod

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
-from ccf_llm.cf.scorer import WEIGHTS_FILE
 from ccf_llm.cf.settings import MFConfig
+from ccf_llm.cf.store import WEIGHTS_FILE
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.tensors import read_tensors, write_tensors

@@ -13,11 +13,10 @@ from sklearn.metrics import roc_auc_score
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.cross_fit import assign_folds
 from ccf_llm.cf.features import NAMES, Features
-from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, read_settings
 from ccf_llm.cf.settings import GBMConfig
+from ccf_llm.cf.store import read_settings, stored
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.io.hashing import sha256_of
 
 TREES_FILE = "trees.txt"
@@ -100,14 +99,8 @@ class GBM:
 
     def save(self, folder: Path) -> None:
         """Write `cf.json`, `trees.txt` and the features to `folder`, atomically."""
-        settings = {
-            "format": FORMAT,
-            "kind": self.kind,
-            "config": self.config.model_dump(mode="json"),
-            "trees": _checksum(self.trees),
-        }
-        with atomic_folder(Path(folder)) as temporary:
-            write_json(temporary / SETTINGS_FILE, settings)
+        settings = {"config": self.config.model_dump(mode="json"), "trees": _checksum(self.trees)}
+        with stored(folder, self.kind, settings) as temporary:
             (temporary / TREES_FILE).write_text(self.trees, encoding="utf-8")
             self.features.save(temporary)
 

@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from ccf_llm.cf.checks import check_codes, check_labels
-from ccf_llm.cf.scorer import FORMAT, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from ccf_llm.cf.settings import MEAN
+from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.io.tensors import read_tensors, write_tensors
 
 
@@ -65,9 +64,7 @@ class ItemUserMean:
 
     def save(self, folder: Path) -> None:
         """Write `cf.json` and `cf.safetensors` to `folder`, atomically."""
-        settings = {"format": FORMAT, "kind": self.kind, "global_log_odds": self.global_log_odds}
-        with atomic_folder(Path(folder)) as temporary:
-            write_json(temporary / SETTINGS_FILE, settings)
+        with stored(folder, self.kind, {"global_log_odds": self.global_log_odds}) as temporary:
             arrays = {"items": self.item_log_odds, "users": self.user_log_odds}
             write_tensors({name: torch.from_numpy(array) for name, array in arrays.items()}, temporary / WEIGHTS_FILE)
 

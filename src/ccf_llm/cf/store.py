@@ -1,32 +1,33 @@
-"""Load a saved collaborative model of any kind."""
+"""A collaborative model on disk: a folder with `cf.json`, which says what it is, and its weights beside it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.din import DIN
-from ccf_llm.cf.ensemble import Ensemble
-from ccf_llm.cf.gbm import GBM
-from ccf_llm.cf.ids import IDVectors
-from ccf_llm.cf.lightgcn import LightGCN
-from ccf_llm.cf.mean import ItemUserMean
-from ccf_llm.cf.mf import MF
-from ccf_llm.cf.sasrec import SASRec
-from ccf_llm.cf.scorer import SETTINGS_FILE, Scorer, read_settings
 from ccf_llm.errors import CCFError
+from ccf_llm.io.files import atomic_folder, read_json, write_json
 
-MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN, Ensemble)}
-"""Collaborative models with vectors, by kind."""
-VECTORS: dict[str, type[CFModel]] = {**MODELS, "ids": IDVectors}
-"""Everything that can fill slots."""
-FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, "gbm": GBM}
-"""Everything that is fitted with settings."""
-KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
-"""All kinds that can be saved and loaded."""
+FORMAT = 2
+"""Of the folder; raised when an older reader could not read a new one."""
+SETTINGS_FILE = "cf.json"
+WEIGHTS_FILE = "cf.safetensors"
 
 
-def load_cf(folder: Path) -> Scorer:
-    """The model that was saved in `folder`; raises `CCFError` where there is none or its kind is not known."""
-    kind = read_settings(folder).get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise CCFError(f"{Path(folder) / SETTINGS_FILE}: kind {kind!r} is not one of {', '.join(KINDS)}")
-    return KINDS[kind].load(folder)
+@contextmanager
+def stored(folder: Path, kind: str, settings: dict[str, Any]) -> Iterator[Path]:
+    """A folder with the settings of a model of this kind, to put its weights into; it appears once it is complete."""
+    with atomic_folder(Path(folder)) as temporary:
+        write_json(temporary / SETTINGS_FILE, {"format": FORMAT, "kind": kind, **settings})
+        yield temporary
+
+
+def read_settings(folder: Path, kind: str | None = None) -> dict[str, Any]:
+    """The settings of the collaborative model in `folder`; a `CCFError` if it is not of the expected `kind`."""
+    path = Path(folder) / SETTINGS_FILE
+    settings = read_json(path)
+    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
+        raise CCFError(f"{path}: not the settings of a collaborative model of format {FORMAT}; save the model again")
+    if kind is not None and settings.get("kind") != kind:
+        raise CCFError(f"{path}: holds a model of kind {settings.get('kind')!r}, not {kind!r}; use load_cf")
+    return dict(settings)

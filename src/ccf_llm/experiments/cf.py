@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.cross_fit import assign_folds, cross_fit
+from ccf_llm.cf.kinds import KINDS, VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
-from ccf_llm.cf.store import KINDS, VECTORS, load_cf
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.experiments.cost import Cost, measured

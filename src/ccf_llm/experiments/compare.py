@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ccf_llm.cf.kinds import VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
-from ccf_llm.cf.store import VECTORS, load_cf
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
 from ccf_llm.data.rows import Floats

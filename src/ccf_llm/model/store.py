@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.store import load_cf
+from ccf_llm.cf.kinds import load_cf
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, write_json

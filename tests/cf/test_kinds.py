@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.mf import MF
-from ccf_llm.cf.store import load_cf
 from ccf_llm.errors import CCFError
 
 

@@ -1,0 +1,33 @@
+"""The kinds of collaborative models, and a saved one of whichever kind."""
+
+from pathlib import Path
+
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.din import DIN
+from ccf_llm.cf.ensemble import Ensemble
+from ccf_llm.cf.gbm import GBM
+from ccf_llm.cf.ids import IDVectors
+from ccf_llm.cf.lightgcn import LightGCN
+from ccf_llm.cf.mean import ItemUserMean
+from ccf_llm.cf.mf import MF
+from ccf_llm.cf.sasrec import SASRec
+from ccf_llm.cf.scorer import Scorer
+from ccf_llm.cf.store import SETTINGS_FILE, read_settings
+from ccf_llm.errors import CCFError
+
+MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN, Ensemble)}
+"""Collaborative models with vectors, by kind."""
+VECTORS: dict[str, type[CFModel]] = {**MODELS, "ids": IDVectors}
+"""Everything that can fill slots."""
+FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, "gbm": GBM}
+"""Everything that is fitted with settings."""
+KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
+"""All kinds that can be saved and loaded."""
+
+
+def load_cf(folder: Path) -> Scorer:
+    """The model that was saved in `folder`; raises `CCFError` where there is none or its kind is not known."""
+    kind = read_settings(folder).get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise CCFError(f"{Path(folder) / SETTINGS_FILE}: kind {kind!r} is not one of {', '.join(KINDS)}")
+    return KINDS[kind].load(folder)
