@@ -1,4 +1,4 @@
-"""`Settings`: what every group of settings is, and paths as they stand in settings."""
+"""`Settings`: what every group of settings and every record is, and paths as they stand in settings."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ PathSetting = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduse
 
 
 class Settings(BaseModel):
-    """Settings that were checked: they cannot be changed, and a name that is not known is refused.
+    """Settings and records that were checked: they cannot be changed, and a name that is not known is refused.
 
     The modules that define them load nothing heavy, so that a faulty configuration is refused at once.
     """

@@ -176,6 +176,15 @@ def test_scores_do_not_depend_on_the_order_of_the_catalogue(tiny_run: RunConfig,
     np.testing.assert_array_equal(model.score(pairs, backwards)["score"], expected)
 
 
+def test_a_split_that_leaks_through_histories_is_said(tiny_run: RunConfig, tiny_data: Dataset) -> None:
+    drawn = pl.Series("split", ["train", "test", "train", "valid", "train"] * 180)
+    mixed = Dataset.from_frames(tiny_data.interactions.with_columns(drawn), tiny_data.items, name="tiny")
+    put(tiny_run, mixed)
+    lines = said(tiny_run)
+    assert lines[0].startswith("note: split: ")
+    assert "what these say was left out of their histories" in lines[0]
+
+
 def test_a_model_records_the_data_that_it_was_given(tiny_run: RunConfig, tiny_data: Dataset) -> None:
     elsewhere = tiny_run.model_copy(update={"data": tiny_run.data.model_copy(update={"source": "ml-100k"})})
     model = ccf_llm.fit(tiny_data, elsewhere, say=SILENT)

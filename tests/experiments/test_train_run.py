@@ -54,7 +54,7 @@ def test_fit_score_and_what_the_gate_does(tiny_run: RunConfig, tiny_data: Datase
 
 def test_data_without_a_split_is_refused(tiny_run: RunConfig, tiny_data: Dataset) -> None:
     whole = Dataset.from_frames(tiny_data.interactions.drop("split"), tiny_data.items)
-    with pytest.raises(CCFError, match=r"has no split; make one with global_time_split"):
+    with pytest.raises(CCFError, match=r"has no split; make one with split_dataset"):
         CCFLLM.fit(whole, tiny_run, say=SILENT)
     with pytest.raises(CCFError, match="has no split"):
         evaluate_cf("mf", whole)

@@ -125,7 +125,8 @@ def test_hub_ids_carry_a_revision_and_only_safe_files(
     sources: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     calls = hub(monkeypatch, model_folder(tmp_path / "c0ffee"))
-    resolve_model("org/model@v2")
+    found = resolve_model("org/model@v2")
+    assert (found.name, found.pinned) == ("org/model@v2", "org/model@c0ffee")
     assert (calls[0]["repository"], calls[0]["revision"]) == ("org/model", "v2")
     assert not any(pattern.endswith((".bin", ".pt", ".pth", ".pkl", "*")) for pattern in calls[0]["allow_patterns"])
 

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import polars as pl
 import pytest
@@ -90,6 +91,36 @@ def test_a_damaged_file_is_named(saved: Path, name: str, damage: str) -> None:
     else:
         path.unlink()
     refused(saved, path.name)
+
+
+def test_a_hub_model_is_found_again_after_a_commit_upstream(
+    tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = {"c0ffee": tiny_llm}
+
+    def snapshot_download(repository: str, *, revision: str | None, **options: object) -> str:
+        commit = revision or list(hub)[-1]
+        link = tmp_path / commit
+        if not link.exists():
+            link.symlink_to(hub[commit])
+        return str(link)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    of_hub = build_network(
+        tiny_data.items,
+        tiny_mf,
+        llm=LLMConfig(model="org/model", dtype="float32", device="cpu"),
+        prompt=PromptConfig(),
+        fusion=FusionConfig(hidden=16),
+        details=("genres",),
+        seed=0,
+    )
+    rows = tiny_data.rows("test").take(slice(0, 9))
+    expected = SharedPrefixScorer(of_hub).score(rows)
+    save_model(of_hub, tiny_data.user_vocabulary, tiny_data.items, INFO, tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["base_model"]["pinned"] == "org/model@c0ffee"
+    hub["newest"] = tmp_path / "nothing at all"
+    np.testing.assert_array_equal(SharedPrefixScorer(load_model(tmp_path / "model")[0]).score(rows), expected)
 
 
 def test_settings_that_are_cut_or_foreign_are_named(saved: Path, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ class Bars:
     """Bars for stages of training and for scoring; used as a context manager."""
 
     def __init__(self) -> None:
-        """Nothing is drawn yet; where standard error is no terminal, no bar ever is."""
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -25,12 +24,10 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Bars":
-        """Start drawing."""
         self._bars.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop drawing."""
         self._bars.stop()
 
     def stage(self, name: str, word: str, progress: StageProgress, steps: int) -> None:

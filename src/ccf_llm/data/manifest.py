@@ -3,19 +3,17 @@
 from typing import Literal, get_args
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 
 from ccf_llm.errors import CCFError
 from ccf_llm.io.hashing import sha256_of
+from ccf_llm.settings import Settings
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
-class PartRecord(BaseModel):
+class PartRecord(Settings):
     """One part of a split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     """Interactions in the part."""
@@ -25,13 +23,11 @@ class PartRecord(BaseModel):
     """Interactions of the part's time span that were left out; they still count for histories."""
 
 
-class SplitManifest(BaseModel):
+class SplitManifest(Settings):
     """How the interactions were divided into train, valid and test."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     rule: str
-    """`global time` or `given by the source`."""
+    """`global time`, `drawn per user` or `given by the source`."""
     parts: dict[str, PartRecord]
     """Per part, its rows and their hash."""
     fractions: dict[str, float] | None = None

@@ -37,7 +37,6 @@ class Rows:
     """(N,) where it ends (exclusive)."""
 
     def __len__(self) -> int:
-        """Number of rows."""
         return len(self.users)
 
     def take(self, index: NDArray[np.generic] | slice) -> Self:

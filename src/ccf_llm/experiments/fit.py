@@ -27,7 +27,7 @@ def fit(dataset: Dataset, config: RunConfig | None = None, *, say: Say = print) 
         >>> model = fit(global_time_split(open_dataset("ml-100k")))    # doctest: +SKIP
     """
     if "split" not in dataset.interactions.columns:
-        raise CCFError("dataset: has no split; make one with global_time_split(dataset)")
+        raise CCFError("dataset: has no split; make one with split_dataset(dataset)")
     if config is not None:
         if dataset.source is None:  # a program made it, or its split: what is kept of the run should find it again
             dataset.save(config.output / "dataset")

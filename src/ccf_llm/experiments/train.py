@@ -91,6 +91,8 @@ def train_run(
         raise CCFError(f"--only {only}: not one of the methods {', '.join(config.methods)}")
     dataset = dataset or open_split(config)
     check_run(config, dataset, [*config.resolved.cf_rows, *(config.methods if only is None else [only])])
+    for note in dataset.history_notes:
+        say(f"note: {note}")
     folder = RunFolder(config.output)
     TrainedOn.of(dataset).save(folder.data)
     fit_cf(folder, dataset, config.resolved.cf_rows, config.cf, config.seed, say)
@@ -144,7 +146,6 @@ class _Networks:
     """The networks of a run's methods, over one language model, and the CF models that they are trained with."""
 
     def __init__(self, config: RunConfig, folder: RunFolder, dataset: Dataset, say: Say) -> None:
-        """Nothing is loaded before the first method."""
         self.config, self.folder, self.dataset, self.say = config, folder, dataset, say
         self._llm: LanguageModel | None = None
         self._crossed: dict[str, CrossFitted] = {}

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion.settings import FusionConfig
@@ -13,16 +13,13 @@ from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.llm.source import ModelSource
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.prompts.shots import Shot
+from ccf_llm.settings import Settings
 
 FORMAT = 2
 """Raised when an older reader could not read a new folder. Format 1 kept the whole training configuration instead."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataRecord(_Record):
+class DataRecord(Settings):
     """The data set that a model was trained on."""
 
     name: str
@@ -33,7 +30,7 @@ class DataRecord(_Record):
     """Its hashes (`Dataset.identity`); None in models of format 1."""
 
 
-class ModelInfo(_Record):
+class ModelInfo(Settings):
     """What a model needs beside its network, and what it was made from."""
 
     details: tuple[str, ...] = ()
@@ -44,11 +41,11 @@ class ModelInfo(_Record):
     """What the activations of a batch may take while scoring."""
     data: DataRecord | None = None
     """None for a model that was put together by hand."""
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default={})
     """The configuration that the model was trained with: to be read by people, never validated."""
 
 
-class BaseModelRecord(_Record):
+class BaseModelRecord(Settings):
     """Which base model a model was trained on, as `ModelSource` tells it."""
 
     name: str
@@ -64,7 +61,7 @@ class BaseModelRecord(_Record):
         return cls(name=source.name, pinned=source.pinned, checksum=source.checksum, origin=source.origin)
 
 
-class SavedModel(_Record):
+class SavedModel(Settings):
     """What config.json holds. A reader of this format refuses fields that it does not know."""
 
     format: Literal[2] = 2
@@ -74,7 +71,7 @@ class SavedModel(_Record):
     prompt: PromptConfig
     fusion: FusionConfig
     shots: tuple[Shot, ...] = ()
-    vocabularies: dict[str, str] = {}
+    vocabularies: dict[str, str] = Field(default={})
     """Hashes of users and items in the order of their codes; none in models of format 1."""
     info: ModelInfo
 

@@ -1,19 +1,17 @@
 """Answered examples for a prompt that teaches by example (in-context learning, Brown et al. 2020)."""
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.settings import Settings
 
 LIKES = 5
 """Titles of an example's history, the newest ones."""
 
 
-class Shot(BaseModel):
+class Shot(Settings):
     """One example, by item codes."""
-
-    model_config = ConfigDict(frozen=True)
 
     history: tuple[int, ...]
     """Items liked before, oldest first."""

@@ -27,7 +27,6 @@ class Catalogue:
     """
 
     def __init__(self, model: CCFLLM) -> None:
-        """Read the titles; vectors are computed on first use."""
         self._network = model.network
         self.ids: list[str] = model.items["item_id"].to_list()
         self.titles = [reading_order(title) for title in model.items["title"]]
@@ -40,7 +39,6 @@ class Catalogue:
         self._folded = pl.Series([fold(title) for title in self.titles], dtype=pl.String)
 
     def __len__(self) -> int:
-        """Number of items."""
         return len(self.ids)
 
     def search(self, words: str, limit: int | None = None) -> Codes:

@@ -53,7 +53,6 @@ class ExactRanking:
     """
 
     def __init__(self, scores: Floats, eligible: Mask) -> None:
-        """Sort."""
         left = np.flatnonzero(eligible)
         self._scores = scores
         self._order: Positions = left[np.argsort(-scores[left], kind="stable")]
@@ -150,7 +149,6 @@ class Retriever:
     """
 
     def __init__(self, catalogue: Catalogue, cf: CFModel, *, exact_up_to: int = EXACT_UP_TO, most: int = 1000) -> None:
-        """An index is built when it is first asked."""
         self._catalogue, self._cf, self._most = catalogue, cf, most
         self._exact = len(catalogue) <= exact_up_to
         if not self._exact:

@@ -52,7 +52,6 @@ class Batcher:
     """
 
     def __init__(self, waiting: int = 64, max_rows: int = 512) -> None:
-        """Start the thread."""
         self._waiting, self._max_rows = waiting, max_rows
         self._jobs: deque[_Job] = deque()
         self._chores: deque[_Chore] = deque()

@@ -23,7 +23,6 @@ class Limits:
     """ASGI middleware: bounded bodies, bounded number of requests, moment of arrival, metrics, safe headers."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
-        """`app` is what answers."""
         self._app, self._settings, self._metrics = app, settings, metrics
         self._in_flight = 0
 

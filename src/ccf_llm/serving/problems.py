@@ -33,7 +33,6 @@ class ProblemError(Exception):
     """Ends a request with a problem document."""
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-        """`status` is HTTP's."""
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, headers
 

@@ -25,7 +25,6 @@ class Quick:
     """
 
     def __init__(self, threads: int) -> None:
-        """Start nothing yet."""
         self._pool = ThreadPoolExecutor(threads, "quick", initializer=torch.set_num_threads, initargs=(1,))
         self._threads = threads
         self._under_way = 0

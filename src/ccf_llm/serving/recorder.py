@@ -35,7 +35,6 @@ class Recorder:
     """
 
     def __init__(self, store: EventStore, waiting: int = 5000) -> None:
-        """Start the thread."""
         self._store = store
         self._jobs: queue.Queue[_Recording | _Erasure | None] = queue.Queue(waiting)
         self._closing = threading.Lock()

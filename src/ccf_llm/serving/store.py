@@ -176,11 +176,9 @@ class EventStore:
         self._engine.dispose()
 
     def __enter__(self) -> Self:
-        """The store itself."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
         self.close()
 
     def _make_tables(self) -> bytes:
