@@ -40,16 +40,12 @@ def serve(
     import socket
     import sys
 
-    try:
-        import uvicorn
+    _require_server()
+    import uvicorn
 
-        from ccf_llm.serving.app import create_app
-        from ccf_llm.serving.served import model_folder
-        from ccf_llm.serving.service import Service
-        from ccf_llm.serving.settings import ServeSettings
-        from ccf_llm.serving.store import EventStore
-    except ModuleNotFoundError as error:
-        raise CCFError(f"serve: {error.name} is not installed; pip install 'ccf-llm[serve]'") from None
+    from ccf_llm.experiments.folder import model_folder
+    from ccf_llm.serving.settings import ServeSettings
+    from ccf_llm.serving.store import EventStore
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     settings = ServeSettings.with_keys_of(
@@ -68,7 +64,12 @@ def serve(
             "add likes, and erasing is closed; set CCF_LLM_API_KEYS",
             err=True,
         )
-    service = Service(model, EventStore(store or beside(model)), settings)
+    events = EventStore(store or beside(model))
+    # Only now what takes seconds to import.
+    from ccf_llm.serving.app import create_app
+    from ccf_llm.serving.service import Service
+
+    service = Service(model, events, settings)
     # Threads that compute would hold up the one that answers for 5 ms at a time.
     sys.setswitchinterval(0.001)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -77,6 +78,15 @@ def serve(
     uvicorn.run(
         create_app(service), host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=10
     )
+
+
+def _require_server() -> None:
+    """A `CCFError` where a package of the extra is not installed."""
+    from importlib.util import find_spec
+
+    for package in ("uvicorn", "fastapi", "fastapi_offline", "prometheus_client", "sqlalchemy", "threadpoolctl"):
+        if find_spec(package) is None:
+            raise CCFError(f"serve: {package} is not installed; pip install 'ccf-llm[serve]'")
 
 
 def beside(model: Path) -> "URL":

@@ -70,6 +70,14 @@ class RunFolder:
         return load_config(self.config)
 
 
+def model_folder(path: Path) -> Path:
+    """`path` itself where it is a model, else the main model of the run in it."""
+    if (path / "config.json").is_file():
+        return path
+    run = RunFolder(path)
+    return run.model(run.load_config().main)
+
+
 def open_split(config: RunConfig) -> Dataset:
     """The run's data set with its split: the source's own where it has one, else by `split_dataset`."""
     dataset = open_dataset(config.data.source)

@@ -9,7 +9,7 @@ import numpy as np
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.folder import RunFolder
+from ccf_llm.experiments.folder import model_folder
 from ccf_llm.io.hashing import files_sha256
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Person, Recommender
@@ -99,14 +99,6 @@ class Served:
             scores = self.recommender.model.score_rows(shortlist.rows())
             if not np.isfinite(scores).all() or not np.isfinite(catalogue.collaborative_shares).all():
                 raise CCFError("model: its scores are not finite; train it again")
-
-
-def model_folder(path: Path) -> Path:
-    """`path` itself where it is a model, else the main model of the run in it."""
-    if (path / "config.json").is_file():
-        return path
-    run = RunFolder(path)
-    return run.model(run.load_config().main)
 
 
 def _version(folder: Path) -> str:
