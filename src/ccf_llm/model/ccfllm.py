@@ -117,10 +117,6 @@ class CCFLLM:
         scores = self.score_rows(self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes))
         return pairs.with_columns(score=pl.Series(scores), probability=pl.Series(probability(scores)))
 
-    def translation(self, dataset: Dataset) -> tuple[Codes, Codes]:
-        """The model's code of each user code and of each item code of a data set: codes mean nothing elsewhere."""
-        return dataset.user_vocabulary.translated(self.users), dataset.item_vocabulary.translated(self.item_vocabulary)
-
     def likes(self, dataset: Dataset, users: Iterable[str]) -> dict[str, Codes]:
         """What users like by a data set, oldest first, in the model's codes; without items that it does not know."""
         own = dataset.item_vocabulary.translated(self.item_vocabulary)
