@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ccf_llm.errors import CCFError
-from ccf_llm.io.tensors import fill, find_tensor, read_tensors, tensors_digest, write_tensors
+from ccf_llm.io.tensors import fill, find_tensor, read_tensors, tensors_sha256, write_tensors
 
 
 def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:
@@ -47,5 +47,5 @@ def test_what_does_not_fit_changes_nothing(values: dict[str, torch.Tensor], mess
 def test_a_digest_follows_values_shapes_and_types() -> None:
     one = torch.zeros(4)
     others = [torch.ones(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32)]
-    assert tensors_digest([one]) == tensors_digest([one.clone()])
-    assert len({tensors_digest([tensor]) for tensor in (one, *others)}) == 4
+    assert tensors_sha256([one]) == tensors_sha256([one.clone()])
+    assert len({tensors_sha256([tensor]) for tensor in (one, *others)}) == 4

@@ -1,12 +1,13 @@
 """Encoded interactions: integer codes in NumPy arrays, with the history of each row."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ccf_llm.io.hashing import pieces_sha256
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -89,10 +90,8 @@ class Rows:
         np.maximum.at(longest, group, lengths)
         begins = np.cumsum(longest) - longest
         flat = np.arange(longest.sum()) - np.repeat(begins - start, longest)
-        digest = hashlib.sha256()
-        for part in (self.users, self.items, self.labels, self.timestamps, lengths, group, longest, self.likes[flat]):
-            digest.update(len(part).to_bytes(8, "little") + np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()
+        columns = (self.users, self.items, self.labels, self.timestamps, lengths, group, longest, self.likes[flat])
+        return pieces_sha256(np.ascontiguousarray(column).tobytes() for column in columns)
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:

@@ -1,6 +1,5 @@
 """Ids outside, integer codes inside."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import polars as pl
 
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
+from ccf_llm.io.hashing import pieces_sha256
 from ccf_llm.io.parquet import read_parquet, write_parquet
 
 
@@ -67,11 +67,7 @@ class Vocabulary:
     @cached_property
     def sha256(self) -> str:
         """Hash of the ids in their order: vocabularies of one hash give every id the same code."""
-        digest = hashlib.sha256()
-        for one in self.ids:
-            text = one.encode()
-            digest.update(len(text).to_bytes(8, "little") + text)  # no two lists of ids give the same bytes
-        return digest.hexdigest()
+        return pieces_sha256(one.encode() for one in self.ids)
 
     def translated(self, other: "Vocabulary") -> Codes:
         """(n + 1,) the code in `other` of each code here: what is indexed by it is then in the other's codes."""

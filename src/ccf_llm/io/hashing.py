@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,15 @@ from typing import Any
 def sha256_of(content: str | bytes) -> str:
     """SHA-256 of bytes, or of a text in UTF-8."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def pieces_sha256(pieces: Iterable[bytes]) -> str:
+    """SHA-256 of a sequence of pieces. Each goes in with its length, so no other sequence gives the same bytes."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8, "little"))
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

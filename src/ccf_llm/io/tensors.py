@@ -1,7 +1,6 @@
 """Tensors in safetensors files, with errors that name the file."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.hashing import pieces_sha256
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -57,10 +57,12 @@ def fill(targets: Mapping[str, Tensor], values: Mapping[str, Tensor], path: Path
         target.copy_(values[name])
 
 
-def tensors_digest(tensors: Iterable[Tensor]) -> bytes:
+def tensors_sha256(tensors: Iterable[Tensor]) -> str:
     """SHA-256 over the shapes, types and bytes of tensors, in order."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.digest()
+
+    def pieces() -> Iterator[bytes]:
+        for tensor in tensors:
+            yield f"{tuple(tensor.shape)} {tensor.dtype}".encode()
+            yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+    return pieces_sha256(pieces())

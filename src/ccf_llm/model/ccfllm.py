@@ -1,6 +1,6 @@
 """`CCFLLM`: a trained model with its users and items, as the public API offers it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.frame import as_frame
 from ccf_llm.data.ids import did_you_mean, id_column
-from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.data.rows import Codes, Floats, Rows
 from ccf_llm.data.validate import check_items
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError
+from ccf_llm.io.progress import Tick
 from ccf_llm.model.build import details_of
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
@@ -140,9 +141,9 @@ class CCFLLM:
             end=spans[:, 1],
         )
 
-    def score_rows(self, rows: Rows, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+    def score_rows(self, rows: Rows, tick: Tick | None = None) -> Floats:
         """(N,) log-odds of encoded rows."""
-        return self.scorer.score(rows, progress)
+        return self.scorer.score(rows, tick)
 
     def forget(self) -> None:
         """Drop what scoring keeps in memory of the histories that it has read."""

@@ -13,7 +13,7 @@ from ccf_llm.io.files import atomic_file, read_json, write_json
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.parquet import write_parquet
 from ccf_llm.io.progress import Done
-from ccf_llm.io.tensors import tensors_digest
+from ccf_llm.io.tensors import tensors_sha256
 from ccf_llm.recommend.arguments import check_choice
 from ccf_llm.recommend.recommender import ORDERS, Recommender
 
@@ -89,7 +89,7 @@ def _key(recommender: Recommender, users: list[str], options: dict[str, Any]) ->
             network.llm.source.checksum,
             model.info.model_dump(mode="json"),
             [model.users.sha256, model.item_vocabulary.sha256, model.items.write_json()],
-            tensors_digest(network.weights()).hex(),
+            tensors_sha256(network.weights()),
             recommender.dataset.identity.to_json(),
             [recommender.retrieve, recommender.text_share, recommender.exact_up_to],
             users,

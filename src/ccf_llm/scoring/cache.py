@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 from torch import Tensor
 
 from ccf_llm.io.files import atomic_file
-from ccf_llm.io.tensors import read_tensors, tensors_digest, write_tensors
+from ccf_llm.io.tensors import read_tensors, tensors_sha256, write_tensors
 from ccf_llm.llm.attention import Prefix
 from ccf_llm.llm.products import Version, version_of
 
@@ -30,7 +30,7 @@ class PrefixKey(NamedTuple):
         return bool(self.reader) or any(self.items)
 
 
-_Place = tuple[bytes, bytes, PrefixKey]
+_Place = tuple[str, str, PrefixKey]
 """Digests of the weights that read words and, where the chain has slots, of those that fill them; and the chain."""
 
 
@@ -59,7 +59,7 @@ class PrefixCache:
         self._entries: OrderedDict[_Place, _Entry] = OrderedDict()
         self._weights: list[Tensor] = []
         self._version: Version = ()
-        self._words = self._slots = b""
+        self._words = self._slots = ""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,7 +76,7 @@ class PrefixCache:
         version = version_of([*words, *slots])
         if version != self._version:
             self._weights, self._version = [*words, *slots], version
-            self._words, self._slots = tensors_digest(words), tensors_digest(slots)
+            self._words, self._slots = tensors_sha256(words), tensors_sha256(slots)
 
     def clear(self) -> None:
         """Forget all prefixes."""
@@ -111,7 +111,7 @@ class PrefixCache:
         self._drop(oldest.kept)
 
     def _place(self, key: PrefixKey) -> _Place:
-        return self._words, self._slots if key.has_slots else b"", key
+        return self._words, self._slots if key.has_slots else "", key
 
     def _keep(self, prefix: Prefix) -> Any:
         return prefix

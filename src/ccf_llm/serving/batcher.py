@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.serving.recorder import OverloadError
 
-Floats = NDArray[np.float32]
 BUSY = 4
 """Waiting requests from which on one core is left to those who answer."""
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.hashing import sha256_of
 
 Kind = Literal["like", "dislike", "withdraw"]
 Outcome = Literal["recorded", "duplicate", "conflict"]
@@ -213,7 +214,7 @@ class EventStore:
 
 def _unsalted(user_id: str) -> str:
     """As stores were marked before they had a salt."""
-    return hashlib.sha256(user_id.encode()).hexdigest()
+    return sha256_of(user_id)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
