@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM, probability
 from ccf_llm.recommend.explain import LeaveOneOut
 from ccf_llm.recommend.recommender import Filters, Order, Person, Shortlist
 from ccf_llm.serving import schemas
-from ccf_llm.serving.batcher import Batcher, Floats, LateError
+from ccf_llm.serving.batcher import Batcher, LateError
 from ccf_llm.serving.metrics import Metrics
 from ccf_llm.serving.problems import ProblemError
 from ccf_llm.serving.quick import Quick
