@@ -51,8 +51,13 @@ def bootstrap_uauc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLik
     """(D,) UAUC of each draw: mean of the users' AUCs weighted by multiplicity; users with one class are left out."""
     columns, values = user_aucs(users, labels, scores)
     counted = ~np.isnan(values)
-    weights = draws[:, columns[counted]].astype(float)
-    return _ratio(weights @ values[counted], weights.sum(1))
+    return bootstrap_mean(values[counted], draws[:, columns[counted]])
+
+
+def bootstrap_mean(values: Floats, draws: NDArray[np.int64]) -> Floats:
+    """(D,) or (D, F) mean of each draw over users of their own figures, (U,) or (U, F); NaN is left out."""
+    weights, known = draws.astype(float), ~np.isnan(values)
+    return _ratio(weights @ np.where(known, values, 0), weights @ known)
 
 
 def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -66,6 +71,6 @@ def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
 
 def _ratio(above: Floats, below: Floats) -> Floats:
     """above / below, NaN where below is 0."""
-    result = np.full(len(above), np.nan)
+    result = np.full(above.shape, np.nan)
     np.divide(above, below, out=result, where=below > 0)
     return result

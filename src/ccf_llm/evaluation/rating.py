@@ -27,7 +27,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """`{"models": ..., "rows": ...}` that JSON accepts: null stands where a figure is not defined."""
-        return {"models": _null_for_nan(self.models), "rows": _null_for_nan(self.rows)}
+        return {"models": null_for_nan(self.models), "rows": null_for_nan(self.rows)}
 
 
 def evaluate(
@@ -137,10 +137,10 @@ def _difference(
     return result
 
 
-def _null_for_nan(value: Any) -> Any:
+def null_for_nan(value: Any) -> Any:
     """`value` with every NaN or infinity in it replaced by None."""
     if isinstance(value, dict):
-        return {key: _null_for_nan(inner) for key, inner in value.items()}
+        return {key: null_for_nan(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_null_for_nan(inner) for inner in value]
+        return [null_for_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -23,11 +23,15 @@ def slices(
     `item_counts` are training interactions per code.
     """
     warm = (user_counts[rows.users] >= warm_threshold) & (item_counts[rows.items] >= warm_threshold)
-    length = rows.end - rows.start
-    masks = {"warm": warm, "cold": ~warm}
-    for low, high in pairwise((*HISTORY_BOUNDS, np.inf)):
-        masks[_history_name(low, high)] = (length >= low) & (length < high)
-    return masks
+    return {"warm": warm, "cold": ~warm} | by_history(rows.end - rows.start)
+
+
+def by_history(lengths: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.bool_]]:
+    """Name -> (N,) which of the histories are of the lengths of its bucket."""
+    return {
+        _history_name(low, high): (lengths >= low) & (lengths < high)
+        for low, high in pairwise((*HISTORY_BOUNDS, np.inf))
+    }
 
 
 def history_slices() -> list[str]:

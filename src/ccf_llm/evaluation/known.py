@@ -1,0 +1,97 @@
+"""What a data set knows of the users and items in ranked lists; it opens figures that lists alone cannot give."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import PARTS, Part
+from ccf_llm.errors import CCFError
+
+MAX_CATEGORIES = 100
+"""A column with more distinct entries than this does not sort items into categories."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is None leaves its figures out."""
+
+    popularity: pl.DataFrame | None = None
+    """item_id, likes: every item of the catalogue, and how many users like it in training."""
+    histories: pl.DataFrame | None = None
+    """user_id, likes: how many items each user likes in training; 0 for a user who is not there."""
+    targets: pl.DataFrame | None = None
+    """user_id, item_id: every target of the part that was measured."""
+    vectors: NDArray[np.floating[Any]] | None = None
+    """(n_items, d) in the order of `popularity`; their cosine says how alike two items are."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, part: Part = "test") -> Self:
+        """Popularity and histories from train, targets from `part`, categories as vectors where the items have some.
+
+        A target is an item that the user likes in `part` and has met in no earlier part.
+        """
+        if dataset.split is None:
+            raise CCFError(f"data set {dataset.name!r} has no split; make one with `ccf-llm data split`")
+        pair, rows = ["user_id", "item_id"], dataset.interactions
+        earlier = rows.filter(pl.col("split").is_in(PARTS[: PARTS.index(part)])).select(pair)
+        likes = {
+            name: rows.filter((pl.col("split") == name) & (pl.col("label") == 1)).select(pair).unique()
+            for name in ("train", part)
+        }
+        counts = likes["train"].group_by("item_id").agg(pl.len().cast(pl.Int64).alias("likes"))
+        return cls(
+            popularity=dataset.items.select("item_id")
+            .join(counts, on="item_id", how="left", maintain_order="left")
+            .with_columns(pl.col("likes").fill_null(0)),
+            histories=likes["train"].group_by("user_id").agg(pl.len().cast(pl.Int64).alias("likes")),
+            targets=likes[part].join(earlier, on=pair, how="anti"),
+            vectors=categories(dataset.items),
+        )
+
+    def check(self, lists: pl.DataFrame) -> None:
+        """Refuse lists of items outside the catalogue, or of other targets than these."""
+        if self.popularity is not None:
+            unknown = lists.filter(
+                pl.col("item_id").is_not_null() & ~pl.col("item_id").is_in(self.popularity["item_id"].implode())
+            )
+            if len(unknown):
+                row = unknown.row(0, named=True)
+                raise CCFError(
+                    f"lists: method {row['method']}, user {row['user_id']}: item {row['item_id']} is not in the "
+                    "catalogue; name the data set that the lists were made of"
+                )
+        if self.targets is not None:
+            self._check_targets(self.targets, lists)
+
+    def _check_targets(self, targets: pl.DataFrame, lists: pl.DataFrame) -> None:
+        counts = targets.group_by("user_id").agg(pl.len().cast(pl.Int64).alias("there"))
+        marked = (
+            lists.join(counts, on="user_id", how="left")
+            .join(targets.with_columns(pl.lit(True).alias("right")), on=["user_id", "item_id"], how="left")
+            .with_columns(pl.col("there").fill_null(0), pl.col("right").fill_null(False))
+        )
+        wrong = marked.filter((pl.col("there") != pl.col("targets")) | (pl.col("right") != pl.col("relevant")))
+        if len(wrong):
+            row = wrong.row(0, named=True)
+            raise CCFError(
+                f"lists: user {row['user_id']} has {row['targets']} targets in the lists and {row['there']} in the "
+                f"data, item {row['item_id']} is {'' if row['relevant'] else 'not '}relevant in the lists and "
+                f"{'a' if row['right'] else 'no'} target in the data; name the data set and part that they are of"
+            )
+
+
+def categories(items: pl.DataFrame) -> NDArray[np.float64] | None:
+    """(n_items, d) 1 where an item has a category: the entries between commas of the first column that lists some.
+
+    None where no column beside the title does, or where its entries are too varied to sort items (`MAX_CATEGORIES`).
+    """
+    for name in items.columns[2:]:
+        entries = items[name].cast(pl.String).fill_null("").str.split(",").list.eval(pl.element().str.strip_chars())
+        distinct = [entry for entry in entries.explode().unique().sort().to_list() if entry]
+        if (entries.list.len() > 1).any() and len(distinct) <= MAX_CATEGORIES:
+            return np.stack([entries.list.contains(entry).to_numpy() for entry in distinct], axis=1).astype(float)
+    return None
