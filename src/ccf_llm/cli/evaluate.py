@@ -1,10 +1,11 @@
-"""`ccf-llm evaluate`: measure a run, or one CF method on any data set."""
+"""`ccf-llm evaluate`: measure a run, one CF method on any data set, or ranked lists."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ccf_llm.cli.lists import evaluate_file
 from ccf_llm.errors import CCFError
 
 
@@ -13,28 +14,40 @@ def evaluate(
     method: Annotated[
         str | None, typer.Option(help="Instead of a run: item_user_mean, mf, lightgcn, sasrec, din, ensemble or gbm.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="With --method: a data set with a split (folder or name).")] = None,
+    lists: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead of a run: ranked lists of any methods (Parquet; docs/ranking.md)."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="With --method or --lists: a data set with a split (folder or name).")
+    ] = None,
     part: Annotated[str, typer.Option(help="valid or test. Choose on valid; test is for the final figure.")] = "test",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
     ] = None,
 ) -> None:
-    """Measure AUC, UAUC and more, with intervals from a bootstrap over users.
+    """Measure AUC, UAUC and more, or NDCG and more of ranked lists, with intervals from a bootstrap over users.
 
     A trained run: [bold]ccf-llm evaluate runs/demo[/bold]
 
     A baseline on any data set: [bold]ccf-llm evaluate --method item_user_mean --data FOLDER --json out.json[/bold]
+
+    Ranked lists of any methods: [bold]ccf-llm evaluate --lists FILE.parquet[/bold]; with --data also coverage, novelty,
+    diversity and slices.
     """
+    if part not in ("valid", "test"):
+        raise CCFError(f"--part {part}: choose valid or test")
+    if sum(given is not None for given in (run, method, lists)) != 1:
+        raise CCFError("give the folder of a run, or --method and --data, or --lists")
+    if lists is not None:
+        evaluate_file(lists, data, part, json_file)  # type: ignore[arg-type]
+        return
     from ccf_llm.cli.progress import Bars
     from ccf_llm.data.named import open_dataset
     from ccf_llm.experiments.evaluate import evaluate_cf, evaluate_run
     from ccf_llm.experiments.folder import RunFolder
     from ccf_llm.io.files import write_json
 
-    if part not in ("valid", "test"):
-        raise CCFError(f"--part {part}: choose valid or test")
-    if (run is None) == (method is None):
-        raise CCFError("give the folder of a run, or --method and --data")
     if run is not None:
         with Bars() as bars:
             metrics = evaluate_run(RunFolder(run), part=part, scoring=bars.scoring)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def evaluate_lists(
     known = known or Known()
     lists = check_lists(lists)
     known.check(lists)
-    cutoffs = _cutoffs(lists)
+    lists, cutoffs = _coded(lists, known), _cutoffs(lists)
     main = K if K in cutoffs else cutoffs[-1]
     users = lists["user_id"].unique().sort()
     sampled = draw_users(len(users), draws, seed)
@@ -53,7 +53,7 @@ def evaluate_lists(
             "seeds": part["seed"].unique().sort().to_list(),
             **_with_intervals(of.values, sampled[:, of.columns], of.figures),
             **_shown(part, known, cutoffs),
-            "slices": _slices(part, of.columns, users, known, main, sampled),
+            "slices": _slices(part, of.columns, known, main, sampled),
             "diff": {other: _difference(of, than, sampled) for other, than in measured.items() if other != name},
         }
         for (name, part), of in zip(parts.items(), measured.values(), strict=True)
@@ -107,9 +107,9 @@ def _style(part: pl.DataFrame, n_lists: int, known: Known, k: int) -> dict[str, 
     """Novelty, share of the long tail and diversity of every list."""
     if known.popularity is None:
         return {}
-    row = np.cumsum(part["rank"].to_numpy() <= 1) - 1
-    shown = part["rank"].is_between(1, k).to_numpy()
-    row, codes = row[shown], _codes(part.filter(shown)["item_id"], known.popularity)
+    rank = part["rank"].to_numpy()
+    shown = (rank >= 1) & (rank <= k)
+    row, codes = (np.cumsum(rank <= 1) - 1)[shown], part["code"].filter(pl.Series(shown)).to_numpy()
     likes = known.popularity["likes"].to_numpy()
     figures = {
         f"novelty@{k}": exposure.novelty(row, codes, n_lists, likes),
@@ -122,13 +122,12 @@ def _style(part: pl.DataFrame, n_lists: int, known: Known, k: int) -> dict[str, 
 
 def _shown(part: pl.DataFrame, known: Known, cutoffs: list[int]) -> dict[str, float]:
     """Figures of all lists of a seed together, averaged over seeds."""
-    catalogue = part.select("item_id").drop_nulls().unique() if known.popularity is None else known.popularity
     found: dict[str, list[float]] = {}
     for one in part.partition_by("seed"):
         n_lists = one["user_id"].n_unique()
         for k in cutoffs:
-            codes = _codes(one.filter(pl.col("rank").is_between(1, k))["item_id"], catalogue)
-            exposures = np.bincount(codes, minlength=len(catalogue))
+            codes = one.filter(pl.col("rank").is_between(1, k))["code"]
+            exposures = np.bincount(codes, minlength=0 if known.popularity is None else len(known.popularity))
             found.setdefault(f"overlap@{k}", []).append(exposure.overlap(exposures, n_lists))
             found.setdefault(f"most_shown@{k}", []).append(exposure.most_shown(exposures, n_lists))
             if known.popularity is not None:
@@ -137,9 +136,7 @@ def _shown(part: pl.DataFrame, known: Known, cutoffs: list[int]) -> dict[str, fl
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def _slices(
-    part: pl.DataFrame, columns: Integers, users: pl.Series, known: Known, k: int, draws: NDArray[np.int64]
-) -> dict[str, Any]:
+def _slices(part: pl.DataFrame, columns: Integers, known: Known, k: int, draws: NDArray[np.int64]) -> dict[str, Any]:
     """NDCG and recall at `k` of users with histories of some length, and of targets of some popularity."""
     found = {}
     first = part.filter(pl.col("rank") <= 1)
@@ -150,14 +147,13 @@ def _slices(
             found[name] = _slice(relevant, np.where(mask, targets, 0), k, draws[:, columns])
     if known.targets is not None and known.popularity is not None:
         place = known.popularity.select("item_id", place=exposure.by_popularity(known.popularity["likes"].to_numpy()))
-        shown = part.join(place, on="item_id", how="left", maintain_order="left")["place"]
+        shown, wanted = (rows.join(place, "item_id", "left", maintain_order="left") for rows in (part, known.targets))
         for name, (low, high) in TARGET_SLICES.items():
-            inside = pl.col("place").is_between(low, high, closed="left")
-            counts = known.targets.join(place.filter(inside), on="item_id").group_by("user_id").len("some")
+            inside = pl.col("place").is_between(low, high, closed="left").fill_null(False)
+            counts = wanted.filter(inside).group_by("user_id").agg(pl.len().cast(pl.Int64).alias("some"))
             some = first.select("user_id").join(counts, on="user_id", how="left", maintain_order="left")["some"]
-            there = shown.is_between(low, high, closed="left").fill_null(False).to_numpy()
-            marked = places(part, part["relevant"].to_numpy() & there, k)
-            found[name] = _slice(marked, some.fill_null(0).cast(pl.Int64).to_numpy(), k, draws[:, columns])
+            marked = places(part, shown.select(inside & pl.col("relevant")).to_series().to_numpy(), k)
+            found[name] = _slice(marked, some.fill_null(0).to_numpy(), k, draws[:, columns])
     return found
 
 
@@ -185,8 +181,8 @@ def _with_intervals(values: Floats, draws: NDArray[np.int64], figures: list[str]
     return found
 
 
-def _codes(items: pl.Series, catalogue: pl.DataFrame) -> Integers:
-    """Position of each item in the catalogue."""
-    numbered = catalogue.select("item_id").with_row_index("code")
-    codes = items.to_frame("item_id").join(numbered, on="item_id", how="left", maintain_order="left")["code"]
-    return codes.to_numpy().astype(np.int64)
+def _coded(lists: pl.DataFrame, known: Known) -> pl.DataFrame:
+    """With `code`, the item's position in the catalogue; the items of the lists stand for one that is not known."""
+    items = lists.select("item_id").drop_nulls().unique() if known.popularity is None else known.popularity
+    numbered = items.select("item_id", code=pl.int_range(pl.len()))
+    return lists.join(numbered, on="item_id", how="left", maintain_order="left")
