@@ -1,5 +1,7 @@
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.bootstrap import bootstrap_mean, draw_users
 from ccf_llm.evaluation.known import Known, categories
-from ccf_llm.evaluation.lists import top_lists
+from ccf_llm.evaluation.lists import read_lists, top_lists
 from ccf_llm.evaluation.ranking import evaluate_lists
 
 N_USERS, N_ITEMS = 24, 40
@@ -197,6 +199,7 @@ def test_what_a_data_set_knows() -> None:
         [
             ("u", "a", 1, 1, "train"), ("u", "b", 0, 2, "train"), ("v", "a", 1, 3, "train"),
             ("u", "c", 1, 4, "valid"), ("v", "b", 1, 5, "test"), ("u", "d", 1, 6, "test"), ("v", "c", 0, 7, "test"),
+            ("u", "e", 1, 8, "test"), ("u", "e", 0, 9, "test"),  # the latest label counts
         ],
         ["user_id", "item_id", "label", "timestamp", "split"],
         orient="row",
@@ -213,3 +216,15 @@ def test_what_a_data_set_knows() -> None:
     assert categories(pl.DataFrame(items)) is None
     with pytest.raises(CCFError, match="has no split; make one with `ccf-llm data split`"):
         Known.of(Dataset.from_frames(interactions.drop("split"), pl.DataFrame(items)))
+
+
+def test_the_example_of_the_docs_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "ranking.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(example, {})
+    ann = (1 + 1 / 2) / (1 + 1 / np.log2(3))  # c, b, d for targets c and d; bob's b comes first
+    assert float(capsys.readouterr().out) == pytest.approx((ann + 1) / 2)
+    assert read_lists(Path("lists.parquet"))["item_id"].to_list() == ["c", "b", "d", "b", "c", "a"]

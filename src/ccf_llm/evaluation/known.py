@@ -32,14 +32,18 @@ class Known:
     def of(cls, dataset: Dataset, part: Part = "test") -> Self:
         """Popularity and histories from train, targets from `part`, categories as vectors where the items have some.
 
-        A target is an item that the user likes in `part` and has met in no earlier part.
+        A target is an item that the user likes in `part` and has met in no earlier part. Of what a user met more than
+        once in a part the latest label counts.
         """
         if dataset.split is None:
             raise CCFError(f"data set {dataset.name!r} has no split; make one with `ccf-llm data split`")
         pair, rows = ["user_id", "item_id"], dataset.interactions
         earlier = rows.filter(pl.col("split").is_in(PARTS[: PARTS.index(part)])).select(pair)
         likes = {
-            name: rows.filter((pl.col("split") == name) & (pl.col("label") == 1)).select(pair).unique()
+            name: rows.filter(pl.col("split") == name)
+            .unique(pair, keep="last", maintain_order=True)
+            .filter(pl.col("label") == 1)
+            .select(pair)
             for name in ("train", part)
         }
         counts = likes["train"].group_by("item_id").agg(pl.len().cast(pl.Int64).alias("likes"))
