@@ -8,7 +8,7 @@ are measured on the same draws, which is what makes differences paired.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ccf_llm.evaluation.metrics import Floats, user_aucs
+from ccf_llm.evaluation.metrics import Doubles, user_aucs
 
 CELLS_AT_ONCE = 4_000_000
 """Rows times users that are held in memory at a time (32 MB per array)."""
@@ -19,7 +19,7 @@ def draw_users(n_users: int, draws: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).multinomial(n_users, np.full(n_users, 1 / n_users), size=draws)
 
 
-def bootstrap_auc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Floats:
+def bootstrap_auc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Doubles:
     """(D,) AUC of each draw: rows weighted by the multiplicity of their user, ties counted half.
 
     `users` (N,) are columns of `draws` (D, U). NaN for a draw that holds one class only. How often liked rows of user u
@@ -47,20 +47,20 @@ def bootstrap_auc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike
     return _ratio(won, (weights @ likes) * (weights @ dislikes))
 
 
-def bootstrap_uauc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Floats:
+def bootstrap_uauc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Doubles:
     """(D,) UAUC of each draw: mean of the users' AUCs weighted by multiplicity; users with one class are left out."""
     columns, values = user_aucs(users, labels, scores)
     counted = ~np.isnan(values)
     return bootstrap_mean(values[counted], draws[:, columns[counted]])
 
 
-def bootstrap_mean(values: Floats, draws: NDArray[np.int64]) -> Floats:
+def bootstrap_mean(values: Doubles, draws: NDArray[np.int64]) -> Doubles:
     """(D,) or (D, F) mean of each draw over users of their own figures, (U,) or (U, F); NaN is left out."""
     weights, known = draws.astype(float), ~np.isnan(values)
     return _ratio(weights @ np.where(known, values, 0), weights @ known)
 
 
-def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
+def interval(samples: Doubles, level: float = 0.95) -> tuple[float, float]:
     """The central `level` of the draws (percentile interval), without those that have no value."""
     samples = samples[~np.isnan(samples)]
     if not len(samples):
@@ -69,7 +69,7 @@ def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def _ratio(above: Doubles, below: Doubles) -> Doubles:
     """above / below, NaN where below is 0."""
     result = np.full(above.shape, np.nan)
     np.divide(above, below, out=result, where=below > 0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_uauc, draw_users, interval
-from ccf_llm.evaluation.metrics import Floats
+from ccf_llm.evaluation.metrics import Doubles
 
 FIGURES = ("auc", "uauc")
 
@@ -85,7 +85,7 @@ def published(dataset: str, test_hash: str) -> list[dict[str, Any]]:
 
 def _samples(
     column: NDArray[np.int64], rows: Rows, scores: NDArray[np.float32], draws: NDArray[np.int64]
-) -> dict[str, Floats]:
+) -> dict[str, Doubles]:
     return {
         "auc": bootstrap_auc(column, rows.labels, scores, draws),
         "uauc": bootstrap_uauc(column, rows.labels, scores, draws),
@@ -134,8 +134,8 @@ def _line_keys() -> list[str]:
 def _difference(
     mine: Mapping[int, Measured],
     other: Mapping[int, Measured],
-    my_samples: Mapping[int, dict[str, Floats]],
-    other_samples: Mapping[int, dict[str, Floats]],
+    my_samples: Mapping[int, dict[str, Doubles]],
+    other_samples: Mapping[int, dict[str, Doubles]],
 ) -> dict[str, list[float | None]] | None:
     """`{figure: [difference, low, high]}`, mine minus other, over the seeds that both have."""
     seeds = [seed for seed in mine if seed in other]

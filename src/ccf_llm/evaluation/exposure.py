@@ -7,7 +7,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ccf_llm.evaluation.metrics import Floats, Integers
+from ccf_llm.evaluation.metrics import Doubles, Integers
 
 HEAD = 0.2
 """Share of the catalogue, the most liked first, that is not the long tail."""
@@ -43,7 +43,7 @@ def overlap(exposures: Integers, n_lists: int) -> float:
     return float((exposures * (exposures - 1)).sum() / pairs) if pairs else float("nan")
 
 
-def novelty(row: Integers, codes: Integers, n_lists: int, likes: Integers) -> Floats:
+def novelty(row: Integers, codes: Integers, n_lists: int, likes: Integers) -> Doubles:
     """Mean over a list of -log2 p(item), bits (self-information; Zhou et al. 2010).
 
     p is the item's share of all training likes, with one like added to every item: (likes + 1) / (sum of likes + n), so
@@ -53,12 +53,12 @@ def novelty(row: Integers, codes: Integers, n_lists: int, likes: Integers) -> Fl
     return list_means(row, bits[codes], n_lists)
 
 
-def long_tail(row: Integers, codes: Integers, n_lists: int, likes: Integers) -> Floats:
+def long_tail(row: Integers, codes: Integers, n_lists: int, likes: Integers) -> Doubles:
     """Share of a list outside the `HEAD` of the catalogue (Abdollahpouri et al. 2017)."""
     return list_means(row, by_popularity(likes)[codes] >= HEAD, n_lists)
 
 
-def diversity(row: Integers, codes: Integers, n_lists: int, vectors: NDArray[np.floating]) -> Floats:
+def diversity(row: Integers, codes: Integers, n_lists: int, vectors: NDArray[np.floating]) -> Doubles:
     """Mean over the pairs of a list of 1 - cosine of their vectors (Ziegler et al. 2005); NaN for fewer than two items.
 
     From the sum s of a list's m unit vectors: the mean cosine of its pairs is (|s|^2 - sum of squares) / (m (m - 1)).
@@ -75,14 +75,14 @@ def diversity(row: Integers, codes: Integers, n_lists: int, vectors: NDArray[np.
     return 1 - cosine
 
 
-def by_popularity(likes: Integers) -> Floats:
+def by_popularity(likes: Integers) -> Doubles:
     """(n_items,) place of each item, 0 for the most liked, below 1 for the least; of equals the earlier comes first."""
     place = np.empty(len(likes))
     place[np.argsort(-likes, kind="stable")] = np.arange(len(likes)) / len(likes)
     return place
 
 
-def list_means(row: Integers, values: NDArray[np.generic], n_lists: int) -> Floats:
+def list_means(row: Integers, values: NDArray[np.generic], n_lists: int) -> Doubles:
     """(L,) mean of the values of each list; NaN for an empty one."""
     size = np.bincount(row, minlength=n_lists)
     means = np.full(n_lists, np.nan)

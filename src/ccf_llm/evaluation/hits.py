@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ccf_llm.evaluation.metrics import Floats, Integers
+from ccf_llm.evaluation.metrics import Doubles, Integers
 
 Booleans = NDArray[np.bool_]
 
@@ -27,7 +27,7 @@ def places(lists: pl.DataFrame, marked: Booleans, depth: int) -> Booleans:
     return found
 
 
-def ndcg(relevant: Booleans, targets: Integers, k: int) -> Floats:
+def ndcg(relevant: Booleans, targets: Integers, k: int) -> Doubles:
     """Normalised discounted cumulative gain (Järvelin and Kekäläinen 2002), with gain 1 for a relevant item.
 
     Sum over r <= k of rel(r) / log2(r + 1), divided by the same sum of the best list there could be, which has
@@ -38,28 +38,28 @@ def ndcg(relevant: Booleans, targets: Integers, k: int) -> Floats:
     return _share(relevant[:, :k] @ discount, best)
 
 
-def recall(relevant: Booleans, targets: Integers, k: int) -> Floats:
+def recall(relevant: Booleans, targets: Integers, k: int) -> Doubles:
     """Relevant items among the first k, divided by targets."""
     return _share(relevant[:, :k].sum(1), targets)
 
 
-def precision(relevant: Booleans, targets: Integers, k: int) -> Floats:
+def precision(relevant: Booleans, targets: Integers, k: int) -> Doubles:
     """Relevant items among the first k, divided by k, however short the list."""
     return _share(relevant[:, :k].sum(1), np.where(targets > 0, k, 0))
 
 
-def hit_rate(relevant: Booleans, targets: Integers, k: int) -> Floats:
+def hit_rate(relevant: Booleans, targets: Integers, k: int) -> Doubles:
     """1 where any of the first k is relevant, else 0."""
     return _share(relevant[:, :k].max(1), targets > 0)
 
 
-def mrr(relevant: Booleans, targets: Integers, k: int) -> Floats:
+def mrr(relevant: Booleans, targets: Integers, k: int) -> Doubles:
     """Reciprocal rank (Voorhees 1999): 1 / rank of the first relevant item, 0 where the first k hold none."""
     best = (relevant[:, :k] / np.arange(1, k + 1)).max(1)
     return _share(best, targets > 0)
 
 
-def average_precision(relevant: Booleans, targets: Integers, k: int) -> Floats:
+def average_precision(relevant: Booleans, targets: Integers, k: int) -> Doubles:
     """Average precision at k, whose mean is MAP (Buckley and Voorhees 2000).
 
     Sum over r <= k of rel(r) * (relevant items among the first r) / r, divided by min(targets, k), so that 1 can be
@@ -70,7 +70,7 @@ def average_precision(relevant: Booleans, targets: Integers, k: int) -> Floats:
     return _share(at_hit.sum(1), np.minimum(targets, k))
 
 
-ACCURACY: dict[str, Callable[[Booleans, Integers, int], Floats]] = {
+ACCURACY: dict[str, Callable[[Booleans, Integers, int], Doubles]] = {
     "ndcg": ndcg,
     "recall": recall,
     "precision": precision,
@@ -80,7 +80,7 @@ ACCURACY: dict[str, Callable[[Booleans, Integers, int], Floats]] = {
 }
 
 
-def _share(got: NDArray[Any], possible: NDArray[Any]) -> Floats:
+def _share(got: NDArray[Any], possible: NDArray[Any]) -> Doubles:
     """got / possible, NaN where nothing is possible: there the user has no target."""
     result = np.full(len(got), np.nan)
     np.divide(got, possible, out=result, where=possible > 0)

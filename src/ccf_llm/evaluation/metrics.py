@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ccf_llm.errors import CCFError
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
@@ -30,7 +30,7 @@ def uauc(users: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> tuple[float,
     return (float(values.mean()) if len(values) else float("nan")), len(values)
 
 
-def user_aucs(users: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], Floats]:
+def user_aucs(users: ArrayLike, labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], Doubles]:
     """(U,) the distinct users, sorted, and (U,) the AUC of each; NaN for a user with one class."""
     lists = UserLists.of(users, labels, scores)
     # The Mann-Whitney form on ranks counted from the bottom, where the rows of a tie share their mean rank.
@@ -92,15 +92,15 @@ class UserLists:
 
     users: NDArray[Any]
     """(U,) the distinct users, sorted."""
-    size: Floats
+    size: Doubles
     """(U,) rows of each user."""
     user: Integers
     """(N,) position of the row's user in `users`."""
-    labels: Floats
+    labels: Doubles
     """(N,) 0 or 1."""
-    scores: Floats
+    scores: Doubles
     """(N,) descending within a user."""
-    rank: Floats
+    rank: Doubles
     """(N,) 0 for a user's highest row."""
     tie: Integers
     """(N,) number of the group of rows with the same user and score."""
@@ -120,17 +120,17 @@ class UserLists:
         new[1:] = (user[1:] != user[:-1]) | (scores[1:] != scores[:-1])
         return cls(distinct, size.astype(float), user, labels, scores, rank.astype(float), np.cumsum(new) - 1)
 
-    def sum_over_users(self, values: NDArray[Any]) -> Floats:
+    def sum_over_users(self, values: NDArray[Any]) -> Doubles:
         """(N,) -> (U,)."""
         return np.bincount(self.user, weights=values, minlength=len(self.users)).astype(float)
 
-    def mean_over_ties(self, values: NDArray[Any]) -> Floats:
+    def mean_over_ties(self, values: NDArray[Any]) -> Doubles:
         """(N,) -> (N,), each value replaced by the mean of its tie."""
-        means: Floats = np.bincount(self.tie, weights=values) / np.bincount(self.tie)
+        means: Doubles = np.bincount(self.tie, weights=values) / np.bincount(self.tie)
         return means[self.tie]
 
 
-def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Doubles, Doubles]:
     """Labels and scores as float arrays; raises `CCFError` where a row of them cannot be used."""
     labels, scores = np.asarray(labels, dtype=float), np.asarray(scores, dtype=float)
     if labels.shape != scores.shape or labels.ndim != 1:
@@ -145,7 +145,7 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
     return labels, scores
 
 
-def _mean_ratio(got: Floats, possible: Floats, likes: Floats) -> float:
+def _mean_ratio(got: Doubles, possible: Doubles, likes: Doubles) -> float:
     """Mean of got / possible over users with a liked row; NaN where there is none."""
     counted = likes > 0
     return float((got[counted] / possible[counted]).mean()) if counted.any() else float("nan")

@@ -12,7 +12,7 @@ from ccf_llm.evaluation.bootstrap import bootstrap_mean, draw_users, interval
 from ccf_llm.evaluation.hits import ACCURACY, Booleans, ndcg, places, recall
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.lists import check_lists
-from ccf_llm.evaluation.metrics import Floats, Integers
+from ccf_llm.evaluation.metrics import Doubles, Integers
 from ccf_llm.evaluation.rating import null_for_nan
 from ccf_llm.evaluation.slices import by_history
 
@@ -78,7 +78,7 @@ class _Measured:
     columns: Integers
     """(U,) places of its users among all."""
     figures: list[str]
-    values: Floats
+    values: Doubles
     """(U, F), NaN where a user has no such figure."""
 
 
@@ -103,7 +103,7 @@ def _measure(part: pl.DataFrame, users: pl.Series, known: Known, cutoffs: list[i
     return _Measured(columns, list(figures), values)
 
 
-def _style(part: pl.DataFrame, n_lists: int, known: Known, k: int) -> dict[str, Floats]:
+def _style(part: pl.DataFrame, n_lists: int, known: Known, k: int) -> dict[str, Doubles]:
     """Novelty, share of the long tail and diversity of every list."""
     if known.popularity is None:
         return {}
@@ -171,7 +171,7 @@ def _difference(mine: _Measured, other: _Measured, draws: NDArray[np.int64]) -> 
     return {"users": int((~np.isnan(gaps[:, 0])).sum()), **_with_intervals(gaps, draws[:, columns], mine.figures)}
 
 
-def _with_intervals(values: Floats, draws: NDArray[np.int64], figures: list[str]) -> dict[str, Any]:
+def _with_intervals(values: Doubles, draws: NDArray[np.int64], figures: list[str]) -> dict[str, Any]:
     """Mean over users of each of the (U, F) figures and, as `figure_ci`, its interval under (D, U) draws."""
     samples = bootstrap_mean(values, draws)
     means = bootstrap_mean(values, np.ones((1, len(values)), dtype=np.int64))[0]

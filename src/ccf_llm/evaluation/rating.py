@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_uauc, draw_users, interval
-from ccf_llm.evaluation.metrics import Floats, auc, calibration_error, log_loss, ndcg_at_k, recall_at_k, uauc
+from ccf_llm.evaluation.metrics import Doubles, auc, calibration_error, log_loss, ndcg_at_k, recall_at_k, uauc
 from ccf_llm.evaluation.slices import Counts, slices
 
 K = 10
@@ -58,7 +58,7 @@ def evaluate(
     distinct, column = np.unique(rows.users, return_inverse=True)
     sampled = draw_users(len(distinct), draws, seed)
     models: dict[str, dict[str, Any]] = {}
-    samples: dict[str, dict[str, Floats]] = {}
+    samples: dict[str, dict[str, Doubles]] = {}
     for name, values in scores.items():
         samples[name] = _samples(column, rows, values, sampled)
         models[name] = _figures(rows, values, samples[name])
@@ -84,7 +84,7 @@ def evaluate(
 
 def _samples(
     column: NDArray[np.int64], rows: Rows, values: NDArray[Any], draws: NDArray[np.int64]
-) -> dict[str, Floats]:
+) -> dict[str, Doubles]:
     """AUC and UAUC of every bootstrap draw."""
     return {
         "auc": bootstrap_auc(column, rows.labels, values, draws),
@@ -92,7 +92,7 @@ def _samples(
     }
 
 
-def _figures(rows: Rows, values: NDArray[Any], samples: dict[str, Floats]) -> dict[str, Any]:
+def _figures(rows: Rows, values: NDArray[Any], samples: dict[str, Doubles]) -> dict[str, Any]:
     """The figures of one method on all rows."""
     mean_auc, users = uauc(rows.users, rows.labels, values)
     return {
@@ -127,7 +127,7 @@ def _slice(
 
 
 def _difference(
-    mine: dict[str, Any], other: dict[str, Any], my_samples: dict[str, Floats], other_samples: dict[str, Floats]
+    mine: dict[str, Any], other: dict[str, Any], my_samples: dict[str, Doubles], other_samples: dict[str, Doubles]
 ) -> dict[str, Any]:
     """Paired difference, mine minus other: both are measured on the same draws of users."""
     result: dict[str, Any] = {}
