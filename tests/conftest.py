@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 import tiny
 from ccf_llm.cf.mf import MF
@@ -13,6 +14,10 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.split import global_time_split
 from ccf_llm.experiments.config import RunConfig, check_config
 from ccf_llm.model.network import CCFNetwork
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("ccf-llm", deadline=None)
+settings.load_profile("ccf-llm")
 
 
 @pytest.fixture(autouse=True, scope="session")
