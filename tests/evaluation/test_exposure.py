@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccf_llm.evaluation import exposure
@@ -21,6 +21,7 @@ def cosine_distance(a: np.ndarray, b: np.ndarray) -> float:
     return 1 - float(a @ b / lengths) if lengths else 1.0
 
 
+@settings(deadline=None)
 @given(some_lists)
 def test_figures_of_all_lists_equal_plain_loops(lists: list[list[int]]) -> None:
     _, codes, n_lists = flat(lists)
@@ -34,6 +35,7 @@ def test_figures_of_all_lists_equal_plain_loops(lists: list[list[int]]) -> None:
     assert exposure.gini(shown) == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(some_lists, st.lists(st.integers(0, 9), min_size=N_ITEMS, max_size=N_ITEMS), st.integers(0, 10**6))
 def test_figures_of_one_list_equal_plain_loops(lists: list[list[int]], liked: list[int], seed: int) -> None:
     rng, likes = np.random.default_rng(seed), np.array(liked)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
@@ -33,6 +33,7 @@ def plain(name: str, hits: list[bool], targets: int, k: int) -> float:
     }[name]()
 
 
+@settings(deadline=None)
 @given(some_lists, st.integers(1, DEPTH))
 def test_every_figure_equals_a_plain_loop(lists: list[tuple[list[bool], int]], k: int) -> None:
     relevant = np.array([hits + [False] * (DEPTH - len(hits)) for hits, _ in lists])
@@ -47,6 +48,7 @@ def test_every_figure_equals_a_plain_loop(lists: list[tuple[list[bool], int]], k
         np.testing.assert_allclose(figure(relevant, targets, k), expected, rtol=0, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=2, max_size=30), st.integers(1, 20))
 def test_ndcg_equals_scikit_learn_where_the_list_is_the_whole_catalogue(hits: list[bool], k: int) -> None:
     if any(hits):

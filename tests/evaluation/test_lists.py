@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from scipy.sparse import csr_array
@@ -85,6 +85,7 @@ def test_a_file_names_itself_and_the_column_that_is_missing(tmp_path: Path) -> N
 
 
 # Few distinct scores, so that ties are common also at the end of a list.
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 6), st.integers(1, 7), st.booleans())
 def test_top_lists_equal_a_plain_loop(seed: int, n_users: int, n_items: int, k: int, sparse: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -137,29 +137,28 @@ def check_lists(lists: pl.DataFrame, what: str = "lists") -> pl.DataFrame:
     lists = _typed(lists, what)
     methods = pl.Enum(lists["method"].unique(maintain_order=True))
     lists = lists.sort(pl.col("method").cast(methods), "seed", "user_id", "rank")
-    shown, user, rank = pl.col("item_id").is_not_null(), pl.col("user_id"), pl.col("rank")
-    place, size = pl.int_range(1, pl.len() + 1).over(LIST), pl.len().over(LIST)
-    same = pl.struct(LIST) == pl.struct(LIST).shift(1)
+    seen = lists.with_columns(
+        place=pl.int_range(1, pl.len() + 1).over(LIST),
+        size=pl.len().over(LIST),
+        above=pl.col("score").shift(1).over(LIST),
+        found=pl.col("relevant").sum().over(LIST),
+    )
+    shown, rank, score, relevant, targets = map(pl.col, ("item_id", "rank", "score", "relevant", "targets"))
+    empty, shown = shown.is_null(), shown.is_not_null()
+    filled = (pl.col("size") > 1) | (rank != 0) | score.is_not_null() | relevant
+    one_part = "all lists must be of one part"
     faults = {
-        "a row without item must be the list's only one, of rank 0 and without score": ~shown
-        & ((size > 1) | (rank != 0) | pl.col("score").is_not_null() | pl.col("relevant")),
+        "a row without item must be the list's only one, of rank 0 and without score": empty & filled,
         "item {item_id} stands twice in the list; keep one": shown & pl.struct(*LIST, "item_id").is_duplicated(),
-        "rank {rank} where {place} is due; ranks of a list are 1, 2, 3 and so on": shown & (rank != place),
-        "the score of rank {rank} is {score}; give finite numbers": shown
-        & ~pl.col("score").is_finite().fill_null(False),
-        "the score rises at rank {rank}; lists are in the order of their scores": same
-        & (pl.col("score") > pl.col("score").shift(1)),
-        "{targets} targets; a number from 0 on is needed": pl.col("targets") < 0,
-        "targets differ between the user's rows; all lists must be of one part": pl.col("targets").n_unique().over(user)
-        > 1,
-        "{relevant_items} relevant items but {targets} targets; targets are all that could be found": pl.col(
-            "relevant_items"
-        )
-        > pl.col("targets"),
-        "item {item_id} is relevant in one list and not in another; all lists must be of one part": shown
-        & (pl.col("relevant").n_unique().over(user, "item_id") > 1),
+        "rank {rank} where {place} is due; ranks of a list are 1, 2, 3 and so on": shown & (rank != pl.col("place")),
+        "the score of rank {rank} is {score}; give finite numbers": shown & ~score.is_finite().fill_null(False),
+        "the score rises at rank {rank}; lists are in the order of their scores": score > pl.col("above"),
+        "{targets} targets; a number from 0 on is needed": targets < 0,
+        f"targets differ between the user's rows; {one_part}": targets.n_unique().over("user_id") > 1,
+        "{found} relevant items but {targets} targets; targets are all that could be found": pl.col("found") > targets,
+        f"item {{item_id}} is relevant in one list and not in another; {one_part}": shown
+        & (relevant.n_unique().over("user_id", "item_id") > 1),
     }
-    seen = lists.with_columns(place.alias("place"), pl.col("relevant").sum().over(LIST).alias("relevant_items"))
     for fault, wrong in faults.items():
         if len(first := seen.filter(wrong).head(1)):
             row = first.row(0, named=True)
