@@ -2,14 +2,19 @@
 
 from pathlib import Path
 
+from ccf_llm.cf.als import ALS
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.din import DIN
+from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.ensemble import Ensemble
 from ccf_llm.cf.gbm import GBM
 from ccf_llm.cf.ids import IDVectors
+from ccf_llm.cf.knn import ItemKNN
 from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
+from ccf_llm.cf.popularity import Popularity
+from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.sasrec import SASRec
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings
@@ -23,6 +28,8 @@ FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, "gbm": GBM}
 """Everything that is fitted with settings."""
 KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
 """All kinds that can be saved and loaded."""
+RETRIEVERS: dict[str, type[Retriever]] = {model.kind: model for model in (Popularity, ItemKNN, EASE, ALS)}
+"""What ranks the catalogue by likes alone, by kind."""
 
 
 def load_cf(folder: Path) -> Scorer:
@@ -31,3 +38,11 @@ def load_cf(folder: Path) -> Scorer:
     if not isinstance(kind, str) or kind not in KINDS:
         raise CCFError(f"{Path(folder) / SETTINGS_FILE}: kind {kind!r} is not one of {', '.join(KINDS)}")
     return KINDS[kind].load(folder)
+
+
+def load_retriever(folder: Path) -> Retriever:
+    """The retriever that was saved in `folder`; raises as `load_cf` does."""
+    kind = read_settings(folder).get("kind")
+    if not isinstance(kind, str) or kind not in RETRIEVERS:
+        raise CCFError(f"{Path(folder) / SETTINGS_FILE}: kind {kind!r} is not one of {', '.join(RETRIEVERS)}")
+    return RETRIEVERS[kind].load(folder)

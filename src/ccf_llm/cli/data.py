@@ -1,7 +1,7 @@
 """`ccf-llm data`: get, import, split and look at data sets."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -104,7 +104,16 @@ def import_data(
 def split(
     data: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the split data set to.")],
-    train: Annotated[float, typer.Option(help="Share of the interactions, the oldest.")] = 0.8,
+    by: Annotated[
+        Literal["global", "user", "last"],
+        typer.Option(
+            help="Two moments for all users (the rating task), each user's own time in shares, or each user's last one "
+            "as test and the one before as valid (both for ranking)."
+        ),
+    ] = "global",
+    train: Annotated[
+        float | None, typer.Option(help="Share of the interactions, the oldest. Left out: 0.8; by user, 0.7.")
+    ] = None,
     valid: Annotated[float, typer.Option(help="Share of the interactions that follow; the rest is test.")] = 0.1,
     max_rows_per_user: Annotated[
         int | None, typer.Option(help="Keep at most so many rows of a user in valid and in test.")
@@ -115,12 +124,14 @@ def split(
     """Split a data set by time into train, valid and test; without times, by lot.
 
     Example: [bold]ccf-llm data split ml-100k --max-rows-per-user 25 -o data/ml-100k-split[/bold]
+
+    For ranking: [bold]ccf-llm data split ml-100k --by user -o data/ml-100k-ranking[/bold]
     """
     from ccf_llm.data.named import open_dataset
     from ccf_llm.data.split import split_dataset
 
     whole = open_dataset(data)
-    dataset = split_dataset(whole, train, valid, max_rows_per_user=max_rows_per_user, seed=seed)
+    dataset = split_dataset(whole, train, valid, by=by, max_rows_per_user=max_rows_per_user, seed=seed)
     _finish(dataset, output, dataset.reading.notes[len(whole.reading.notes) :], as_json=as_json)
 
 

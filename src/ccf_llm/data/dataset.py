@@ -198,6 +198,11 @@ class Dataset:
         return seen
 
     @property
+    def oldest_first(self) -> NDArray[np.int64]:
+        """(N,) the rows of `rows()` by user and, of each, oldest first; where nobody knows the times, by lot."""
+        return self._by_user.order
+
+    @property
     def history_notes(self) -> list[str]:
         """What was done so that no history holds an answer, in words; empty where nothing had to be done."""
         leaking = self._encoded[1]

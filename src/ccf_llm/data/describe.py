@@ -49,6 +49,7 @@ def _describe_part(rows: pl.DataFrame, trained_users: pl.Series) -> dict[str, An
         "rows": len(rows),
         "users": rows["user_id"].n_unique(),
         "likes": int((rows["label"] == 1).sum()),
+        "users_with_a_like": rows.filter(pl.col("label") == 1)["user_id"].n_unique(),
         "users_not_in_train": new["user_id"].n_unique(),
         "rows_of_users_not_in_train": len(new),
     }

@@ -1,7 +1,12 @@
-"""Splitting by time: train on the past, choose on what follows, test on the end. Without times, by lot."""
+"""Splitting by time: train on the past, choose on what follows, test on the end. Without times, by lot.
+
+The rating task is measured by moments common to all (`global_time_split`); ranking, by each user's own time
+(`user_time_split`, `leave_last_out`), so that nearly every user has something to be found.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -12,17 +17,36 @@ from ccf_llm.data.manifest import PARTS, PartRecord, SplitManifest, part_records
 from ccf_llm.errors import CCFError
 
 
+By = Literal["global", "user", "last"]
+"""Whose time decides: one for all, each user's own in shares, or each user's last interactions."""
+
+
 def split_dataset(
     dataset: Dataset,
-    train: float = 0.8,
+    train: float | None = None,
     valid: float = 0.1,
     *,
+    by: By = "global",
     max_rows_per_user: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """The data set split by global time or, where nobody knows the times, by lot."""
-    how = global_time_split if dataset.reading.timed else drawn_split
-    return how(dataset, train, valid, max_rows_per_user=max_rows_per_user, seed=seed)
+    """The data set split by the rule that `by` names; global where nobody knows the times: by lot.
+
+    `train` None is .8 and, by each user's time, .7. Only the global rules thin (`max_rows_per_user`) and draw (`seed`).
+    """
+    if by not in get_args(By):
+        raise CCFError(f"split: by {by!r} is none of {', '.join(get_args(By))}")
+    if by == "global":
+        how = global_time_split if dataset.reading.timed else drawn_split
+        train = 0.8 if train is None else train
+        return how(dataset, train, valid, max_rows_per_user=max_rows_per_user, seed=seed)
+    if max_rows_per_user is not None:
+        raise CCFError(f"split: max_rows_per_user thins a global split only; leave it out by {by!r}")
+    if by == "user":
+        return user_time_split(dataset, 0.7 if train is None else train, valid)
+    if train is not None:
+        raise CCFError("split: train is a share, and by 'last' there is none; leave it out")
+    return leave_last_out(dataset)
 
 
 def global_time_split(
@@ -49,8 +73,7 @@ def global_time_split(
     Raises `CCFError` where the shares leave a part empty, or there are no times.
     """
     _check_shares(train, valid, max_rows_per_user)
-    if not dataset.reading.timed:
-        raise CCFError(f"split: data set {dataset.name!r} has no times to split by; use split_dataset")
+    _check_times(dataset)
     frame = dataset.interactions
     ordered = np.sort(frame["timestamp"].to_numpy())
     first_valid = int(ordered[int(len(ordered) * train)])
@@ -72,6 +95,46 @@ def global_time_split(
         seed=seed if max_rows_per_user is not None else None,
     )
     return _with_split(dataset, frame, manifest)
+
+
+def user_time_split(dataset: Dataset, train: float = 0.7, valid: float = 0.1) -> Dataset:
+    """The data set with the rows of every user put into train, valid and test by the user's own time.
+
+    The oldest share `train` of a user's rows is train, the next share `valid` is valid, the last ones are test, rounded
+    so that test is never short of its share; a user's first row is always train. Rows of the same second stand in the
+    order of the data set, by item, and may be torn apart; they still know nothing of each other.
+
+    All rows are split, not likes alone: dislikes keep their places in time, and what was met counts as seen. In the
+    ranking task the likes of a part are what is to be found there (see `data.likes`).
+
+    Raises `CCFError` where the shares leave a part empty, or there are no times.
+    """
+    _check_shares(train, valid, None)
+    frame = _by_user(dataset)
+    # Rounded first, for .7 * 10 is a little less than 7 in floating point, and so is .7 + .1 than .8.
+    first_valid, first_test = ((pl.col("n") * share).round(9).floor() for share in (train, round(train + valid, 9)))
+    part = pl.when((pl.col("place") == 0) | (pl.col("place") < first_valid)).then(pl.lit("train"))
+    part = part.when(pl.col("place") < first_test).then(pl.lit("valid"))
+    frame = frame.with_columns(part.otherwise(pl.lit("test")).alias("split")).drop("place", "n")
+    records = _records(frame, {}, "too few rows per user")
+    return _with_split(
+        dataset, frame, SplitManifest(rule="user time", parts=records, fractions=_fractions(train, valid))
+    )
+
+
+def leave_last_out(dataset: Dataset) -> Dataset:
+    """The data set with every user's last row as test, the one before as valid and all earlier ones as train.
+
+    A user's first row is always train: of two rows none is valid, and one alone is train. Otherwise as
+    `user_time_split`, whose `CCFError`s it raises; a last row that is a dislike leaves the user nothing to be found.
+    """
+    frame = _by_user(dataset)
+    last = pl.col("n") - 1
+    part = pl.when((pl.col("place") == 0) | (pl.col("place") < last - 1)).then(pl.lit("train"))
+    part = part.when(pl.col("place") < last).then(pl.lit("valid"))
+    frame = frame.with_columns(part.otherwise(pl.lit("test")).alias("split")).drop("place", "n")
+    records = _records(frame, {}, "no user has three rows")
+    return _with_split(dataset, frame, SplitManifest(rule="last one out", parts=records))
 
 
 def drawn_split(
@@ -134,11 +197,24 @@ def _fractions(train: float, valid: float) -> dict[str, float]:
     return {"train": train, "valid": valid, "test": round(1 - train - valid, 9)}
 
 
-def _records(frame: pl.DataFrame, left_out: dict[str, int]) -> dict[str, PartRecord]:
+def _check_times(dataset: Dataset) -> None:
+    if not dataset.reading.timed:
+        raise CCFError(f"split: data set {dataset.name!r} has no times to split by; use split_dataset")
+
+
+def _by_user(dataset: Dataset) -> pl.DataFrame:
+    """The interactions with each row's `place` among its user's, from 0, oldest first, and how many (`n`) these are."""
+    _check_times(dataset)
+    place = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")  # the frame stands by user, time and item
+    return dataset.interactions.with_columns(place=place, n=pl.len().over("user_id").cast(pl.Int64))
+
+
+def _records(frame: pl.DataFrame, left_out: dict[str, int], reason: str | None = None) -> dict[str, PartRecord]:
     records = part_records(frame, left_out)
     for name in PARTS:
         if records[name].rows == 0:
-            reason = "too few distinct timestamps" if frame["timestamp"].n_unique() > 1 else "too few rows per user"
+            timed = frame["timestamp"].n_unique() > 1
+            reason = reason or ("too few distinct timestamps" if timed else "too few rows per user")
             raise CCFError(f"split: the {name} part is empty; {reason} for these shares")
     return records
 

@@ -1,0 +1,124 @@
+"""EASE, an autoencoder without a hidden layer (Steck, *Embarrassingly Shallow Autoencoders for Sparse Data*, 2019)."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, lapack
+from scipy.sparse import csr_matrix
+
+from ccf_llm.cf.factors import factorise
+from ccf_llm.cf.retriever import Retriever
+from ccf_llm.cf.settings import EASEConfig
+from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.errors import CCFError
+
+BLOCK = 1024
+"""Columns of the matrix that are computed at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class EASE(Retriever):
+    """Scores x B for a row x of likes, where B has the least |X - X B|^2 + l2 |B|^2 of all with a diagonal of 0:
+
+        P = (X'X + l2 I)^-1,    B = I - P diag(P)^-1
+
+    in closed form, in float64. Items that nobody likes have weights of 0 throughout, so only the m others are stored.
+    """
+
+    kind: ClassVar[str] = "ease"
+    config_type: ClassVar[type[EASEConfig]] = EASEConfig
+
+    columns: NDArray[np.int64]
+    """(m,) the columns of the items that somebody likes in training."""
+    weights: Floats
+    """(m, m) B: what a like of the row's item adds to the score of the column's."""
+    left: Floats
+    """(m, d) what an item adds to a history's vector."""
+    right: Floats
+    """(m, d) an item's own vector."""
+
+    @classmethod
+    def _learn(
+        cls, likes: csr_matrix, config: EASEConfig, seed: int, times: csr_matrix | None
+    ) -> dict[str, NDArray[np.generic]]:
+        columns = np.flatnonzero(likes.getnnz(axis=0))
+        _check_memory(len(columns))
+        weights = item_weights(likes[:, columns], config.l2)
+        left, right = factorise(weights, config.dim, seed)
+        return {"columns": columns, "weights": weights, "left": left, "right": right}
+
+    def _score(self, liked: csr_matrix) -> Floats:
+        scores = np.zeros(liked.shape, dtype=np.float32)
+        scores[:, self.columns] = liked[:, self.columns] @ self.weights
+        return scores
+
+    def _similar(self, column: int) -> Floats:
+        scores = np.zeros(self.n_items, dtype=np.float32)
+        scores[self.columns] = self.weights[self.columns == column].sum(0)
+        return scores
+
+    def item_vectors(self) -> Floats:
+        if not self.right.shape[1]:
+            return super().item_vectors()
+        vectors = np.zeros((self.n_items, self.right.shape[1]), dtype=np.float32)
+        vectors[self.columns] = self.right
+        return vectors
+
+    def history_vectors(self, histories: Sequence[Codes]) -> Floats:
+        if not self.left.shape[1]:
+            return super().history_vectors(histories)
+        vectors: Floats = self._liked(histories)[:, self.columns] @ self.left
+        return vectors
+
+
+def item_weights(likes: csr_matrix, l2: float) -> Floats:
+    """(m, m) B of likes (n_users, m); 12 bytes a cell at most, in place from the Gram matrix to its inverse."""
+    m = likes.shape[1]
+    gram = np.empty((m, m), order="F")  # LAPACK's order, or it would take copies
+    across = likes.T.tocsr()
+    for begin in range(0, m, BLOCK):
+        gram[:, begin : begin + BLOCK] = (across @ likes[:, begin : begin + BLOCK]).toarray()
+    gram[np.diag_indices(m)] += l2
+    factor, _ = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    diagonal = inverse.diagonal().copy()
+    weights = np.empty((m, m), dtype=np.float32)
+    for begin in range(0, m, BLOCK):  # only the lower triangle was computed
+        stop = min(begin + BLOCK, m)
+        rows = np.arange(begin, stop)
+        block = inverse[:, begin:stop].copy()
+        block[:begin] = inverse[begin:stop, :begin].T
+        own = np.tril(block[begin:stop])
+        block[begin:stop] = own + np.tril(own, -1).T
+        block /= -diagonal[begin:stop]
+        block[rows, rows - begin] = 0
+        weights[:, begin:stop] = block
+    return weights
+
+
+def _check_memory(m: int) -> None:
+    """Raise `CCFError` where the matrices of m items are more than the memory that is free."""
+    needed, free = 12 * m**2, free_memory()
+    if free is not None and needed > free:
+        raise CCFError(
+            f"ease: {m:,} liked items need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; use als, "
+            "whose memory grows with the items and not with their square"
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that this machine can still give; None where it does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            told = dict(line.split(":", 1) for line in lines)
+        return int(told["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -1,0 +1,185 @@
+"""`Retriever`: what finds, in the whole catalogue, what a person known by likes alone would choose next."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from scipy.sparse import csr_matrix
+
+from ccf_llm.cf.settings import RetrieverConfig
+from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
+from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.tensors import read_tensors, write_tensors
+
+BATCH = 256
+"""Histories whose scores of the whole catalogue are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Retriever(ABC):
+    """A model of who likes what, fitted on likes and asked by history: it knows no user codes.
+
+    So it ranks for people whom it never met, and a new like counts at once. A history's items enter once each, in no
+    order; code 0 and items that nobody likes in training say nothing. Where nothing is left, popularity ranks.
+
+    A kind adds its arrays as fields, which are what is saved, and how they score.
+    """
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[RetrieverConfig]]
+
+    config: RetrieverConfig
+    popularity: Floats
+    """(n_items,) share of the training users with a like who like the item."""
+
+    @classmethod
+    def fit(
+        cls, likes: csr_matrix, *, config: RetrieverConfig | None = None, seed: int = 0, times: csr_matrix | None = None
+    ) -> Self:
+        """Learn from `likes`, (n_users + 1, n_items + 1) by user and item code (see `data.likes.likes_matrix`).
+
+        A cell above 1 is a weight. `times` are the cells' seconds, for what looks at recency. Equal arguments give
+        equal arrays, and the order of the users does not matter. Raises `CCFError` for a catalogue of one item, and
+        where nobody likes anything.
+        """
+        known = csr_matrix(likes, dtype=np.float64)[:, 1:]
+        if known.shape[1] < 2:
+            raise CCFError("items: a catalogue of one item leaves nothing to rank; give at least two")
+        if not known.nnz or known.data.min() <= 0:
+            what = "a cell is not above 0" if known.nnz else "nobody likes anything in the training part"
+            raise CCFError(f"likes: {what}; give clicks or likes, or a lower like threshold")
+        known = known[np.diff(known.indptr) > 0]
+        config = cls.config_type() if config is None else config
+        popularity = (known.getnnz(axis=0) / known.shape[0]).astype(np.float32)
+        seconds = None if times is None else csr_matrix(times)[:, 1:]
+        return cls(config=config, popularity=popularity, **cls._learn(known, config, seed, seconds))
+
+    @classmethod
+    @abstractmethod
+    def _learn(
+        cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None
+    ) -> dict[str, NDArray[np.generic]]:
+        """The further fields, from likes (n_users, n_items) float64 without empty rows; item code c is column c - 1."""
+
+    @abstractmethod
+    def _score(self, liked: csr_matrix) -> Floats:
+        """(B, n_items) scores by liked items (B, n_items) of ones, none of them empty or without a like in training."""
+
+    @abstractmethod
+    def _similar(self, column: int) -> Floats:
+        """(n_items,) how much the item of that column and each other are liked by the same people."""
+
+    @property
+    def n_items(self) -> int:
+        """Items of the catalogue, without code 0."""
+        return len(self.popularity)
+
+    def scores(self, history: Codes) -> Floats:
+        """(n_items,) of every item, by code from 1, for a person who likes these item codes; higher is better."""
+        one: Floats = self.scores_of([history])[0]
+        return one
+
+    def scores_of(self, histories: Sequence[Codes]) -> Floats:
+        """(B, n_items) the same for B people."""
+        liked = self._liked(histories)
+        scores = np.tile(self.popularity, (len(histories), 1))
+        told = np.flatnonzero(np.diff(liked.indptr))
+        if len(told):
+            scores[told] = self._score(liked[told])
+        return scores
+
+    def top(self, histories: Sequence[Codes], k: int, seen: Sequence[Codes] | None = None) -> Codes:
+        """(B, k) the item codes of the best scores, best first; of equal ones the more popular, then the lower code.
+
+        `seen` are each person's item codes to leave out. Where these leave fewer than k, code 0 fills up. Raises
+        `CCFError` for k beyond the catalogue.
+        """
+        if not 1 <= k <= self.n_items:
+            raise CCFError(f"k: {k} items of a catalogue of {self.n_items}; ask for 1 to {self.n_items}")
+        by_popularity = np.argsort(-self.popularity, kind="stable")
+        best = np.zeros((len(histories), k), dtype=np.int64)
+        for batch in _batches(len(histories)):
+            scores = self.scores_of(histories[batch])
+            if seen is not None:
+                for row, codes in zip(scores, seen[batch], strict=True):
+                    row[self._checked(codes) - 1] = -np.inf
+            for place, row in enumerate(scores[:, by_popularity], start=batch.start):
+                least = np.partition(row, -k)[-k]
+                columns = np.flatnonzero(row >= least)
+                columns = columns[np.argsort(-row[columns], kind="stable")[:k]]
+                best[place] = np.where(np.isneginf(row[columns]), 0, by_popularity[columns] + 1)
+        return best
+
+    def similar(self, item: int) -> Floats:
+        """(n_items,) how much each item, by code from 1, is liked by those who like this one; itself -inf."""
+        if not 1 <= item <= self.n_items:
+            raise CCFError(f"item: code {item} is outside 1..{self.n_items}; encode it with the model's own vocabulary")
+        scores = self._similar(item - 1).copy()
+        scores[item - 1] = -np.inf
+        return scores
+
+    def item_vectors(self) -> Floats:
+        """(n_items, d) vectors that a slot can hold, by code from 1; zeros for what nobody likes in training.
+
+        Their products with a history's vector are its scores, as near as d dimensions come. Raises `CCFError` where
+        the kind, or its setting `dim`, has none.
+        """
+        raise CCFError(f"{self.kind}: has no vectors for slots; choose another retriever, with `dim` above 0")
+
+    def history_vectors(self, histories: Sequence[Codes]) -> Floats:
+        """(B, d) vectors of people by their likes; zeros where these say nothing. Raises as `item_vectors`."""
+        raise CCFError(f"{self.kind}: has no vectors for slots; choose another retriever, with `dim` above 0")
+
+    def save(self, folder: Path) -> None:
+        """Write `cf.json` and `cf.safetensors` to `folder`, atomically."""
+        arrays = {name: torch.from_numpy(getattr(self, name)) for name in self._arrays()}
+        with stored(folder, self.kind, {"config": self.config.model_dump(mode="json")}) as temporary:
+            write_tensors(arrays, temporary / WEIGHTS_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; raises `CCFError` where a file is missing, damaged or of another kind."""
+        settings = read_settings(folder, cls.kind)
+        path = Path(folder) / WEIGHTS_FILE
+        arrays = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+        try:
+            if arrays.keys() != cls._arrays():
+                raise ValueError(f"{sorted(arrays.keys() ^ cls._arrays())[0]} missing or unknown")
+            return cls(config=cls.config_type.model_validate(settings["config"]), **arrays)
+        except (KeyError, ValueError, ValidationError) as error:
+            raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
+
+    @classmethod
+    def _arrays(cls) -> set[str]:
+        return {field.name for field in fields(cls)} - {"config"}
+
+    def _liked(self, histories: Sequence[Codes]) -> csr_matrix:
+        """(B, n_items) float32 of ones: each history's distinct items that somebody likes in training."""
+        kept = [np.unique(self._checked(history)) for history in histories]
+        kept = [codes[self.popularity[codes - 1] > 0] for codes in kept]
+        indptr = np.cumsum([0, *map(len, kept)])
+        columns = np.concatenate([np.zeros(0, dtype=np.int64), *kept]) - 1
+        shape = (len(histories), self.n_items)
+        return csr_matrix((np.ones(len(columns), dtype=np.float32), columns, indptr), shape=shape)
+
+    def _checked(self, codes: Codes) -> Codes:
+        """The codes without 0; raises `CCFError` for one outside the catalogue."""
+        codes = np.asarray(codes, dtype=np.int64)
+        wrong = codes[(codes < 0) | (codes > self.n_items)]
+        if len(wrong):
+            raise CCFError(
+                f"history: item code {wrong[0]} is outside 0..{self.n_items}; encode it with the model's own vocabulary"
+            )
+        return codes[codes > 0]
+
+
+def _batches(n: int) -> Iterator[slice]:
+    for begin in range(0, n, BATCH):
+        yield slice(begin, min(begin + BATCH, n))

@@ -1,0 +1,118 @@
+"""The ranking task's view of a data set: who likes what, what they have met, and what is to be found in a part."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import PARTS, Part
+from ccf_llm.data.rows import Codes
+from ccf_llm.errors import CCFError
+
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The users who come to like something in a part that they had not met before it."""
+
+    users: Codes
+    """(U,) user codes, ascending."""
+    histories: list[Codes]
+    """U times (h,) what the user liked in the earlier parts, oldest first; may be empty."""
+    seen: list[Codes]
+    """U times the item codes that the user met in the earlier parts, liked or not, ascending."""
+    items: list[Codes]
+    """U times the item codes to be found, ascending; none of them is in `seen`, as lists leave out what was met."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def likes_matrix(dataset: Dataset, *parts: Part, counts: bool = False) -> csr_matrix:
+    """(n_users + 1, n_items + 1) float32, 1 where the user likes the item by the interactions of `parts`.
+
+    Indexed by user and item code; row and column 0 are empty. No part named: all interactions. The latest label of an
+    item counts. With `counts` a cell is the number of likes (plays, purchases) instead.
+    """
+    pairs = _pairs(dataset, parts).filter("liked")
+    return _matrix(dataset, pairs, pairs["times"].to_numpy() if counts else np.ones(len(pairs)), np.float32)
+
+
+def like_times(dataset: Dataset, *parts: Part) -> csr_matrix:
+    """The cells of `likes_matrix` with the second of the latest like instead, int64."""
+    pairs = _pairs(dataset, parts).filter("liked")
+    return _matrix(dataset, pairs, pairs["latest"].to_numpy(), np.int64)
+
+
+def seen_matrix(dataset: Dataset, *parts: Part) -> csr_matrix:
+    """As `likes_matrix`, 1 wherever the user met the item, liked or not."""
+    pairs = _pairs(dataset, parts)
+    return _matrix(dataset, pairs, np.ones(len(pairs)), np.float32)
+
+
+def targets(dataset: Dataset, part: Part) -> Targets:
+    """Whom a part asks for, what is known of them before it, and what they then like.
+
+    Known is what the earlier parts hold. Raises `CCFError` where nobody likes anything new in the part.
+    """
+    earlier = PARTS[: PARTS.index(part)]
+    known = _pairs(dataset, earlier) if earlier else _pairs(dataset, (part,)).clear()
+    found = _pairs(dataset, (part,)).filter("liked").join(known, on=["user", "item"], how="anti").sort("user", "item")
+    if not len(found):
+        raise CCFError(f"{part}: nobody likes anything new in it; choose another split, or a lower like threshold")
+    users = found["user"].unique().sort()
+    liked = known.filter("liked").sort("user", "place")
+    return Targets(
+        users.to_numpy(),
+        histories=_by_user(liked, users),
+        seen=_by_user(known.sort("user", "item"), users),
+        items=_by_user(found, users),
+    )
+
+
+def _pairs(dataset: Dataset, parts: tuple[Part, ...]) -> pl.DataFrame:
+    """Each user and item of the parts' interactions once: user, item, whether it is liked by its latest label, how many
+    times it was, the second of the latest like, and the place where the user began to like it.
+
+    Histories that a source gives hold no times and play no part.
+    """
+    rows = dataset.rows()
+    frame = pl.DataFrame({"user": rows.users, "item": rows.items, "label": rows.labels, "time": rows.timestamps})
+    if parts:
+        if "split" not in dataset.interactions.columns:
+            raise CCFError(f"data set {dataset.name!r} has no split; make one with `ccf-llm data split --by user`")
+        frame = frame.with_columns(dataset.interactions["split"])
+    frame = frame[dataset.oldest_first].with_row_index("place")
+    if parts:
+        frame = frame.filter(pl.col("split").is_in(list(parts)))
+    like = pl.col("label") == 1
+    begins = like & (pl.col("label").shift(1).over("user", "item") != 1).fill_null(True)
+    return (
+        frame.with_columns(begins=begins)
+        .group_by("user", "item", maintain_order=True)
+        .agg(
+            liked=pl.col("label").last() == 1,
+            times=like.sum(),
+            latest=pl.col("time").filter(like).last(),
+            place=pl.col("place").filter("begins").last(),
+        )
+    )
+
+
+def _matrix(dataset: Dataset, pairs: pl.DataFrame, values: NDArray[Any], dtype: type) -> csr_matrix:
+    shape = (len(dataset.user_vocabulary) + 1, len(dataset.item_vocabulary) + 1)
+    matrix = csr_matrix((values.astype(dtype), (pairs["user"].to_numpy(), pairs["item"].to_numpy())), shape=shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def _by_user(pairs: pl.DataFrame, users: pl.Series) -> list[Codes]:
+    """The items of each of the users, in the order of `pairs`, which stand by user."""
+    begins, ends = (np.searchsorted(pairs["user"].to_numpy(), users.to_numpy(), side=side) for side in _SIDES)
+    items = pairs["item"].to_numpy()
+    return [items[begin:end] for begin, end in zip(begins, ends, strict=True)]
