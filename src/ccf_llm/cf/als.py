@@ -1,6 +1,6 @@
 """Implicit ALS (Hu, Koren and Volinsky, *Collaborative Filtering for Implicit Feedback Datasets*, 2008)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import ALSConfig
-from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError, one_line
 
 
@@ -53,7 +53,7 @@ class ALS(Retriever):
         return model
 
     def _score(self, liked: csr_matrix) -> Floats:
-        scores: Floats = self._fold_in(liked) @ self.factors.T
+        scores: Floats = self._history_vectors(liked) @ self.factors.T
         return scores
 
     def _similar(self, column: int) -> Floats:
@@ -62,27 +62,25 @@ class ALS(Retriever):
         cosine: Floats = self.factors @ self.factors[column] / scale
         return cosine
 
-    def item_vectors(self) -> Floats:
+    def _item_vectors(self) -> Floats:
         return self.factors
 
-    def history_vectors(self, histories: Sequence[Codes]) -> Floats:
-        return self._fold_in(self._liked(histories))
-
-    def _fold_in(self, liked: csr_matrix) -> Floats:
-        """(B, d) x of people by their liked items (B, n_items)."""
+    def _history_vectors(self, liked: csr_matrix) -> Floats:
         vectors: Floats = self._folding.recalculate_user(np.arange(liked.shape[0]), liked)
         return vectors
 
 
 @contextmanager
 def _library(config: ALSConfig) -> Iterator[Any]:
-    """A model of the library, which is an extra; a `CCFError` says how to get it. Inside, BLAS has one thread, as the
-    library has its own."""
+    """A model of the library, which is an extra; a `CCFError` says how to get it.
+
+    Inside, BLAS has one thread, as the library has threads of its own.
+    """
     try:
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
     except ImportError as error:
-        raise CCFError(f"als: the library implicit is missing ({one_line(error)}); pip install 'ccf-llm[als]'") from None
+        raise CCFError(f"als: implicit cannot be loaded ({one_line(error)}); pip install 'ccf-llm[als]'") from None
     with threadpool_limits(1, "blas"):
         yield AlternatingLeastSquares(
             factors=config.dim,

@@ -1,7 +1,5 @@
 """EASE, an autoencoder without a hidden layer (Steck, *Embarrassingly Shallow Autoencoders for Sparse Data*, 2019)."""
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,8 +11,9 @@ from scipy.sparse import csr_matrix
 from ccf_llm.cf.factors import factorise
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import EASEConfig
-from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError
+from ccf_llm.io.memory import free_memory
 
 BLOCK = 1024
 """Columns of the matrix that are computed at once."""
@@ -61,17 +60,13 @@ class EASE(Retriever):
         scores[self.columns] = self.weights[self.columns == column].sum(0)
         return scores
 
-    def item_vectors(self) -> Floats:
-        if not self.right.shape[1]:
-            return super().item_vectors()
+    def _item_vectors(self) -> Floats:
         vectors = np.zeros((self.n_items, self.right.shape[1]), dtype=np.float32)
         vectors[self.columns] = self.right
         return vectors
 
-    def history_vectors(self, histories: Sequence[Codes]) -> Floats:
-        if not self.left.shape[1]:
-            return super().history_vectors(histories)
-        vectors: Floats = self._liked(histories)[:, self.columns] @ self.left
+    def _history_vectors(self, liked: csr_matrix) -> Floats:
+        vectors: Floats = liked[:, self.columns] @ self.left
         return vectors
 
 
@@ -108,17 +103,3 @@ def _check_memory(m: int) -> None:
             f"ease: {m:,} liked items need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; use als, "
             "whose memory grows with the items and not with their square"
         )
-
-
-def free_memory() -> int | None:
-    """Bytes that this machine can still give; None where it does not tell."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            told = dict(line.split(":", 1) for line in lines)
-        return int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None

@@ -1,6 +1,5 @@
 """Item KNN: an item scores by the items of a history whom the same people like."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -12,7 +11,7 @@ from scipy.sparse import csr_matrix
 from ccf_llm.cf.factors import factorise
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import KNNConfig
-from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.data.rows import Floats
 
 BLOCK = 1024
 """Items whose likeness to all others is computed at once."""
@@ -73,13 +72,11 @@ class ItemKNN(Retriever):
         scores[self.neighbours[column]] = self.likeness[column]
         return scores
 
-    def item_vectors(self) -> Floats:
-        return self.right if self.right.shape[1] else super().item_vectors()
+    def _item_vectors(self) -> Floats:
+        return self.right
 
-    def history_vectors(self, histories: Sequence[Codes]) -> Floats:
-        if not self.left.shape[1]:
-            return super().history_vectors(histories)
-        vectors: Floats = self._liked(histories) @ self.left
+    def _history_vectors(self, liked: csr_matrix) -> Floats:
+        vectors: Floats = liked @ self.left
         return vectors
 
 

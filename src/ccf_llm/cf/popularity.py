@@ -40,6 +40,10 @@ class Popularity(Retriever):
         counts = np.bincount(items, minlength=likes.shape[1])
         return {"recent": (counts / people).astype(np.float32)}
 
+    @property
+    def _fallback(self) -> Floats:
+        return self.recent
+
     def _score(self, liked: csr_matrix) -> Floats:
         return np.tile(self.recent, (liked.shape[0], 1))
 

@@ -77,6 +77,11 @@ class Retriever(ABC):
         """(n_items,) how much the item of that column and each other are liked by the same people."""
 
     @property
+    def _fallback(self) -> Floats:
+        """(n_items,) the scores where a history says nothing."""
+        return self.popularity
+
+    @property
     def n_items(self) -> int:
         """Items of the catalogue, without code 0."""
         return len(self.popularity)
@@ -89,7 +94,7 @@ class Retriever(ABC):
     def scores_of(self, histories: Sequence[Codes]) -> Floats:
         """(B, n_items) the same for B people."""
         liked = self._liked(histories)
-        scores = np.tile(self.popularity, (len(histories), 1))
+        scores = np.tile(self._fallback, (len(histories), 1))
         told = np.flatnonzero(np.diff(liked.indptr))
         if len(told):
             scores[told] = self._score(liked[told])
@@ -131,11 +136,24 @@ class Retriever(ABC):
         Their products with a history's vector are its scores, as near as d dimensions come. Raises `CCFError` where
         the kind, or its setting `dim`, has none.
         """
-        raise CCFError(f"{self.kind}: has no vectors for slots; choose another retriever, with `dim` above 0")
+        return self._with_width(self._item_vectors())
 
     def history_vectors(self, histories: Sequence[Codes]) -> Floats:
         """(B, d) vectors of people by their likes; zeros where these say nothing. Raises as `item_vectors`."""
-        raise CCFError(f"{self.kind}: has no vectors for slots; choose another retriever, with `dim` above 0")
+        return self._with_width(self._history_vectors(self._liked(histories)))
+
+    def _item_vectors(self) -> Floats:
+        """(n_items, d); d is 0 where the kind has none."""
+        return np.zeros((self.n_items, 0), dtype=np.float32)
+
+    def _history_vectors(self, liked: csr_matrix) -> Floats:
+        """(B, d) by liked items (B, n_items)."""
+        return np.zeros((liked.shape[0], 0), dtype=np.float32)
+
+    def _with_width(self, vectors: Floats) -> Floats:
+        if not vectors.shape[1]:
+            raise CCFError(f"{self.kind}: has no vectors for slots; take ease, knn or als, with `dim` above 0")
+        return vectors
 
     def save(self, folder: Path) -> None:
         """Write `cf.json` and `cf.safetensors` to `folder`, atomically."""

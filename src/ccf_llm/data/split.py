@@ -16,7 +16,6 @@ from ccf_llm.data.lots import lot, lots_of_rows
 from ccf_llm.data.manifest import PARTS, PartRecord, SplitManifest, part_records
 from ccf_llm.errors import CCFError
 
-
 By = Literal["global", "user", "last"]
 """Whose time decides: one for all, each user's own in shares, or each user's last interactions."""
 
@@ -114,8 +113,8 @@ def user_time_split(dataset: Dataset, train: float = 0.7, valid: float = 0.1) ->
     # Rounded first, for .7 * 10 is a little less than 7 in floating point, and so is .7 + .1 than .8.
     first_valid, first_test = ((pl.col("n") * share).round(9).floor() for share in (train, round(train + valid, 9)))
     part = pl.when((pl.col("place") == 0) | (pl.col("place") < first_valid)).then(pl.lit("train"))
-    part = part.when(pl.col("place") < first_test).then(pl.lit("valid"))
-    frame = frame.with_columns(part.otherwise(pl.lit("test")).alias("split")).drop("place", "n")
+    later = pl.when(pl.col("place") < first_test).then(pl.lit("valid")).otherwise(pl.lit("test"))
+    frame = frame.with_columns(part.otherwise(later).alias("split")).drop("place", "n")
     records = _records(frame, {}, "too few rows per user")
     return _with_split(
         dataset, frame, SplitManifest(rule="user time", parts=records, fractions=_fractions(train, valid))
@@ -131,8 +130,8 @@ def leave_last_out(dataset: Dataset) -> Dataset:
     frame = _by_user(dataset)
     last = pl.col("n") - 1
     part = pl.when((pl.col("place") == 0) | (pl.col("place") < last - 1)).then(pl.lit("train"))
-    part = part.when(pl.col("place") < last).then(pl.lit("valid"))
-    frame = frame.with_columns(part.otherwise(pl.lit("test")).alias("split")).drop("place", "n")
+    later = pl.when(pl.col("place") < last).then(pl.lit("valid")).otherwise(pl.lit("test"))
+    frame = frame.with_columns(part.otherwise(later).alias("split")).drop("place", "n")
     records = _records(frame, {}, "no user has three rows")
     return _with_split(dataset, frame, SplitManifest(rule="last one out", parts=records))
 
