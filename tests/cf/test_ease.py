@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from retriever_suite import EVEN, N_ITEMS, ODD, RetrieverSuite, tastes
@@ -47,6 +45,12 @@ def test_vectors_of_full_width_give_the_scores() -> None:
     np.testing.assert_allclose(products, model.scores_of(histories), atol=1e-5)
 
 
+def test_likeness_is_the_mean_weight_of_both_directions() -> None:
+    model = EASE.fit(tastes(), config=EASEConfig(l2=5))
+    weights = naive(tastes(), 5)
+    np.testing.assert_allclose(model.similar(4)[4:20], (weights[3] + weights[:, 3])[4:20] / 2, atol=1e-6)
+
+
 def test_without_a_width_there_are_no_vectors() -> None:
     model = EASE.fit(tastes(), config=EASEConfig(dim=0))
     with pytest.raises(CCFError, match=r"^ease: has no vectors for slots; take ease, knn or als, with `dim` above 0$"):
@@ -60,7 +64,7 @@ def test_a_catalogue_beyond_the_memory_is_refused(monkeypatch: pytest.MonkeyPatc
         EASE.fit(likes)
 
 
-def test_only_liked_items_take_memory(tmp_path: Path) -> None:
+def test_only_liked_items_take_memory() -> None:
     likes = csr_matrix((np.ones(3), ([1, 1, 2], [7, 90_000, 7])), shape=(3, 100_001))
     model = EASE.fit(likes, config=EASEConfig(l2=1))
     assert model.weights.shape == (2, 2)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ccf_llm.cf.kinds import load_cf
+from ccf_llm.cf.kinds import load_cf, load_retriever
 from ccf_llm.cf.mf import MF
 from ccf_llm.errors import CCFError
 
@@ -23,3 +23,9 @@ def test_refuses_other_kinds_and_formats(tmp_path: Path) -> None:
     settings.write_text(json.dumps({"format": 9, "kind": "mf"}))
     with pytest.raises(CCFError, match="format 2"):
         load_cf(tmp_path)
+
+
+def test_a_model_of_labels_is_no_retriever(tmp_path: Path) -> None:
+    (tmp_path / "cf.json").write_text(json.dumps({"format": 2, "kind": "mf"}))
+    with pytest.raises(CCFError, match="'mf' is not one of popularity, knn, ease, als"):
+        load_retriever(tmp_path)

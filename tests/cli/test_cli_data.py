@@ -78,3 +78,20 @@ def test_version_and_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert capsys.readouterr().out.startswith("ccf-llm ")
     assert run(monkeypatch, "data", "import", "--help") == 0
     assert "ccf-llm data import ml-1m.zip" in capsys.readouterr().out
+
+
+def test_split_by_each_users_time(
+    tables: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = ("--items", tables / "books.csv", "--item-column", "book")
+    assert run(monkeypatch, "data", "import", tables / "clicks.csv", *items, "-o", tables / "books") == 0
+    capsys.readouterr()
+    rows = {}
+    for by in ("user", "last"):
+        assert run(monkeypatch, "data", "split", tables / "books", "-o", tables / by, "--by", by, "--json") == 0
+        summary = json.loads(capsys.readouterr().out)["split"]
+        rows[summary["rule"]] = [summary[part]["rows"] for part in ("train", "valid", "test")]
+    assert rows == {"user time": [28, 4, 8], "last one out": [32, 4, 4]}
+    assert run(monkeypatch, "data", "split", tables / "books", "-o", tables / "x", "--by", "last", "--train", 0.5) == 2
+    assert "train is a share" in capsys.readouterr().err
+    assert not (tables / "x").exists()

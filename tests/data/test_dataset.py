@@ -189,6 +189,7 @@ def test_describe_is_json() -> None:
         "rows": 2,
         "users": 2,
         "likes": 1,
+        "users_with_a_like": 1,
         "users_not_in_train": 1,
         "rows_of_users_not_in_train": 1,
     }

@@ -1,5 +1,6 @@
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.describe import describe
-from ccf_llm.data.split import drawn_split, global_time_split, split_dataset
+from ccf_llm.data.split import drawn_split, global_time_split, leave_last_out, split_dataset, user_time_split
 from ccf_llm.errors import CCFError
 
 
@@ -137,3 +138,117 @@ def test_a_test_part_of_strangers_is_noted() -> None:
     assert "split: 3 of the 3 users in test have no row in train, so little is known of them" in notes
     assert not any("items in test" in note for note in notes)
     assert any("all rows of train are likes" in note for note in notes)
+
+
+def of_users(*counts: int, labels: list[int] | None = None) -> Dataset:
+    """Users u0, u1, ... with so many interactions each, all users in turn."""
+    rows = sorted((place, user) for user, count in enumerate(counts) for place in range(count))
+    interactions = pl.DataFrame(
+        {
+            "user_id": [f"u{user}" for _, user in rows],
+            "item_id": [str(place) for place, _ in rows],
+            "label": labels or [1] * len(rows),
+            "timestamp": [100 * place + user for place, user in rows],
+        }
+    )
+    items = pl.DataFrame({"item_id": [str(place) for place in range(max(counts))], "title": ["T"] * max(counts)})
+    return Dataset.from_frames(interactions, items)
+
+
+def parts_of(dataset: Dataset) -> dict[str, list[str]]:
+    """The parts of each user's rows, oldest first."""
+    by_user = dataset.interactions.group_by("user_id").agg(pl.col("split").sort_by("timestamp"))
+    return dict(by_user.sort("user_id").iter_rows())
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (2, 0, 1)), (4, (2, 1, 1)), (5, (3, 1, 1)), (10, (7, 1, 2)), (20, (14, 2, 4))],
+)
+def test_each_user_is_split_by_the_own_time(count: int, sizes: tuple[int, int, int]) -> None:
+    train, valid, test = sizes
+    parts = parts_of(user_time_split(of_users(count, 20)))
+    assert parts["u0"] == ["train"] * train + ["valid"] * valid + ["test"] * test
+
+
+def test_the_split_by_user_records_its_rule_and_survives_saving(tmp_path: Path) -> None:
+    split = user_time_split(of_users(10, 20, 30))
+    assert split.split is not None
+    assert (split.split.rule, split.split.cut_times) == ("user time", None)
+    assert split.split.fractions == {"train": 0.7, "valid": 0.1, "test": 0.2}
+    assert {part: record.rows for part, record in split.split.parts.items()} == {"train": 42, "valid": 6, "test": 12}
+    split.save(tmp_path / "d")
+    assert Dataset.load(tmp_path / "d").split == split.split
+    assert split.history_notes == []  # by time: nothing had to be repaired
+
+
+def test_no_history_of_a_split_by_user_holds_a_later_part() -> None:
+    split = user_time_split(of_users(10, 30))
+    rows, part = split.rows(), split.interactions["split"].to_list()
+    first_test = part.index("test")
+    assert rows.history(first_test).tolist() == list(range(1, first_test + 1))
+
+
+def test_rows_of_one_second_are_split_in_the_order_of_the_items() -> None:
+    frame = pl.DataFrame({"user_id": ["u"] * 10, "item_id": [str(item) for item in range(10)], "label": [1] * 10})
+    frame = frame.with_columns(timestamp=pl.Series([5] * 9 + [9]))
+    items = frame.select("item_id", title=pl.lit("T"))
+    for order in (frame, frame.reverse()):
+        split = user_time_split(Dataset.from_frames(order, items))
+        assert split.interactions["item_id"].to_list() == [str(item) for item in range(10)]
+        assert split.interactions["split"].to_list() == ["train"] * 7 + ["valid"] + ["test"] * 2
+        assert len(split.rows().history(8)) == 0  # what shares its second with it says nothing
+        assert len(split.rows().history(9)) == 9
+
+
+def test_the_last_row_is_left_out() -> None:
+    split = leave_last_out(of_users(1, 2, 3, 5))
+    assert parts_of(split) == {
+        "u0": ["train"],
+        "u1": ["train", "test"],
+        "u2": ["train", "valid", "test"],
+        "u3": ["train", "train", "train", "valid", "test"],
+    }
+    assert split.split is not None
+    assert (split.split.rule, split.split.fractions) == ("last one out", None)
+
+
+def test_dislikes_keep_their_places_in_time_and_describe_says_what_is_left() -> None:
+    labels = [1] * 18 + [0, 1]  # the last rows of u0 and u1 in turn: u0 dislikes what is left out, u1 likes it
+    summary = describe(leave_last_out(of_users(10, 10, labels=labels)))["split"]
+    assert summary["rule"] == "last one out"
+    assert (summary["test"]["rows"], summary["test"]["likes"], summary["test"]["users_with_a_like"]) == (2, 1, 1)
+    assert (summary["train"]["likes"], summary["train"]["users_with_a_like"]) == (16, 2)
+
+
+def test_split_dataset_names_the_rule() -> None:
+    dataset = of_users(10, 20)
+    rules = {by: split_dataset(dataset, by=by).split for by in ("global", "user", "last")}
+    assert [split.rule for split in rules.values() if split] == ["global time", "user time", "last one out"]
+    assert split_dataset(dataset).split == rules["global"] == global_time_split(dataset).split
+    halves = split_dataset(dataset, 0.5, 0.25, by="user").split
+    assert halves is not None
+    assert halves.fractions == {"train": 0.5, "valid": 0.25, "test": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": "item"}, "split: by 'item' is none of global, user, last"),
+        ({"by": "user", "max_rows_per_user": 3}, "split: max_rows_per_user thins a global split only; leave it out by"),
+        ({"by": "last", "train": 0.7}, "split: train is a share, and by 'last' there is none; leave it out"),
+        ({"by": "user", "train": 0.95}, "leave a share for test"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CCFError, match=message):
+        split_dataset(of_users(10, 20), **options)
+
+
+def test_users_with_too_few_rows_are_named() -> None:
+    with pytest.raises(CCFError, match="the valid part is empty; no user has three rows"):
+        leave_last_out(of_users(2, 2))
+    with pytest.raises(CCFError, match="the valid part is empty; too few rows per user"):
+        user_time_split(of_users(3, 3))
+    with pytest.raises(CCFError, match="no times to split by"):
+        user_time_split(untimed(PAIRS))

@@ -115,7 +115,7 @@ def user_time_split(dataset: Dataset, train: float = 0.7, valid: float = 0.1) ->
     part = pl.when((pl.col("place") == 0) | (pl.col("place") < first_valid)).then(pl.lit("train"))
     later = pl.when(pl.col("place") < first_test).then(pl.lit("valid")).otherwise(pl.lit("test"))
     frame = frame.with_columns(part.otherwise(later).alias("split")).drop("place", "n")
-    records = _records(frame, {}, "too few rows per user")
+    records = _records(frame, {}, "too few rows per user for these shares")
     return _with_split(
         dataset, frame, SplitManifest(rule="user time", parts=records, fractions=_fractions(train, valid))
     )
@@ -213,8 +213,8 @@ def _records(frame: pl.DataFrame, left_out: dict[str, int], reason: str | None =
     for name in PARTS:
         if records[name].rows == 0:
             timed = frame["timestamp"].n_unique() > 1
-            reason = reason or ("too few distinct timestamps" if timed else "too few rows per user")
-            raise CCFError(f"split: the {name} part is empty; {reason} for these shares")
+            reason = reason or f"too few {'distinct timestamps' if timed else 'rows per user'} for these shares"
+            raise CCFError(f"split: the {name} part is empty; {reason}")
     return records
 
 
