@@ -26,8 +26,8 @@ demo: $(READY)  ## Train, compare, recommend and report on MovieLens-100K (about
 	$(BIN)/ccf-llm data fetch ml-100k
 	$(BIN)/ccf-llm train configs/demo.yaml
 	$(BIN)/ccf-llm evaluate runs/demo
-	$(BIN)/ccf-llm recommend runs/demo --user 880 --keep
-	$(BIN)/ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --liked "The Lion King" --keep
+	$(BIN)/ccf-llm recommend runs/demo --user 880 --order next --keep
+	$(BIN)/ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --liked "The Lion King" --order next --keep
 	$(BIN)/ccf-llm report runs/demo
 
 .PHONY: serve

@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--url", required=True)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--order", choices=("fused", "cf", "text"), default="fused")
+    parser.add_argument("--order", choices=("fused", "cf", "text", "next"), default="fused")
     parser.add_argument("--deadline-ms", type=int, default=1500)
     parser.add_argument("--likes", type=int, default=5, help="liked items of each person")
     parser.add_argument("--same", action="store_true", help="each client stays the same person")

@@ -42,8 +42,9 @@ def _print_table(answer: Answer) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    columns = ["rank", "title"]
-    columns += [name for name in ("probability", "similarity") if any(name in item for item in answer.items)]
+    names = ("probability", "similarity", "score")  # people read the first of these that there is
+    figure = next(name for name in names if any(item.get(name) is not None for item in answer.items))
+    columns = ["rank", "title", figure]
     reasoned = any("reasons" in item for item in answer.items)
     if reasoned:
         columns += ["CF rank", "text rank", "from CF", "because of (log-odds)"]
@@ -51,13 +52,12 @@ def _print_table(answer: Answer) -> None:
     for column in columns:
         table.add_column(column, justify="left" if column in ("title", "because of (log-odds)") else "right")
     for item in answer.items:
-        figure = next((item[name] for name in ("probability", "similarity") if item.get(name) is not None), None)
-        cells = [str(item["rank"]), escape(item["title"]), "-" if figure is None else f"{figure:.2f}"]
+        cells = [str(item["rank"]), escape(item["title"]), f"{item[figure]:.2f}"]
         if reasoned:
             strongest = "; ".join(f"{like['liked_title']} {like['effect']:+.2f}" for like in item["reasons"][:2])
             cells += [_rank(item["cf_rank"]), _rank(item["text_rank"]), f"{item['collaborative_share']:.0%}"]
             cells.append(escape(strongest))
-        table.add_row(*cells[: len(columns)])
+        table.add_row(*cells)
     Console().print(table)
 
 

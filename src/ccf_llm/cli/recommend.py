@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ccf_llm.recommend.recommender import Person, Recommender
 
 WHOM, WHAT, HOW, OUT = "For whom", "From what", "In which order", "Output"
-ORDERS = ("fused", "cf", "text")
+ORDERS = ("fused", "cf", "text", "next")
 FEWER = "try fewer of them"
 
 
@@ -70,7 +70,11 @@ def recommend(
     ] = None,
     order: Annotated[
         str,
-        typer.Option(help="fused: the model; cf: CF alone; text: closeness of titles alone.", rich_help_panel=HOW),
+        typer.Option(
+            help="next: what people with these likes chose next; fused: the model's probability of a like; cf: that of "
+            "CF alone; text: closeness of titles alone.",
+            rich_help_panel=HOW,
+        ),
     ] = "fused",
     diversity: Annotated[
         float, typer.Option(help="From 0 to 1: how much it counts that items are unlike.", rich_help_panel=HOW)
@@ -102,7 +106,7 @@ def recommend(
 
     For a user, with reasons: [bold]ccf-llm recommend runs/demo --user 5 --why[/bold]
 
-    For a person: [bold]ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --liked "Babe"[/bold]
+    For a person: [bold]ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --order next[/bold]
 
     Like an item: [bold]ccf-llm recommend runs/demo --similar-to "Toy Story"[/bold]
 

@@ -15,10 +15,12 @@ from ccf_llm.model.ccfllm import CCFLLM, probability
 from ccf_llm.recommend.arguments import check_choice, check_count, check_flag, check_share
 from ccf_llm.recommend.catalogue import Catalogue
 from ccf_llm.recommend.diversity import mmr
-from ccf_llm.recommend.retrieval import EXACT_UP_TO, Mask, Positions, Ranking, Retriever
+from ccf_llm.recommend.following import Following
+from ccf_llm.recommend.retrieval import EXACT_UP_TO, ExactRanking, Mask, Positions, Ranking, Retriever
 
-Order = Literal["fused", "cf", "text"]
-"""What decides: `fused`, the model; `cf`, the CF model alone; `text`, how close the titles are to those liked."""
+Order = Literal["fused", "cf", "text", "next"]
+"""What decides: `fused`, the model; `cf`, the CF model alone; `text`, how close the titles are to those liked; `next`,
+what people with these likes chose next (`recommend.following`)."""
 ORDERS: tuple[Order, ...] = get_args(Order)
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -71,7 +73,7 @@ class Shortlist:
     items: Codes
     """(n,) codes, best first by what they were retrieved with; in the order `fused`, CF's best and then text's."""
     scores: Floats
-    """(n,) CF log-odds or, for the order `text`, the cosine of their titles."""
+    """(n,) CF log-odds; for the order `text` the cosine of their titles, for `next` the retriever's scores."""
     cf_rank: list[int | None]
     """(n,) from 1, among all items that the filters leave; None where an index is used and did not find the item."""
     text_rank: list[int | None]
@@ -115,6 +117,7 @@ class Recommender:
         self._own_codes = dataset.item_vocabulary.translated(self.model.item_vocabulary)
         self.catalogue = Catalogue(self.model)
         self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
+        self.following = Following(dataset, self.model.item_vocabulary)
 
     def recommend(
         self,
@@ -141,12 +144,14 @@ class Recommender:
             diversity: from 0, the best by score, to 1: how much it counts that the items are unlike each other (`mmr`).
 
         Returns:
-            user_id, item_id, title, rank (from 1), score (log-odds; in the order `text` a cosine), probability (null in
-            the order `text`), the item's rank by CF alone and by text alone (null where an index did not find it), and
-            the collaborative share of its slot. A user for whom nothing is left has no rows; `why_empty` says why.
+            user_id, item_id, title, rank (from 1), score (log-odds; in the order `text` a cosine, in `next` without a
+            unit), probability (null in `text` and `next`), the item's rank by CF alone and by text alone (null where an
+            index did not find it), and the collaborative share of its slot. A user for whom nothing is left has no
+            rows; `why_empty` says why.
 
         Raises:
-            CCFError: an unknown user, item, category or order, `k` below 1, or `diversity` outside 0 to 1.
+            CCFError: an unknown user, item, category or order, `k` below 1, `diversity` outside 0 to 1, or the order
+                `next` where nobody in the data set likes anything.
         """
         users = list(dict.fromkeys(as_ids(users, "users")))
         self.check_users(users)
@@ -176,15 +181,17 @@ class Recommender:
         return self._best([self.stranger(items)], k, Filters.of(candidates, deny, category), order, diversity)[0]
 
     def similar(self, item: Id, k: int = 10) -> pl.DataFrame:
-        """The `k` items closest to one: liked by the same people, and called alike.
+        """The `k` items closest to one: liked by the same people or, where nobody likes one of the two, called alike.
 
         Returns:
-            item_id, title, rank (from 1) and similarity (mean cosine of CF vectors and title embeddings).
+            item_id, title, rank (from 1) and similarity: the shrunk cosine of who likes them (`Following.similar`), or
+            else the mean cosine of CF vectors and title embeddings, which also parts equals.
         """
         k = check_count(k, "k")
         code = int(self.codes([as_id(item, "similar")], "similar")[0])
-        closeness = self.catalogue.similar(code)
-        order = np.argsort(-closeness, kind="stable")
+        by_vectors = self.catalogue.similar(code)
+        closeness = self.following.similar(code, by_vectors)
+        order = np.lexsort((-by_vectors, -closeness))
         best = order[order != code - 1][:k]  # it is not an answer to itself
         return self._named(best).with_columns(
             rank=pl.Series(np.arange(1, len(best) + 1), dtype=pl.Int64), similarity=pl.Series(closeness[best])
@@ -222,6 +229,9 @@ class Recommender:
         cf = self.retriever.by_cf(person.user, person.history, eligible)
         text = self.retriever.by_text(person.history, eligible)
         by = text if order == "text" else cf
+        if order == "next":
+            words = self.catalogue.text_scores(person.history)
+            by = ExactRanking(self.following.scores(person.history, words), eligible)
         if filters.allow is not None:
             items = by.best(len(filters.allow))
         elif order == "fused" and len(person.history):
@@ -241,7 +251,7 @@ class Recommender:
         columns = {
             "rank": np.arange(1, len(best) + 1),
             "score": scores[best],
-            "probability": [None] * len(best) if order == "text" else probability(scores[best]),
+            "probability": probability(scores[best]) if order in ("fused", "cf") else [None] * len(best),
             "cf_rank": [shortlist.cf_rank[i] for i in best],
             "text_rank": [shortlist.text_rank[i] for i in best],
             "collaborative_share": self.catalogue.collaborative_shares[positions],

@@ -82,7 +82,7 @@ def api(service: Service) -> APIRouter:
 
     @router.get("/items/{item_id:id}/similar", responses=documented(404), response_model=schemas.SimilarResponse)
     async def similar(item_id: PathId, k: Annotated[int, Query(ge=1, le=100)] = 10) -> dict[str, Any]:
-        """Items that are liked by the same people and called alike."""
+        """Items that are liked by the same people; where nobody likes one of the two, that are called alike."""
         return {"items": await service.similar(item_id, k)}
 
     @router.get("/categories")

@@ -40,7 +40,11 @@ class RecommendRequest(Whom):
     """For whom, how many, and from what."""
 
     k: Annotated[int, Field(ge=1, le=100), _whole] = 10
-    order: Order = Field("fused", description="fused: the model; cf: CF alone; text: closeness of the titles alone.")
+    order: Order = Field(
+        "fused",
+        description="fused: the model; cf: CF alone; text: closeness of the titles alone; next: what people with these "
+        "likes chose next. All but `fused` are answered at once.",
+    )
     filter_seen: bool = Field(True, description="Leave out what the user has met.")
     candidates: list[Id] | None = Field(
         None, min_length=1, max_length=200, description="Choose from these, instead of CF's best."
@@ -85,8 +89,10 @@ class Recommendation(Item):
     """A recommended item."""
 
     rank: int
-    score: float = Field(description="Log-odds of a like; in the order `text` the cosine of the titles.")
-    probability: float | None = Field(description="Sigmoid of the log-odds; null in the order `text`.")
+    score: float = Field(
+        description="Log-odds of a like; in the order `text` the cosine of the titles, in `next` without a unit."
+    )
+    probability: float | None = Field(description="Sigmoid of the log-odds; null in the orders `text` and `next`.")
     cf_rank: int | None = Field(
         description="Rank by CF alone among all items that the filters leave; null where it is not among the first "
         "thousand of a catalogue so large that an index searches it."
@@ -154,7 +160,10 @@ class EventResponse(BaseModel):
 class SimilarItem(Item):
     """An item and how close it is."""
 
-    similarity: float = Field(description="Mean cosine of CF vectors and of title embeddings, from -1 to 1.")
+    similarity: float = Field(
+        description="From -1 to 1: shrunk cosine of who likes both; where nobody likes one of the two, the mean cosine "
+        "of CF vectors and of title embeddings."
+    )
 
 
 class SimilarResponse(BaseModel):

@@ -1,5 +1,6 @@
 """A loaded model with everything that answering needs; replaced as a whole when a new model is swapped in."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -94,6 +95,8 @@ class Served:
         catalogue = self.recommender.catalogue
         first = np.arange(1, min(len(catalogue), 20) + 1)
         catalogue.similar(1)
+        with suppress(CCFError):  # nobody likes anything in the data: who asks for the order `next` is told
+            self.recommender.following.prepare()
         for history in (NO_CODES, first[:3]):
             shortlist = self.recommender.shortlist(Person(0, history, NO_CODES), 10)
             scores = self.recommender.model.score_rows(shortlist.rows())

@@ -135,13 +135,15 @@ function onKey(event) {
 
 // ---- recommendations: CF first, the language model's order when it is there -------------------------------------
 
+const QUICK = { cf: "Collaborative model", text: "Closeness of titles", next: "What people like you chose next" };
+
 async function refresh() {
   const round = ++state.round;
   const order = document.querySelector('input[name="order"]:checked').value;
   const ask = { user_id: state.user, category: $("category").value || null };
   if (order !== "fused") {
     const [answer, ms] = await timed({ ...ask, order });
-    return round === state.round && showList(answer, `${order === "cf" ? "Collaborative model" : "Closeness of titles"}: ${ms} ms`);
+    return round === state.round && showList(answer, `${QUICK[order]}: ${ms} ms`);
   }
   const [first, ms] = await timed({ ...ask, order: "cf" });
   if (round !== state.round) return;
@@ -173,7 +175,9 @@ function card(item, order) {
   const part = make("div", {});
   part.style.width = `${taste}%`;
   const share = make("div", { className: "share", role: "img", ariaLabel: `${100 - taste} % text, ${taste} % likes` }, part);
-  const score = order === "text" ? `closeness ${item.score.toFixed(2)}` : `${Math.round(100 * item.probability)} % likely a like`;
+  const score = item.probability === null
+    ? `${order === "text" ? "closeness" : "score"} ${item.score.toFixed(2)}`
+    : `${Math.round(100 * item.probability)} % likely a like`;
   const facts = make("div", { className: "facts soft" }, item.details, share,
     `${score} · ${100 - taste} % text, ${taste} % likes · no. ${item.cf_rank ?? "1000+"} by likes, no. ${item.text_rank ?? "1000+"} by text`);
   const like = button("Like", item, () => tell(item, "like"));
