@@ -149,6 +149,9 @@ def test_recommend_with_every_filter_order_and_reasons(run: Path, capsys: Captur
         [item["cf_rank"] for item in by_cf] == [item["text_rank"] for item in by_text] == list(range(1, len(by_cf) + 1))
     )
     assert by_text[0]["probability"] is None
+    by_next = ask("--liked", near_title(run, "i3"), "-k", 4, "--order", "next")["items"]
+    assert [int(item["item_id"][1:]) % 2 for item in by_next] == [1] * 4  # liked by the same people
+    assert {item["probability"] for item in by_next} == {None}
     assert ids(*person, "--diversity", 0.9) != ids(*person)
     assert len(ids("--user", "u1", "-k", 24, "--keep-seen")) == tiny.N_ITEMS
     reasoned = ask("--liked", "Night", "--liked", "Dawn", "-k", 2, "--why")["items"]
@@ -156,8 +159,9 @@ def test_recommend_with_every_filter_order_and_reasons(run: Path, capsys: Captur
     assert call("recommend", run, "--liked", "Night", "-k", 2, "--why") == 0
     assert "because" in capsys.readouterr().out
     assert call("recommend", run, "--liked", "Night", "-k", 2, "--order", "text") == 0
+    assert "score" in capsys.readouterr().out
     assert call("recommend", run, "--similar-to", "i3") == 0
-    assert "-" in capsys.readouterr().out
+    assert "similarity" in capsys.readouterr().out
     near = ask("--similar-to", "i3", "-k", 4)["items"]
     assert near == ask("--similar-to", near_title(run, "i3"), "-k", 4)["items"]
 
@@ -231,7 +235,7 @@ def test_the_commands_of_the_docs(run: Path, folder: Path, monkeypatch: pytest.M
     (folder / heredoc[1]).write_text(heredoc[2], encoding="utf-8")
     (folder / "some.csv").write_text("user_id\nu2\n")
     commands = [shlex.split(line, comments=True) for line in script.splitlines() if line.startswith("ccf-llm ")]
-    assert len(commands) == 11
+    assert len(commands) == 13
     for command in commands:
         assert call(*command[1:]) == 0, command
     assert pl.read_parquet(folder / "best.parquet")["user_id"].n_unique() > 20

@@ -131,7 +131,7 @@ WRONG: dict[str, Callable[[Recommender], Any]] = {
     "k is 2.5; give a whole number of items": lambda r: r.recommend("12", 2.5),
     "k is '10'; give a whole number of items": lambda r: r.similar("12", "10"),
     "k is True; give a whole number of items": lambda r: r.recommend([], True),
-    "order is 'Fused'; choose one of fused, cf, text": lambda r: r.recommend("12", order="Fused"),
+    "order is 'Fused'; choose one of fused, cf, text, next": lambda r: r.recommend("12", order="Fused"),
     "diversity is nan; choose from 0 to 1": lambda r: r.recommend("12", diversity=float("nan")),
     "diversity is '0.5'; choose from 0 to 1": lambda r: r.recommend_for_history("12", diversity="0.5"),
     "filter_seen is 'no'; give True or False": lambda r: r.recommend("12", filter_seen="no"),
@@ -153,7 +153,7 @@ def test_a_wrong_argument_is_named(recommender: Recommender, message: str) -> No
 
 
 def test_a_wrong_order_is_said_before_a_file_is_begun(recommender: Recommender, tmp_path: Path) -> None:
-    with pytest.raises(CCFError, match="order is 'Fused'; choose one of fused, cf, text"):
+    with pytest.raises(CCFError, match="order is 'Fused'; choose one of fused, cf, text, next"):
         recommend_all(recommender, tmp_path / "all.parquet", order="Fused")
     assert list(tmp_path.iterdir()) == []
 

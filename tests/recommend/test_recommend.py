@@ -113,16 +113,6 @@ def test_diversity_is_that_of_the_titles(recommender: Recommender) -> None:
         assert set(diverse["item_id"]) != set(ordered["item_id"])
 
 
-def test_similar_items(recommender: Recommender) -> None:
-    near = recommender.similar("i5", 4)
-    assert near.columns == ["item_id", "title", "rank", "similarity"]
-    assert near["similarity"].is_sorted(descending=True)
-    closeness = recommender.catalogue.similar(5)
-    assert near["similarity"][0] == pytest.approx(np.delete(closeness, 4).max())
-    assert "i5" not in recommender.similar("i5", 100)["item_id"]
-    assert len(recommender.similar("i5", 100)) == tiny.N_ITEMS - 1
-
-
 def test_users_scored_together_get_what_each_gets_alone(recommender: Recommender) -> None:
     users = ["u1", "u5", "u9"]
     together = recommender.recommend(users, 5)

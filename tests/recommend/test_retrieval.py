@@ -103,7 +103,7 @@ def test_recommendations_through_an_index_are_the_exact_ones(model: CCFLLM, tiny
     )
     exact = Recommender(model, early, retrieve=8)
     through_index = Recommender(model, early, retrieve=8, exact_up_to=10)
-    for order in ("fused", "cf", "text"):
+    for order in ("fused", "cf", "text", "next"):
         expected, found = (r.recommend(["u1", "u2"], 24, order=order) for r in (exact, through_index))  # type: ignore[arg-type]
         assert found["item_id"].to_list() == expected["item_id"].to_list()
         np.testing.assert_allclose(found["score"], expected["score"], atol=1e-5)

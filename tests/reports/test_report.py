@@ -40,7 +40,8 @@ def report() -> dict[str, Any]:
                 "for": HOSTILE,
                 "history": [HOSTILE, "Heat (1995)"],
                 "items": [{"rank": 1, "title": HOSTILE, "score": 1.25, "probability": 0.78}],
-            }
+            },
+            {"for": "next", "history": [], "items": [{"rank": 1, "title": "", "score": 2.5, "probability": None}]},
         ],
         "rivals": RIVALS,
         "about": {"base model": HOSTILE, "seed": 0},

@@ -43,7 +43,7 @@ def tell(client: TestClient, user: str, item: str, kind: str, key: str | None = 
 
 def test_a_user_gets_what_the_recommender_gives(client: TestClient, served_model: Path) -> None:
     recommender = Recommender(CCFLLM.load(served_model), Dataset.load(served_model.parent / "data"), retrieve=20)
-    for order in ("fused", "cf", "text"):
+    for order in ("fused", "cf", "text", "next"):
         answer = recommend(client, user_id="u1", k=5, order=order)
         expected = recommender.recommend(["u1"], 5, order=order)  # type: ignore[arg-type]
         assert ids(answer) == expected["item_id"].to_list()
@@ -81,6 +81,31 @@ def test_diversity(client: TestClient) -> None:
     assert ids(wide)[0] == ids(plain)[0]
     assert ids(wide) != ids(plain)
     assert [item["rank"] for item in wide["items"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_next_choice_is_answered_at_once_and_hears_of_every_event(
+    make_client: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client()
+    monkeypatch.setattr(CCFLLM, "score_rows", lambda *a: pytest.fail("the language model was asked"))
+
+    def odd(user: str) -> int:
+        answer = recommend(client, user_id=user, k=6, order="next")
+        assert (answer["order"], answer["degraded"]) == ("next", False)
+        assert {item["probability"] for item in answer["items"]} == {None}
+        return sum(int(item[1:]) % 2 for item in ids(answer))
+
+    for item in ("i2", "i4", "i6"):
+        tell(client, "even", item, "like")
+        tell(client, "both", item, "like")
+    for item in ("i1", "i3", "i5", "i7", "i9"):
+        tell(client, "both", item, "like")
+    assert odd("even") == 0 < odd("both")
+    assert (
+        recommend(client, k=6, order="next")["items"] == recommend(client, user_id="nobody", k=6, order="next")["items"]
+    )
+    empty = recommend(client, order="next", candidates=["i1"], history=["i1"])
+    assert empty["reason"] == "none of the 1 candidates is left: 1 seen already"
 
 
 def test_an_event_counts_at_once(client: TestClient) -> None:

@@ -83,6 +83,10 @@ def test_orders_categories_and_reasons(page: Page) -> None:
     page.get_by_label("Likes only").check(force=True)
     expect(page.locator("#list[data-order=cf]")).to_be_attached()
     assert by_text != page.locator("#list .title").all_inner_texts()
+    page.get_by_label("What people like you chose next").check(force=True)
+    expect(page.locator("#list[data-order=next]")).to_be_attached()
+    expect(page.locator("#status")).to_contain_text("What people like you chose next")
+    expect(page.locator("#list .facts").first).to_contain_text("score")
     page.get_by_label("Fused").check(force=True)
     assert titles(page) == fused
     page.get_by_label("Category").select_option("drama")
