@@ -11,6 +11,7 @@ import tiny
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.knn import ItemKNN
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.named import open_dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
@@ -181,3 +182,21 @@ def test_words_speak_only_for_items_that_nobody_likes(model: CCFLLM, tiny_data: 
         assert near[item] == plain[code - 1]
         of_new = grown.similar(item, 30)["similarity"].to_list()
         assert of_new == sorted(np.delete(grown.catalogue.similar(code), code - 1).tolist(), reverse=True)
+
+
+@pytest.mark.llm
+@pytest.mark.parametrize(
+    ("title", "beside", "of", "at_least"),
+    [
+        ("Star Wars", {"Return of the Jedi", "Empire Strikes Back, The"}, 3, 2),
+        ("Lion King, The", {"Aladdin", "Beauty and the Beast", "Toy Story"}, 5, 2),
+    ],
+)
+def test_films_stand_beside_those_of_the_same_people(title: str, beside: set[str], of: int, at_least: int) -> None:
+    films = open_dataset("ml-100k")
+    titles = films.items["title"].to_list()
+    closeness = Following(films, films.item_vocabulary).similar(
+        titles.index(title) + 1, np.zeros(len(titles), dtype=np.float32)
+    )
+    nearest = {titles[position] for position in np.argsort(-closeness, kind="stable")[:of]}
+    assert len(nearest & beside) >= at_least
