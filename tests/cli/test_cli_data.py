@@ -91,7 +91,7 @@ def test_split_by_each_users_time(
         assert run(monkeypatch, "data", "split", tables / "books", "-o", tables / by, "--by", by, "--json") == 0
         summary = json.loads(capsys.readouterr().out)["split"]
         rows[summary["rule"]] = [summary[part]["rows"] for part in ("train", "valid", "test")]
-    assert rows == {"user time": [28, 4, 8], "last one out": [32, 4, 4]}
+    assert rows == {"user time": [34, 2, 4], "last like out": [36, 2, 2]}  # two like all, two nothing
     assert run(monkeypatch, "data", "split", tables / "books", "-o", tables / "x", "--by", "last", "--train", 0.5) == 2
     assert "train is a share" in capsys.readouterr().err
     assert not (tables / "x").exists()

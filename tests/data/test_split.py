@@ -201,7 +201,7 @@ def test_rows_of_one_second_are_split_in_the_order_of_the_items() -> None:
         assert len(split.rows().history(9)) == 9
 
 
-def test_the_last_row_is_left_out() -> None:
+def test_the_last_like_is_left_out() -> None:
     split = leave_last_out(of_users(1, 2, 3, 5))
     assert parts_of(split) == {
         "u0": ["train"],
@@ -210,21 +210,32 @@ def test_the_last_row_is_left_out() -> None:
         "u3": ["train", "train", "train", "valid", "test"],
     }
     assert split.split is not None
-    assert (split.split.rule, split.split.fractions) == ("last one out", None)
+    assert (split.split.rule, split.split.fractions) == ("last like out", None)
 
 
-def test_dislikes_keep_their_places_in_time_and_describe_says_what_is_left() -> None:
-    labels = [1] * 18 + [0, 1]  # the last rows of u0 and u1 in turn: u0 dislikes what is left out, u1 likes it
-    summary = describe(leave_last_out(of_users(10, 10, labels=labels)))["split"]
-    assert summary["rule"] == "last one out"
-    assert (summary["test"]["rows"], summary["test"]["likes"], summary["test"]["users_with_a_like"]) == (2, 1, 1)
-    assert (summary["train"]["likes"], summary["train"]["users_with_a_like"]) == (16, 2)
+def test_likes_make_the_shares_and_dislikes_stay_in_their_time() -> None:
+    labels = [0, 1, 0, 1, 1, 1, 0, 1, 0]
+    split = user_time_split(of_users(9, labels=labels), 0.5, 0.25)
+    assert parts_of(split)["u0"] == ["train"] * 2 + ["train"] * 2 + ["valid"] + ["test"] * 4
+    split = leave_last_out(of_users(9, labels=labels))
+    assert parts_of(split)["u0"] == ["train"] * 5 + ["valid"] + ["test"] * 3
+    summary = describe(split)["split"]
+    assert (summary["test"]["rows"], summary["test"]["likes"], summary["test"]["users_with_a_like"]) == (3, 1, 1)
+
+
+def test_describe_says_who_has_something_to_be_found() -> None:
+    # In turn: u0 likes everything, u1 nothing, u2 its first alone.
+    labels = [1, 0, 1] + [1, 0, 0] * 4
+    summary = describe(leave_last_out(of_users(5, 5, 5, labels=labels)))["split"]
+    assert [summary[part]["users_with_a_like"] for part in ("train", "valid", "test")] == [2, 1, 1]
+    assert [summary[part]["likes"] for part in ("train", "valid", "test")] == [4, 1, 1]
+    assert (summary["train"]["rows"], summary["test"]["rows"]) == (3 + 5 + 1, 1 + 4)
 
 
 def test_split_dataset_names_the_rule() -> None:
     dataset = of_users(10, 20)
     rules = {by: split_dataset(dataset, by=by).split for by in ("global", "user", "last")}
-    assert [split.rule for split in rules.values() if split] == ["global time", "user time", "last one out"]
+    assert [split.rule for split in rules.values() if split] == ["global time", "user time", "last like out"]
     assert split_dataset(dataset).split == rules["global"] == global_time_split(dataset).split
     halves = split_dataset(dataset, 0.5, 0.25, by="user").split
     assert halves is not None
@@ -245,10 +256,10 @@ def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: 
         split_dataset(of_users(10, 20), **options)
 
 
-def test_users_with_too_few_rows_are_named() -> None:
-    with pytest.raises(CCFError, match="the valid part is empty; no user has three rows"):
+def test_users_with_too_few_likes_are_named() -> None:
+    with pytest.raises(CCFError, match="the valid part is empty; no user has three likes"):
         leave_last_out(of_users(2, 2))
-    with pytest.raises(CCFError, match="the valid part is empty; too few rows per user"):
+    with pytest.raises(CCFError, match="the valid part is empty; too few likes per user for these shares"):
         user_time_split(of_users(3, 3))
     with pytest.raises(CCFError, match="no times to split by"):
         user_time_split(untimed(PAIRS))

@@ -107,12 +107,13 @@ def split(
     by: Annotated[
         Literal["global", "user", "last"],
         typer.Option(
-            help="Two moments for all users (the rating task), each user's own time in shares, or each user's last one "
-            "as test and the one before as valid (both for ranking)."
+            help="Two moments for all users (the rating task); or for ranking each user's likes in time, in shares, or "
+            "each user's last like as test and the one before as valid."
         ),
     ] = "global",
     train: Annotated[
-        float | None, typer.Option(help="Share of the interactions, the oldest. Left out: 0.8; by user, 0.7.")
+        float | None,
+        typer.Option(help="Share of the interactions, the oldest. Left out: 0.8; by user, 0.7."),
     ] = None,
     valid: Annotated[float, typer.Option(help="Share of the interactions that follow; the rest is test.")] = 0.1,
     max_rows_per_user: Annotated[

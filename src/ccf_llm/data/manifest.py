@@ -27,7 +27,7 @@ class SplitManifest(Settings):
     """How the interactions were divided into train, valid and test."""
 
     rule: str
-    """`global time`, `user time`, `last one out`, `drawn per user` or `given by the source`."""
+    """`global time`, `user time`, `last like out`, `drawn per user` or `given by the source`."""
     parts: dict[str, PartRecord]
     """Per part, its rows and their hash."""
     fractions: dict[str, float] | None = None

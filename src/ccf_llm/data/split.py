@@ -17,7 +17,7 @@ from ccf_llm.data.manifest import PARTS, PartRecord, SplitManifest, part_records
 from ccf_llm.errors import CCFError
 
 By = Literal["global", "user", "last"]
-"""Whose time decides: one for all, each user's own in shares, or each user's last interactions."""
+"""Whose time decides: one for all, each user's own in shares of the likes, or each user's last likes."""
 
 
 def split_dataset(
@@ -99,41 +99,35 @@ def global_time_split(
 def user_time_split(dataset: Dataset, train: float = 0.7, valid: float = 0.1) -> Dataset:
     """The data set with the rows of every user put into train, valid and test by the user's own time.
 
-    The oldest share `train` of a user's rows is train, the next share `valid` is valid, the last ones are test, rounded
-    so that test is never short of its share; a user's first row is always train. Rows of the same second stand in the
-    order of the data set, by item, and may be torn apart; they still know nothing of each other.
+    The oldest share `train` of a user's likes is train, the next share `valid` is valid, the rest is test, rounded so
+    that test is never short of its share; a user's first like is always train. Likes are what ranking is taught and
+    measured by, so they make the shares. Dislikes keep their places in time: each goes where the user's next like
+    goes, those after the last like to test.
 
-    All rows are split, not likes alone: dislikes keep their places in time, and what was met counts as seen. In the
-    ranking task the likes of a part are what is to be found there (see `data.likes`).
-
-    Raises `CCFError` where the shares leave a part empty, or there are no times.
+    Rows of the same second stand in the order of the data set, by item, and may be torn apart; they still know nothing
+    of each other. Raises `CCFError` where the shares leave a part empty, or there are no times.
     """
     _check_shares(train, valid, None)
-    frame = _by_user(dataset)
+    likes = pl.col("likes")
     # Rounded first, for .7 * 10 is a little less than 7 in floating point, and so is .7 + .1 than .8.
-    first_valid, first_test = ((pl.col("n") * share).round(9).floor() for share in (train, round(train + valid, 9)))
-    part = pl.when((pl.col("place") == 0) | (pl.col("place") < first_valid)).then(pl.lit("train"))
-    later = pl.when(pl.col("place") < first_test).then(pl.lit("valid")).otherwise(pl.lit("test"))
-    frame = frame.with_columns(part.otherwise(later).alias("split")).drop("place", "n")
-    records = _records(frame, {}, "too few rows per user for these shares")
+    first_valid, first_test = ((likes * share).round(9).floor() for share in (train, round(train + valid, 9)))
+    frame = _parted(dataset, first_valid, first_test)
+    records = _records(frame, {}, "too few likes per user for these shares")
     return _with_split(
         dataset, frame, SplitManifest(rule="user time", parts=records, fractions=_fractions(train, valid))
     )
 
 
 def leave_last_out(dataset: Dataset) -> Dataset:
-    """The data set with every user's last row as test, the one before as valid and all earlier ones as train.
+    """The data set with every user's last like as test, the one before as valid and all earlier ones as train.
 
-    A user's first row is always train: of two rows none is valid, and one alone is train. Otherwise as
-    `user_time_split`, whose `CCFError`s it raises; a last row that is a dislike leaves the user nothing to be found.
+    A user's first like is always train: of two likes none is valid, and one alone is train. All else is as in
+    `user_time_split`, whose `CCFError`s it raises.
     """
-    frame = _by_user(dataset)
-    last = pl.col("n") - 1
-    part = pl.when((pl.col("place") == 0) | (pl.col("place") < last - 1)).then(pl.lit("train"))
-    later = pl.when(pl.col("place") < last).then(pl.lit("valid")).otherwise(pl.lit("test"))
-    frame = frame.with_columns(part.otherwise(later).alias("split")).drop("place", "n")
-    records = _records(frame, {}, "no user has three rows")
-    return _with_split(dataset, frame, SplitManifest(rule="last one out", parts=records))
+    likes = pl.col("likes")
+    frame = _parted(dataset, likes - 2, likes - 1)
+    records = _records(frame, {}, "no user has three likes")
+    return _with_split(dataset, frame, SplitManifest(rule="last like out", parts=records))
 
 
 def drawn_split(
@@ -201,11 +195,19 @@ def _check_times(dataset: Dataset) -> None:
         raise CCFError(f"split: data set {dataset.name!r} has no times to split by; use split_dataset")
 
 
-def _by_user(dataset: Dataset) -> pl.DataFrame:
-    """The interactions with each row's `place` among its user's, from 0, oldest first, and how many (`n`) these are."""
+def _parted(dataset: Dataset, first_valid: pl.Expr, first_test: pl.Expr) -> pl.DataFrame:
+    """The interactions with their part, by the number of the user's earlier likes at which valid and test begin.
+
+    Both numbers may be said of the column `likes`, how many the user has in all.
+    """
     _check_times(dataset)
-    place = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")  # the frame stands by user, time and item
-    return dataset.interactions.with_columns(place=place, n=pl.len().over("user_id").cast(pl.Int64))
+    like = (pl.col("label") == 1).cast(pl.Int64)
+    earlier = (like.cum_sum() - like).over("user_id")  # the frame stands by user, time and item
+    later = pl.when(pl.col("earlier") < first_test).then(pl.lit("valid")).otherwise(pl.lit("test"))
+    is_train = (pl.col("earlier") == 0) | (pl.col("earlier") < first_valid)
+    part = pl.when(is_train).then(pl.lit("train")).otherwise(later)
+    counted = dataset.interactions.with_columns(earlier=earlier, likes=like.sum().over("user_id"))
+    return counted.with_columns(part.alias("split")).drop("earlier", "likes")
 
 
 def _records(frame: pl.DataFrame, left_out: dict[str, int], reason: str | None = None) -> dict[str, PartRecord]:
