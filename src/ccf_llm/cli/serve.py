@@ -84,7 +84,7 @@ def _require_server() -> None:
     """A `CCFError` where a package of the extra is not installed."""
     from importlib.util import find_spec
 
-    for package in ("uvicorn", "fastapi", "fastapi_offline", "prometheus_client", "sqlalchemy", "threadpoolctl"):
+    for package in ("uvicorn", "fastapi", "fastapi_offline", "prometheus_client", "sqlalchemy"):
         if find_spec(package) is None:
             raise CCFError(f"serve: {package} is not installed; pip install 'ccf-llm[serve]'")
 
