@@ -158,7 +158,7 @@ class KNNConfig(RetrieverConfig):
 
     k: int = Field(default=100, ge=1)
     """Neighbours that each item keeps."""
-    shrink: float = Field(default=10.0, ge=0)
+    shrink: float = Field(default=0.0, ge=0)
     """Added below the fraction of the cosine: pulls the likeness of items that few people like towards 0."""
     dim: int = Field(default=64, ge=0)
     """Width of the vectors for slots; 0: none."""
@@ -167,7 +167,7 @@ class KNNConfig(RetrieverConfig):
 class EASEConfig(RetrieverConfig):
     """Settings of `EASE`; the defaults are chosen on the valid likes of MovieLens-100K."""
 
-    l2: float = Field(default=100.0, gt=0)
+    l2: float = Field(default=300.0, gt=0)
     """Weight of the squared weights: more for sparse data, and for large."""
     dim: int = Field(default=64, ge=0)
     """Width of the vectors for slots; 0: none."""
@@ -176,11 +176,11 @@ class EASEConfig(RetrieverConfig):
 class ALSConfig(RetrieverConfig):
     """Settings of `ALS`; the defaults are chosen on the valid likes of MovieLens-100K."""
 
-    dim: int = Field(default=64, ge=1)
+    dim: int = Field(default=128, ge=1)
     """Factors of a person and an item, which are the vectors for slots too."""
-    regularization: float = Field(default=1.0, ge=0)
+    regularization: float = Field(default=10.0, ge=0)
     """Weight of the squared factors."""
-    alpha: float = Field(default=10.0, gt=0)
+    alpha: float = Field(default=1.0, gt=0)
     """Confidence in a like, where that in its absence is 1."""
     iterations: int = Field(default=15, ge=1)
     """Turns of people and items."""
