@@ -45,7 +45,8 @@ class Following:
         The weights of EASE say what a like adds to all others, not how near two items are: beside Star Wars they put
         The Godfather before The Empire Strikes Back. And a shrunk cosine can stand beside a cosine of words.
         """
-        return ItemKNN.fit(self._likes, config=KNNConfig(dim=0))
+        # Without it two items that one person likes would be as alike as two can be.
+        return ItemKNN.fit(self._likes, config=KNNConfig(dim=0, shrink=10.0))
 
     def scores(self, history: Codes, words: Floats) -> Floats:
         """(n_items,) of every item as the next one after these likes; by popularity where they say nothing.
