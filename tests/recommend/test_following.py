@@ -10,6 +10,7 @@ import pytest
 import tiny
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.knn import ItemKNN
+from ccf_llm.cf.settings import EASEConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
 from ccf_llm.errors import CCFError
@@ -69,7 +70,7 @@ def test_scores_are_those_of_ease_on_all_likes(recommender: Recommender) -> None
     x = np.zeros((tiny.N_USERS, tiny.N_ITEMS))
     for user, item in liked.select("user_id", "item_id").iter_rows():
         x[int(user[1:]) - 1, int(item[1:]) - 1] = 1
-    p = np.linalg.inv(x.T @ x + 100 * np.eye(tiny.N_ITEMS))
+    p = np.linalg.inv(x.T @ x + EASEConfig().l2 * np.eye(tiny.N_ITEMS))
     weights = -p / np.diag(p)
     np.fill_diagonal(weights, 0)
     found = recommender.recommend_for_history(["i2", "i5"], 24, order="next")
