@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ccf_llm.cf.kinds import RETRIEVERS
 from ccf_llm.cf.retriever import Retriever
@@ -24,8 +23,8 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import Targets, like_times, likes_matrix, targets
 from ccf_llm.data.manifest import Part
 from ccf_llm.data.named import open_dataset
-from ccf_llm.data.rows import Codes
 from ccf_llm.data.split import user_time_split
+from ccf_llm.evaluation.hits import ndcg
 from ccf_llm.experiments.evaluate import circumstances
 from ccf_llm.io.files import write_json
 
@@ -37,15 +36,6 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "ease": {"l2": [50, 100, 150, 200, 300, 400, 600, 1000]},
     "als": {"dim": [64, 128], "regularization": [5, 10, 20], "alpha": [1, 2, 5]},
 }
-
-
-def ndcg(lists: Codes, found: list[Codes]) -> NDArray[np.float64]:
-    """(U,) NDCG of lists (U, K): gains 1, discounted by log2(rank + 1), over what the best list would have."""
-    discounts = 1 / np.log2(np.arange(lists.shape[1]) + 2)
-    hits = np.stack([np.isin(row, items) for row, items in zip(lists, found, strict=True)])
-    best = [discounts[: len(items)].sum() for items in found]
-    figures: NDArray[np.float64] = hits @ discounts / best
-    return figures
 
 
 def settings_of(kind: str) -> Iterator[RetrieverConfig]:
@@ -64,7 +54,9 @@ def taught(dataset: Dataset, *parts: Part) -> Learn:
 
 def measured(model: Retriever, asked: Targets) -> dict[str, float]:
     """Mean NDCG over users and its standard error."""
-    figures = ndcg(model.top(asked.histories, K, asked.seen), asked.items)
+    lists = model.top(asked.histories, K, asked.seen)
+    relevant = np.array([np.isin(best, found) for best, found in zip(lists, asked.items, strict=True)])
+    figures = ndcg(relevant, np.array([len(found) for found in asked.items]), K)
     error = figures.std(ddof=1) / np.sqrt(len(figures))
     return {"ndcg@10": round(float(figures.mean()), 4), "standard_error": round(float(error), 4)}
 
