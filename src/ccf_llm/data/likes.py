@@ -39,19 +39,19 @@ def likes_matrix(dataset: Dataset, *parts: Part, counts: bool = False) -> csr_ma
     Indexed by user and item code; row and column 0 are empty. No part named: all interactions. The latest label of an
     item counts. With `counts` a cell is the number of likes (plays, purchases) instead.
     """
-    pairs = _pairs(dataset, parts).filter("liked")
+    pairs = pairs_of(dataset, parts).filter("liked")
     return _matrix(dataset, pairs, pairs["times"].to_numpy() if counts else np.ones(len(pairs)), np.float32)
 
 
 def like_times(dataset: Dataset, *parts: Part) -> csr_matrix:
     """The cells of `likes_matrix` with the second of the latest like instead, int64."""
-    pairs = _pairs(dataset, parts).filter("liked")
+    pairs = pairs_of(dataset, parts).filter("liked")
     return _matrix(dataset, pairs, pairs["latest"].to_numpy(), np.int64)
 
 
 def seen_matrix(dataset: Dataset, *parts: Part) -> csr_matrix:
     """As `likes_matrix`, 1 wherever the user met the item, liked or not."""
-    pairs = _pairs(dataset, parts)
+    pairs = pairs_of(dataset, parts)
     return _matrix(dataset, pairs, np.ones(len(pairs)), np.float32)
 
 
@@ -61,8 +61,8 @@ def targets(dataset: Dataset, part: Part) -> Targets:
     Known is what the earlier parts hold. Raises `CCFError` where nobody likes anything new in the part.
     """
     earlier = PARTS[: PARTS.index(part)]
-    known = _pairs(dataset, earlier) if earlier else _pairs(dataset, (part,)).clear()
-    found = _pairs(dataset, (part,)).filter("liked").join(known, on=["user", "item"], how="anti").sort("user", "item")
+    known = pairs_of(dataset, earlier) if earlier else pairs_of(dataset, (part,)).clear()
+    found = pairs_of(dataset, (part,)).filter("liked").join(known, on=["user", "item"], how="anti").sort("user", "item")
     if not len(found):
         raise CCFError(f"{part}: nobody likes anything new in it; choose another split, or a lower like threshold")
     users = found["user"].unique().sort()
@@ -75,9 +75,9 @@ def targets(dataset: Dataset, part: Part) -> Targets:
     )
 
 
-def _pairs(dataset: Dataset, parts: tuple[Part, ...]) -> pl.DataFrame:
+def pairs_of(dataset: Dataset, parts: tuple[Part, ...]) -> pl.DataFrame:
     """Each user and item of the parts' interactions once: user, item, whether it is liked by its latest label, how many
-    times it was, the second of the latest like, and the place where the user began to like it.
+    times it was, the second of the latest like, the place where the user began to like it, and the one where they met.
 
     Histories that a source gives hold no times and play no part.
     """
@@ -100,6 +100,7 @@ def _pairs(dataset: Dataset, parts: tuple[Part, ...]) -> pl.DataFrame:
             times=like.sum(),
             latest=pl.col("time").filter(like).last(),
             place=pl.col("place").filter("begins").last(),
+            met=pl.col("place").first(),
         )
     )
 

@@ -1,0 +1,101 @@
+"""What a retriever finds for each person of a part: the lists that a reranker puts in order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ccf_llm.cf.retriever import BATCH, Retriever
+from ccf_llm.cf.settings import RetrieverConfig
+from ccf_llm.data.likes import Targets
+from ccf_llm.data.rows import Codes, Floats
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best `m` of the catalogue for each of U people, without what they have met."""
+
+    asked: Targets
+    """Who, with which history, and what is to be found."""
+    items: Codes
+    """(U, m) item codes, best first; where no more were left, 0."""
+    scores: Floats
+    """(U, m) the retriever's scores; 0 where there is no item."""
+    relevant: NDArray[np.bool_]
+    """(U, m) whether the item is to be found."""
+
+    @classmethod
+    def of(cls, asked: Targets, m: int, retrievers: "Retriever | CrossFittedRetrievers") -> Self:
+        """Ask a retriever or, of cross-fitted ones, for each person the one that has not seen them."""
+        m = min(m, retrievers.n_items)
+        items, scores = np.zeros((len(asked), m), dtype=np.int64), np.zeros((len(asked), m), dtype=np.float32)
+        for retriever, people in _shared_out(asked, retrievers):
+            for begin in range(0, len(people), BATCH):
+                some = people[begin : begin + BATCH]
+                histories = [asked.histories[i] for i in some]
+                items[some] = retriever.top(histories, m, [asked.seen[i] for i in some])
+                found = items[some]
+                scores[some] = np.take_along_axis(retriever.scores_of(histories), np.maximum(found - 1, 0), axis=1)
+                scores[some] *= found > 0
+        relevant = np.array([np.isin(best, found) for best, found in zip(items, asked.items, strict=True)])
+        return cls(asked, items, scores, relevant.reshape(items.shape))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class CrossFittedRetrievers:
+    """Retrievers that were each fitted without the users of one fold.
+
+    A retriever that has seen what a person likes later finds it far too well. Whatever learns from its lists would
+    learn to trust it, so each training user is asked of the one that has not seen them.
+    """
+
+    models: Sequence[Retriever]
+    fold_of_user: Codes
+    """(n_users + 1,) by user code."""
+
+    @classmethod
+    def fit(
+        cls,
+        kind: type[Retriever],
+        likes: csr_matrix,
+        times: csr_matrix | None = None,
+        *,
+        folds: int = 4,
+        config: RetrieverConfig | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """One for each fold of users, which are drawn with the seed. The arguments are those of `Retriever.fit`."""
+        fold_of_user = np.random.default_rng(seed).permutation(likes.shape[0]) % folds
+        models = []
+        for fold in range(folds):
+            kept: Any = (fold_of_user != fold).astype(likes.dtype)[:, None]
+            others = csr_matrix(likes.multiply(kept))
+            others.eliminate_zeros()
+            when = None if times is None else csr_matrix(times.multiply(kept.astype(times.dtype)))
+            models.append(kind.fit(others, config=config, seed=seed, times=when))
+        return cls(models, fold_of_user)
+
+    @property
+    def n_items(self) -> int:
+        """Items of the catalogue, without code 0."""
+        return self.models[0].n_items
+
+    def of_user(self, user: int) -> Retriever:
+        """The one that has not seen the user."""
+        return self.models[int(self.fold_of_user[user])]
+
+
+def _shared_out(
+    asked: Targets, retrievers: Retriever | CrossFittedRetrievers
+) -> list[tuple[Retriever, NDArray[np.int64]]]:
+    """Each retriever with the places of the people whom it is asked about."""
+    if isinstance(retrievers, Retriever):
+        return [(retrievers, np.arange(len(asked)))]
+    folds = retrievers.fold_of_user[asked.users]
+    return [(model, np.flatnonzero(folds == fold)) for fold, model in enumerate(retrievers.models)]
