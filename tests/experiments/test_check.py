@@ -45,6 +45,7 @@ def test_a_sound_run_passes_and_begins_nothing(tiny_run: RunConfig, tiny_data: D
         ({"llm": {"device": "cuda:99"}}, r"^llm\.device: no device 'cuda:99' here"),
         ({"llm": {"device": "toaster"}}, r"^llm\.device: no device 'toaster' here"),
         ({"llm": {"model": "/nowhere/model.gguf"}}, r"^/nowhere/model\.gguf: no such file"),
+        ({"llm": {"layers": 3}}, r"^llm\.layers: 3, but .* has 2 layers; give at most 2, or null$"),
         ({"prompt": {"history": {"tokens": 10**6}}}, r"^prompt\.history\.tokens: 1000000 of llm_text does not fit"),
         ({"prompt": {"template": {"shots": 500}}}, r"^template\.shots: 500 examples were asked for"),
     ],

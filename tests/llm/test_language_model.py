@@ -3,13 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from ccf_llm.errors import CCFError
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.llm.runtime import choose_device, choose_dtype, has_native_bf16
-from ccf_llm.llm.settings import LoRAConfig
+from ccf_llm.llm.settings import LLMConfig, LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
 
 
@@ -73,6 +74,51 @@ def test_in_bf16_the_body_is_the_fp32_one_rounded(name: str, request: pytest.Fix
     assert torch.equal(rounded.embeddings.weight, exact.embeddings.weight)
     assert torch.equal(rounded.output_rows, exact.output_rows)
     assert not torch.equal(exact.embeddings.weight, exact.embeddings.weight.bfloat16().float())
+
+
+ARCHITECTURES = {
+    "llama": {"num_hidden_layers": 3},
+    "gemma3_text": {
+        "num_hidden_layers": 3,
+        "head_dim": 8,
+        "layer_types": [*["sliding_attention"] * 2, "full_attention"],
+    },
+    "gpt2": {"n_embd": 16, "n_layer": 3, "n_head": 2},
+}
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+@torch.no_grad()
+def test_the_first_layers_are_those_of_a_body_cut_by_hand(kind: str, tmp_path: Path) -> None:
+    """Where the configuration says something of each layer, too."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "pad_token_id": 0}
+    config = AutoConfig.for_model(kind, **{**sizes, "num_key_value_heads": 1, **ARCHITECTURES[kind]})
+    whole = AutoModelForCausalLM.from_config(config).eval()
+    whole.save_pretrained(tmp_path)
+    model = LanguageModel(resolve_model(str(tmp_path)), torch.float32, LoRAConfig(rank=2), seed=0, layers=2).eval()
+    body = whole.base_model
+    layers = body.h if kind == "gpt2" else body.layers
+    ids = torch.arange(1, 13)[None]
+    uncut = body(ids).last_hidden_state
+    del layers[2:]
+    body.config.num_hidden_layers = 2
+    expected = body(ids).last_hidden_state
+    found = model(body.get_input_embeddings()(ids), torch.arange(12), None)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert float((found - uncut).abs().max()) > 1e-3
+    kept = {int(number) for name in model.adapter() for number in re.findall(r"\.(?:layers|h)\.(\d+)\.", name)}
+    assert kept == {0, 1}
+    assert len(list(body.parameters())) == sum("lora_" not in name for name, _ in model.body.named_parameters())
+
+
+def test_layers_that_the_model_lacks_are_refused(source: ModelSource) -> None:
+    assert LanguageModel(source, torch.float32, LoRAConfig(), seed=0, layers=2).layers == 2
+    with pytest.raises(CCFError, match=r"llm\.layers: 3, but .* has 2 layers; give at most 2, or null") as fault:
+        LanguageModel(source, torch.float32, LoRAConfig(), seed=0, layers=3)
+    assert "\n" not in str(fault.value)
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        LLMConfig(layers=0)
 
 
 def test_the_adapter_goes_where_it_is_told(source: ModelSource) -> None:

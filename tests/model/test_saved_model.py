@@ -64,6 +64,29 @@ def test_every_variant_comes_back(
     np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
 
 
+def test_the_first_layers_come_back_alone(
+    make_network: Callable[..., CCFNetwork], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    network = tiny.stir(make_network(layers=1))
+    rows = tiny_data.rows("test").take(slice(0, 20))
+    save_model(network, tiny_data.user_vocabulary, tiny_data.items, INFO, tmp_path / "model")
+    adapter = load_file(tmp_path / "model" / "adapter" / "adapter_model.safetensors")
+    assert adapter
+    assert all(".layers.0." in name for name in adapter)
+    assert "its first 1 layers" in (tmp_path / "model" / "README.md").read_text()
+    loaded = load_model(tmp_path / "model")[0]
+    assert loaded.llm.layers == loaded.llm.body.config.num_hidden_layers == 1
+    np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
+
+
+def test_a_folder_from_before_layers_has_them_all(saved: Path, network: CCFNetwork, tiny_data: Dataset) -> None:
+    change(saved / "config.json", lambda values: values.pop("layers"))
+    loaded, rows = load_model(saved)[0], tiny_data.rows("test").take(slice(0, 9))
+    np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
+    change(saved / "config.json", lambda values: values.update(layers=3))
+    refused(saved, r"llm\.layers: 3, but .* has 2 layers; give at most 2")
+
+
 def test_only_harmless_files(saved: Path, tiny_llm: Path) -> None:
     files = [path for path in saved.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".safetensors", ".json", ".parquet", ".md"}

@@ -12,7 +12,7 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import LATE_FUSION, RunConfig
 from ccf_llm.experiments.methods import Method
-from ccf_llm.io.files import read_json
+from ccf_llm.llm.base import base_config
 from ccf_llm.llm.runtime import choose_device
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.prompts.shots import draw_shots
@@ -62,9 +62,9 @@ def _check_details(config: RunConfig, dataset: Dataset) -> None:
 
 
 def _check_prompts(config: RunConfig, dataset: Dataset, methods: list[Method]) -> None:
-    """That the base model is there, and that the methods' prompts can be made for it."""
+    """That the base model is there and has so many layers, and that the methods' prompts can be made for it."""
     source = resolve_model(config.llm.model)
-    context = read_json(source.path / "config.json").get("max_position_embeddings")
+    context = getattr(base_config(source, config.llm.layers), "max_position_embeddings", None)
     measured = Rows.concat([dataset.rows("valid"), dataset.rows("test")])
     for method in methods:
         prompt = method.prompt

@@ -246,9 +246,14 @@ def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost
 
 
 def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
-    """Everything outside the methods that decides a result."""
+    """Everything outside the methods that decides a result.
+
+    Settings that are younger than old checkpoints are left out at their default.
+    """
+    younger = {} if config.llm.layers is None else {"layers": config.llm.layers}
     return fingerprint(
-        {
+        younger
+        | {
             "data": dataset.identity.to_json(),
             "model": network.llm.source.checksum,
             "dtype": str(network.llm.dtype),

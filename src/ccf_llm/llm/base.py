@@ -6,7 +6,7 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.tensors import find_tensor
@@ -28,16 +28,20 @@ class LanguageModel(nn.Module):
     head: Tensor
     """(d,) fp64, the row of Yes minus the row of No."""
 
-    def __init__(self, source: ModelSource, dtype: torch.dtype, lora: LoRAConfig, seed: int) -> None:
+    def __init__(
+        self, source: ModelSource, dtype: torch.dtype, lora: LoRAConfig, seed: int, *, layers: int | None = None
+    ) -> None:
         """Load the base model (`from_pretrained`, safetensors only), freeze it and add a fresh adapter.
 
+        Of its transformer layers the first `layers` are read, or all, and then its final norm.
+
         Raises:
-            CCFError: the files do not hold a model, or it has no layers of the names in `lora.targets`.
+            CCFError: the files do not hold a model, or it has no layers of the names in `lora.targets`, or not so many.
         """
         super().__init__()
-        self.source, self.lora = source, lora
-        model = _load(source, dtype)
-        inputs, outputs = _tables(source, model)
+        self.source, self.lora, self.layers = source, lora, layers
+        model = _load(source, dtype, layers)
+        inputs, outputs = _tables(source, model, layers)
         self.embeddings = nn.Embedding.from_pretrained(inputs.float(), freeze=True)  # type: ignore[no-untyped-call]
         self.output_rows: Tensor = self.embeddings.weight if outputs is inputs else nn.Parameter(outputs, False)
         """(V, d) the whole output head, of which `head` is the difference of two rows."""
@@ -125,23 +129,52 @@ class LanguageModel(nn.Module):
         return {name: p for name, p in self.body.named_parameters() if "lora_" in name}
 
 
-def _load(source: ModelSource, dtype: torch.dtype) -> Any:
-    """The frozen base model, each weight rounded to `dtype` as it is read."""
+def base_config(source: ModelSource, layers: int | None = None) -> PreTrainedConfig:
+    """The base model's own configuration, of its first `layers` transformer layers or of all.
+
+    Raises:
+        CCFError: the files do not hold a configuration, or the model has not so many layers.
+    """
+    try:
+        with quiet():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(source.path, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise _cannot_be_loaded(source, error) from error
+    if layers is not None:
+        text = config.get_text_config()
+        depth = text.num_hidden_layers
+        if layers > depth:
+            raise CCFError(f"llm.layers: {layers}, but {source.name} has {depth} layers; give at most {depth}, or null")
+        for name, value in text.to_dict().items():
+            if "layer" in name and isinstance(value, list) and len(value) == depth:  # such as the kind of each layer
+                setattr(text, name, value[:layers])
+        text.num_hidden_layers = layers
+    return config
+
+
+def _load(source: ModelSource, dtype: torch.dtype, layers: int | None) -> Any:
+    """The frozen base model, each weight rounded to `dtype` as it is read; those of further layers are not read."""
+    config = base_config(source, layers)
     try:
         with quiet(), seeded(0):  # what transformers draws is overwritten by the files
             model = AutoModelForCausalLM.from_pretrained(
                 source.path,
+                config=config,
                 dtype=dtype,
                 attn_implementation=NAME,
                 use_safetensors=True,
                 local_files_only=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CCFError(f"llm.model {source.name}: cannot be loaded ({one_line(error)}); get it again") from error
+        raise _cannot_be_loaded(source, error) from error
     return model.requires_grad_(False)
 
 
-def _tables(source: ModelSource, model: Any) -> tuple[Tensor, Tensor]:
+def _cannot_be_loaded(source: ModelSource, error: Exception) -> CCFError:
+    return CCFError(f"llm.model {source.name}: cannot be loaded ({one_line(error)}); get it again")
+
+
+def _tables(source: ModelSource, model: Any, layers: int | None) -> tuple[Tensor, Tensor]:
     """Input embeddings and output head (V, d) as the files have them, whatever the body was rounded to.
 
     They are one tensor where the model has one table for both.
@@ -153,7 +186,7 @@ def _tables(source: ModelSource, model: Any) -> tuple[Tensor, Tensor]:
         stored = {key: find_tensor(source.path, names[key]) for key in stored}
     inputs, outputs = (stored[id(weight)] for weight in weights)
     if inputs is None or outputs is None:  # an architecture whose weights are renamed while they are loaded
-        return _tables(source, _load(source, torch.float32))
+        return _tables(source, _load(source, torch.float32, layers), layers)
     return inputs, outputs
 
 

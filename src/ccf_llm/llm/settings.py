@@ -25,6 +25,8 @@ class LLMConfig(Settings):
 
     model: PathText = "smollm2-135m"
     """An alias, a hub id, a folder or a GGUF file."""
+    layers: int | None = Field(default=None, ge=1)
+    """The first so many transformer layers are kept, with the final norm; all by default."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the frozen body computes in; auto takes bf16 where the processor has it natively."""
     device: str = "auto"

@@ -44,7 +44,8 @@ def build_network(
         if device.type == "cpu":
             tune_cpu()
         source = source or resolve_model(llm.model)
-        loaded = LanguageModel(source, choose_dtype(llm.dtype, device), llm.lora, seed).to(device)
+        dtype = choose_dtype(llm.dtype, device)
+        loaded = LanguageModel(source, dtype, llm.lora, seed, layers=llm.layers).to(device)
     words = details_of(items, details)
     encoder = PromptEncoder(
         load_tokenizer(loaded.source),

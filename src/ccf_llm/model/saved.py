@@ -67,6 +67,8 @@ class SavedModel(Settings):
     format: Literal[2] = 2
     version: str = Field(default_factory=lambda: version("ccf-llm"))
     base_model: BaseModelRecord
+    layers: int | None = Field(default=None, ge=1)
+    """How many layers of the base model there are; None for all."""
     lora: dict[str, Any]
     prompt: PromptConfig
     fusion: FusionConfig
@@ -77,8 +79,8 @@ class SavedModel(Settings):
 
     def llm(self, device: str) -> LLMConfig:
         """The base model's settings, on a device."""
-        values = {"model": self.base_model.pinned, "dtype": self.info.dtype, "device": device, "lora": self.lora}
-        return LLMConfig.model_validate(values)
+        values = {"model": self.base_model.pinned, "layers": self.layers, "lora": self.lora}
+        return LLMConfig.model_validate(values | {"dtype": self.info.dtype, "device": device})
 
 
 def read_saved(path: Path) -> SavedModel:

@@ -24,6 +24,7 @@ def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info
     encoder = network.encoder
     saved = SavedModel(
         base_model=BaseModelRecord.of(network.llm.source),
+        layers=network.llm.layers,
         lora=network.llm.lora.model_dump(mode="json"),
         prompt=PromptConfig(template=encoder.template, history=network.budget),
         fusion=network.fusion_config,
@@ -99,13 +100,14 @@ def _short(checksum: str) -> str:
 
 def _card(network: CCFNetwork, info: ModelInfo, items: int) -> str:
     """The model card."""
-    source = network.llm.source
+    source, layers = network.llm.source, network.llm.layers
+    depth = "" if layers is None else f", its first {layers} layers"
     return f"""# {info.training.get("name", "ccf-llm")}: a CCF-LLM recommender
 
 Scores whether a user will like an item: log-odds of Yes after a hybrid prompt of words and slots. The slots hold fused
 embeddings of the words and of a collaborative model. Trained with ccf-llm {version("ccf-llm")}.
 
-- Base model (not in this folder): {source.pinned}, SHA-256 or commit {source.checksum}
+- Base model (not in this folder): {source.pinned}{depth}, SHA-256 or commit {source.checksum}
 - Data set: {info.data.name if info.data else "not recorded"}
 - Catalogue: {items} items; known users: {network.cf.n_users}
 - Fusion: {network.fusion_config.variant} gate; collaborative model: {network.cf.name}
