@@ -107,6 +107,7 @@ def test_one_setting_of_a_default_stage_or_method_can_be_replaced(path: Path) ->
         ),
         ("stages.text={train: []}", r"stages\.text\.train: "),
         ("prompt.template={slots: false, history_titles: false}", "needs history_titles"),
+        ("prompt.template={slots: none, candidate_titles: false}", r"prompt\.template: slots: none needs candidate_t"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(path: Path, override: str, message: str) -> None:

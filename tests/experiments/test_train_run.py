@@ -11,6 +11,7 @@ from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.report import report_run
 from ccf_llm.experiments.train import train_run
 from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.recommend.recommender import Recommender
 from ccf_llm.training.checkpoint import Progress
 
@@ -40,6 +41,8 @@ def test_only_what_a_change_touches_is_trained_again(tiny_run: RunConfig) -> Non
     assert set(steps_of(changed(tiny_run, "text", lora_rate=1e-3))) == {"llm_text / text", "ccf_llm / fusion"}
     cut = tiny_run.llm.model_copy(update={"layers": 1})
     assert set(steps_of(tiny_run.model_copy(update={"llm": cut}))) == {"llm_text / text", "ccf_llm / fusion"}
+    slot = tiny_run.prompt.model_copy(update={"template": HybridTemplate(candidate_titles=False)})
+    assert set(steps_of(tiny_run.model_copy(update={"prompt": slot}))) == {"llm_text / text", "ccf_llm / fusion"}
     assert set(steps_of(tiny_run.model_copy(update={"seed": 1}))) == {"llm_text / text", "ccf_llm / fusion"}
 
 

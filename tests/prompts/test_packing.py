@@ -27,6 +27,8 @@ quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCh
 TEMPLATES = {
     "titles": HybridTemplate(),
     "slots alone": HybridTemplate(history_titles=False),
+    "target slot alone": HybridTemplate(candidate_titles=False),
+    "no titles at all": HybridTemplate(history_titles=False, candidate_titles=False),
     "words alone": HybridTemplate(slots=False),
     "request at the end": HybridTemplate(request_first=False),
 }
@@ -151,8 +153,8 @@ def test_a_users_rows_share_one_sequence(network: CCFNetwork) -> None:
 
 
 def test_what_does_not_fit_names_the_remedy(network: CCFNetwork) -> None:
-    with pytest.raises(CCFError, match=r"exceeds the limit of 32; lower history\.tokens or raise batch"):
-        plan_sequences(candidates_of([], [1]), network.encoder, network.budget, max_tokens=32)
+    with pytest.raises(CCFError, match=r"exceeds the limit of 20; lower history\.tokens or raise batch"):
+        plan_sequences(candidates_of([], [1]), network.encoder, network.budget, max_tokens=20)
 
 
 def test_nothing_to_score(network: CCFNetwork) -> None:

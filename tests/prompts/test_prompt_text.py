@@ -81,6 +81,24 @@ def test_what_all_suffixes_begin_with_joins_the_chain(tokenizer: PreTrainedToken
     assert shared.limits == [len(shared.chain)] * 2
 
 
+@pytest.mark.parametrize("request_first", [True, False])
+def test_the_target_may_be_its_slot_alone(tokenizer: PreTrainedTokenizerBase, request_first: bool) -> None:
+    """Exact ids: the candidates of a user share all but their slot and the cue."""
+    template = HybridTemplate(candidate_titles=False, request_first=request_first)
+    encoder = PromptEncoder(tokenizer, template, ["", "Rain", "Sun", "Night"], ["", "", "drama", "comedy"])
+    (shared,) = plan_sequences(Rows.for_candidates(np.array([1]), np.array([2, 3])), encoder, HistoryBudget())
+
+    def ids(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    request = "Will the user like the item? Answer Yes or No.\n"
+    opening = ids(f"{request if request_first else ''}The user liked:")
+    assert shared.chain.tolist() == [*opening, *ids(" Rain"), ITEM_SLOT, *ids(";"), *ids("\n"), USER_SLOT]
+    suffix = [ITEM_SLOT, *ids("\nAnswer:" if request_first else f"\n{request}Answer:")]
+    assert [found.tolist() for found in shared.suffixes] == [suffix, suffix]
+    assert (shared.candidates, shared.limits) == ([2, 3], [len(shared.chain)] * 2)
+
+
 @pytest.mark.parametrize("liked", range(4))
 def test_slots_and_their_number(tokenizer: PreTrainedTokenizerBase, liked: int) -> None:
     titles = ["Rain", "Sun", "Night", "red"]
@@ -188,3 +206,10 @@ def test_a_beginning_token_opens_the_prompt_where_the_tokenizer_uses_one(tokeniz
 def test_a_template_without_any_history_text_is_refused() -> None:
     with pytest.raises(ValueError, match="needs history_titles: true"):
         HybridTemplate(slots=False, history_titles=False)
+
+
+@pytest.mark.parametrize(("settings", "fault"), [({"slots": False}, "slots: none"), ({"codes": True}, "codes: true")])
+def test_a_target_that_nothing_names_is_refused(settings: dict[str, bool], fault: str) -> None:
+    with pytest.raises(ValueError, match=f"{fault} needs candidate_titles: true"):
+        HybridTemplate(candidate_titles=False, **settings)
+    assert HybridTemplate(candidate_titles=False, slots="target").slots == "target"

@@ -246,13 +246,12 @@ def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost
 
 
 def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
-    """Everything outside the methods that decides a result.
-
-    Settings that are younger than old checkpoints are left out at their default.
+    """Everything outside the methods that decides a result; of layers only where some are left out, so that older
+    checkpoints hold.
     """
-    younger = {} if config.llm.layers is None else {"layers": config.llm.layers}
+    layers = {} if config.llm.layers is None else {"layers": config.llm.layers}
     return fingerprint(
-        younger
+        layers
         | {
             "data": dataset.identity.to_json(),
             "model": network.llm.source.checksum,
@@ -268,6 +267,8 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
 def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str, Any]:
     """Everything of a method but its stages that decides its result."""
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
+    if own["prompt"]["template"]["candidate_titles"]:  # as ever: older checkpoints hold
+        del own["prompt"]["template"]["candidate_titles"]
     own["cf"] = cf_key(method.cf, dataset, config.cf, config.seed) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
     return own

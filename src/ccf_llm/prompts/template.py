@@ -46,6 +46,8 @@ class HybridTemplate(Settings):
     true and false mean all and none."""
     history_titles: bool = True
     """Whether history items are written out; without titles each is a single slot, which is shorter."""
+    candidate_titles: bool = True
+    """Whether title and details of the target item are written out; without them it is its slot alone."""
     request_first: bool = True
     """Whether the request opens the prompt, where all candidates share it; else it follows the target item."""
 
@@ -65,6 +67,14 @@ class HybridTemplate(Settings):
     def _history_is_written(self) -> Self:
         if self.slots != "all" and not self.history_titles:
             raise ValueError(f"slots: {self.slots} needs history_titles: true, else the history would be empty")
+        return self
+
+    @model_validator(mode="after")
+    def _target_is_named(self) -> Self:
+        if not self.candidate_titles and self.slots == "none":
+            raise ValueError("slots: none needs candidate_titles: true, else nothing would name the target item")
+        if not self.candidate_titles and self.codes:
+            raise ValueError("codes: true needs candidate_titles: true, as the target item's code stands in its words")
         return self
 
     def instruction(self, examples: str = "") -> list[Segment]:
@@ -87,7 +97,9 @@ class HybridTemplate(Settings):
         """
         words = ", ".join(part for part in (clean(reading_order(title)), clean(details)) if part)
         user: list[Segment] = [Slot("user")] if self.slots != "none" else []
-        item: list[Segment] = [Text(f" {words}")] + ([Slot("item")] if self.slots != "none" else [])
+        item: list[Segment] = [Text(f" {words}")] if self.candidate_titles else []
+        if self.slots != "none":
+            item.append(Slot("item"))
         return [
             Text(f"\nUser {reader};" if reader else "\n"),
             *user,
