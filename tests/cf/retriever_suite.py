@@ -126,6 +126,37 @@ class RetrieverSuite:
         products = items @ people[0]
         assert products[EVEN[4:] - 1].mean() > products[ODD - 1].mean()
 
+    def test_knows_nothing_of_further_items(self, model: Retriever, tmp_path: Path) -> None:
+        histories, n = [EVEN[:4], ODD[:2], NOBODY], N_ITEMS + 3
+        more = model.with_items(3)
+        assert (more.n_items, model.n_items) == (n, N_ITEMS)
+        assert not more.popularity[N_ITEMS:].any()
+        expected = model.scores_of(histories)
+        # Item 21, which nobody likes either, says what nothing known of an item comes to.
+        expected = np.concatenate([expected, np.repeat(expected[:, -1:], 3, axis=1)], axis=1)
+        np.testing.assert_allclose(more.scores_of(histories), expected, rtol=1e-6, atol=1e-7)
+        told = [np.append(history, [N_ITEMS + 1, n]) for history in histories]  # they say nothing in a history
+        np.testing.assert_allclose(more.scores_of(told), expected, rtol=1e-6, atol=1e-7)
+        assert sorted(more.top([EVEN[:4]], n)[0].tolist()) == list(range(1, n + 1))
+        more.save(tmp_path / "cf")
+        np.testing.assert_array_equal(load_retriever(tmp_path / "cf").scores_of(histories), more.scores_of(histories))
+        np.testing.assert_array_equal(model.with_items(0).scores_of(histories), model.scores_of(histories))
+        with pytest.raises(CCFError, match=r"^n: -1 further items; give 0 or more$"):
+            model.with_items(-1)
+
+    def test_further_items_have_vectors_of_zeros_and_no_likeness(self, model: Retriever) -> None:
+        more = model.with_items(2)
+        np.testing.assert_array_equal(more.item_vectors()[:N_ITEMS], model.item_vectors())
+        assert not more.item_vectors()[N_ITEMS:].any()
+        np.testing.assert_allclose(
+            more.history_vectors([EVEN[:4], np.array([N_ITEMS + 1])]),
+            model.history_vectors([EVEN[:4], NOBODY]),
+            rtol=1e-5,
+        )
+        np.testing.assert_allclose(more.similar(4)[:N_ITEMS], model.similar(4), rtol=1e-5)
+        assert not more.similar(4)[N_ITEMS:].any()
+        assert not more.similar(N_ITEMS + 1)[:N_ITEMS].any()
+
     def test_refuses_what_cannot_be_ranked(self) -> None:
         with pytest.raises(CCFError, match=r"^likes: nobody likes anything.* lower like threshold$"):
             self.fit(csr_matrix((5, N_ITEMS + 1)))

@@ -28,6 +28,10 @@ class TestPopularity(RetrieverSuite):
             with pytest.raises(CCFError, match=r"^popularity: has no vectors for slots; take ease"):
                 ask()
 
+    def test_further_items_have_vectors_of_zeros_and_no_likeness(self, model: Retriever) -> None:
+        with pytest.raises(CCFError, match=r"^popularity: has no vectors for slots"):
+            model.with_items(2).item_vectors()
+
 
 def test_a_window_counts_back_from_the_newest_like() -> None:
     people, items = [1, 2, 3, 1, 2, 1], [1, 1, 1, 2, 2, 3]

@@ -29,6 +29,7 @@ class ALS(Retriever):
 
     kind: ClassVar[str] = "als"
     config_type: ClassVar[type[ALSConfig]] = ALSConfig
+    by_item: ClassVar[tuple[str, ...]] = ("factors",)
 
     config: ALSConfig
     factors: Floats

@@ -28,6 +28,7 @@ class ItemKNN(Retriever):
 
     kind: ClassVar[str] = "knn"
     config_type: ClassVar[type[KNNConfig]] = KNNConfig
+    by_item: ClassVar[tuple[str, ...]] = ("neighbours", "likeness", "left", "right")
 
     neighbours: NDArray[np.int32]
     """(n_items, k) columns of each item's neighbours, nearest first."""

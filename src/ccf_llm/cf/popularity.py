@@ -24,6 +24,7 @@ class Popularity(Retriever):
 
     kind: ClassVar[str] = "popularity"
     config_type: ClassVar[type[PopularityConfig]] = PopularityConfig
+    by_item: ClassVar[tuple[str, ...]] = ("recent",)
 
     recent: Floats
     """(n_items,) the scores."""

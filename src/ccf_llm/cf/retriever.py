@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -34,6 +34,8 @@ class Retriever(ABC):
 
     kind: ClassVar[str]
     config_type: ClassVar[type[RetrieverConfig]]
+    by_item: ClassVar[tuple[str, ...]] = ()
+    """The kind's arrays that hold a row for each item, of zeros for one that nobody likes."""
 
     config: RetrieverConfig
     popularity: Floats
@@ -85,6 +87,16 @@ class Retriever(ABC):
     def n_items(self) -> int:
         """Items of the catalogue, without code 0."""
         return len(self.popularity)
+
+    def with_items(self, n: int) -> Self:
+        """The same model over `n` further items whose codes follow, of which it knows nothing: as if nobody liked them.
+
+        Raises `CCFError` where `n` is below 0.
+        """
+        if n < 0:
+            raise CCFError(f"n: {n} further items; give 0 or more")
+        longer: dict[str, Any] = {name: _with_rows(getattr(self, name), n) for name in ("popularity", *self.by_item)}
+        return replace(self, **longer)
 
     def scores(self, history: Codes) -> Floats:
         """(n_items,) of every item, by code from 1, for a person who likes these item codes; higher is better."""
@@ -196,6 +208,11 @@ class Retriever(ABC):
                 f"history: item code {wrong[0]} is outside 0..{self.n_items}; encode it with the model's own vocabulary"
             )
         return codes[codes > 0]
+
+
+def _with_rows(array: NDArray[Any], n: int) -> NDArray[Any]:
+    """The array with `n` rows of zeros below."""
+    return np.concatenate([array, np.zeros((n, *array.shape[1:]), dtype=array.dtype)])
 
 
 def _batches(n: int) -> Iterator[slice]:
