@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from ccf_llm.evaluation.metrics import auc, uauc
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.cost import peak_rss_mb
-from ccf_llm.experiments.evaluate import circumstances
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.model.ccfllm import CCFLLM

@@ -28,8 +28,8 @@ from ccf_llm.cf.tables import fill_unseen
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc, uauc
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.config import load_config
-from ccf_llm.experiments.evaluate import circumstances
 from ccf_llm.experiments.results import ResultFolder
 from ccf_llm.io.files import write_json
 

@@ -29,7 +29,7 @@ from ccf_llm.data.likes import Targets, likes_matrix, targets
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes
 from ccf_llm.data.split import user_time_split
-from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import read_json, write_json
 
 SEEDS = (0, 1, 2)

@@ -25,7 +25,7 @@ from ccf_llm.data.manifest import Part
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import user_time_split
 from ccf_llm.evaluation.hits import ndcg
-from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import write_json
 
 Learn = Callable[[str, RetrieverConfig, int], Retriever]

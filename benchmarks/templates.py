@@ -14,8 +14,8 @@ from typing import Any
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.config import load_config
-from ccf_llm.experiments.evaluate import circumstances
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.train import train_run
 from ccf_llm.io.files import write_json

@@ -26,8 +26,8 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import fit_row
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.config import RunConfig
-from ccf_llm.experiments.evaluate import circumstances
 from ccf_llm.io.files import write_json
 from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.source import resolve_model

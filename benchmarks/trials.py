@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 
-from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import read_json, write_json
 
 RANDOM_TRIALS = 6

@@ -81,7 +81,7 @@ def test_metrics_have_the_agreed_form(run: Path) -> None:
 
 def test_a_stage_on_top_of_another_is_no_worse_on_valid(run: Path) -> None:
     for curve in read_json(run / "training.json"):
-        assert curve["best_auc"] >= curve["valid"][0]["auc"] - 1e-5
+        assert curve["best"] >= curve["valid"][0]["auc"] - 1e-5
 
 
 def test_evaluate_prints_a_table_and_writes_where_asked(run: Path, tmp_path: Path, capsys: Capture) -> None:

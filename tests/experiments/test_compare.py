@@ -31,7 +31,7 @@ def files_of(folder: Path) -> dict[Path, bytes]:
 def test_every_row_is_in_the_table(every_row: RunConfig, some_left: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = every_row.output / "comparison"
     before = files_of(folder)
-    monkeypatch.setattr("ccf_llm.experiments.compare._Filler.fill", lambda *a: pytest.fail("a row was run again"))
+    monkeypatch.setattr("ccf_llm.experiments.fill.Filler.fill", lambda *a: pytest.fail("a row was run again"))
     table = table_of(every_row, seeds=[0])
     assert files_of(folder) == before
     assert {line["method"] for line in table["rows"]} == set(comparison_rows(every_row))

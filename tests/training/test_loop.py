@@ -71,7 +71,7 @@ def test_a_stage_learns_and_never_ends_worse_than_it_began(
     losses = [loss for _, loss in progress.loss]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.05
     assert after > max(0.75, before + 0.1)
-    assert after == pytest.approx(progress.best_auc, abs=1e-4)
+    assert after == pytest.approx(progress.best, abs=1e-4)
     assert progress.done
     assert progress.valid[0]["step"] == 0
     assert progress.rows == 3 * len(tiny_data.rows("train"))
@@ -245,7 +245,7 @@ def test_a_finished_stage_is_only_loaded(
     again = make_network()
     loaded = fit(again, short, report=lambda _, word, *__: steps.append(word))
     assert steps == []
-    assert loaded.best_auc == done.best_auc
+    assert loaded.best == done.best
     expected = weights_of(first)
     assert all(torch.equal(weight, expected[name]) for name, weight in weights_of(again).items())
 

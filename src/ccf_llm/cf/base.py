@@ -110,6 +110,10 @@ class CFModel(nn.Module, ABC):
         """Vectors of users: codes (B,) and liked items (B, H), oldest first, padded with 0 on the left -> (B, dim)."""
         return self._turn(self.user_vectors(users, history))
 
+    def user_evidence(self, users: Tensor, history: Tensor) -> Tensor:
+        """(B,) how much is known of users: training interactions of their codes, or what else a vector stands on."""
+        return self.user_counts[users]
+
     def forward(self, users: Tensor, history: Tensor, items: Tensor) -> Tensor:
         """Log-odds that the user likes the item: (B,), (B, H), (B,) -> (B,)."""
         return self.match(self.user_vectors(users, history), self.item_vectors(items))

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from ccf_llm.cf.retriever import BATCH, Retriever
 from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.likes import Targets
-from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.data.rows import Codes, Floats, Rows
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,31 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def take(self, people: NDArray[np.int64]) -> Self:
+        """Some of the people, with their lists."""
+        return type(self)(self.asked.take(people), self.items[people], self.scores[people], self.relevant[people])
+
+    def rows(self) -> Rows:
+        """Every item of every list as a row, person by person, with the label 1 where it is to be found."""
+        there = self.items > 0
+        lengths, counts = np.array([len(history) for history in self.asked.histories]), there.sum(1)
+        ends = np.cumsum(lengths, dtype=np.int64)
+        return Rows(
+            users=np.repeat(self.asked.users, counts),
+            items=self.items[there],
+            labels=self.relevant[there].astype(np.int8),
+            timestamps=np.zeros(counts.sum(), dtype=np.int64),
+            likes=np.concatenate([np.zeros(0, dtype=np.int64), *self.asked.histories]),
+            start=np.repeat(ends - lengths, counts),
+            end=np.repeat(ends, counts),
+        )
+
+    def laid_out(self, scores: Floats) -> Floats:
+        """(U, m) of scores (N,) of `rows`; NaN where there is no item."""
+        laid: Floats = np.full(self.items.shape, np.nan, dtype=np.float32)
+        laid[self.items > 0] = scores
+        return laid
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,18 @@ from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.sasrec import SASRec
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings
+from ccf_llm.cf.vectors import ALSVectors, EASEVectors, KNNVectors, PopularityVectors, RetrieverVectors
 from ccf_llm.errors import CCFError
 
 MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN, Ensemble)}
 """Collaborative models with vectors, by kind."""
-VECTORS: dict[str, type[CFModel]] = {**MODELS, "ids": IDVectors}
-"""Everything that can fill slots."""
-FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, "gbm": GBM}
+RANKERS: dict[str, type[RetrieverVectors]] = {
+    model.kind: model for model in (PopularityVectors, KNNVectors, EASEVectors, ALSVectors)
+}
+"""Retrievers as collaborative models, by kind: those of the ranking task."""
+VECTORS: dict[str, type[CFModel]] = {**MODELS, **RANKERS, "ids": IDVectors}
+"""Everything that can fill slots, and popularity, which cannot."""
+FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, **RANKERS, "gbm": GBM}
 """Everything that is fitted with settings."""
 KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
 """All kinds that can be saved and loaded."""

@@ -10,11 +10,13 @@ MEAN = "item_user_mean"
 """The one that has no settings."""
 ProductKind = Literal["mf", "lightgcn"]
 """Kinds whose score is a product of vectors."""
-ModelKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble"]
-"""Kinds with vectors, fitted on labels."""
-VectorKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "ids"]
+RetrieverKind = Literal["popularity", "knn", "ease", "als"]
+"""Kinds that are fitted on likes alone and rank the catalogue."""
+ModelKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als"]
+"""Kinds with vectors, fitted on labels or likes."""
+VectorKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als", "ids"]
 """Kinds that can fill slots."""
-FittedKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "gbm"]
+FittedKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "popularity", "knn", "ease", "als"]
 """Kinds that can be a row of a comparison."""
 
 
@@ -205,6 +207,14 @@ class CFSettings(Settings):
     """Several MF and LightGCN as one."""
     gbm: GBMConfig = GBMConfig()
     """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
+    popularity: PopularityConfig = PopularityConfig()
+    """How many people like an item."""
+    knn: KNNConfig = KNNConfig()
+    """Shrunk cosine of who likes two items."""
+    ease: EASEConfig = EASEConfig()
+    """Linear weights from likes to likes, in closed form."""
+    als: ALSConfig = ALSConfig()
+    """Implicit factorisation; needs the extra of that name."""
     ids: IDVectorsConfig = IDVectorsConfig()
     """Random vectors that only a stage with `train: [..., cf]` teaches anything: for methods, never a row by itself."""
     folds: int = Field(default=4, ge=0)
@@ -213,7 +223,7 @@ class CFSettings(Settings):
     whole_users: float = Field(default=0.5, ge=0, le=1)
     """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
 
-    def of(self, method: str) -> CFConfig | GBMConfig:
+    def of(self, method: str) -> CFConfig | GBMConfig | RetrieverConfig:
         """The settings of a fitted CF model."""
-        config: CFConfig | GBMConfig = getattr(self, method)
+        config: CFConfig | GBMConfig | RetrieverConfig = getattr(self, method)
         return config

@@ -74,7 +74,7 @@ def _show(title: str, found: dict[str, Any], setting: Any, json_file: Path | Non
     from rich.console import Console
     from rich.table import Table
 
-    from ccf_llm.experiments.evaluate import circumstances
+    from ccf_llm.experiments.circumstances import circumstances
     from ccf_llm.io.files import write_json
 
     found |= {"dataset": setting.dataset.name, "llm": setting.source.name, "made": circumstances()}

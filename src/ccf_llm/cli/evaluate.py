@@ -1,12 +1,15 @@
 """`ccf-llm evaluate`: measure a run, one CF method on any data set, or ranked lists."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccf_llm.cli.lists import evaluate_file
+from ccf_llm.cli.lists import evaluate_file, print_lists
 from ccf_llm.errors import CCFError
+
+if TYPE_CHECKING:
+    from ccf_llm.experiments.folder import RunFolder
 
 
 def evaluate(
@@ -16,7 +19,11 @@ def evaluate(
     ] = None,
     lists: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Instead of a run: ranked lists of any methods (Parquet; docs/ranking.md)."),
+        typer.Option(
+            metavar="FILE",
+            help="Of a run: also write its lists here. Without one: read ranked lists of any methods. Parquet; "
+            "docs/ranking.md.",
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="With --method or --lists: a data set with a split (folder or name).")
@@ -28,7 +35,8 @@ def evaluate(
 ) -> None:
     """Measure AUC, UAUC and more, or NDCG and more of ranked lists, with intervals from a bootstrap over users.
 
-    A trained run: [bold]ccf-llm evaluate runs/demo[/bold]
+    A trained run: [bold]ccf-llm evaluate runs/demo[/bold]; of the ranking task with every row's lists:
+    [bold]ccf-llm evaluate runs/demo --lists FILE.parquet[/bold]
 
     A baseline on any data set: [bold]ccf-llm evaluate --method item_user_mean --data FOLDER --json out.json[/bold]
 
@@ -37,27 +45,42 @@ def evaluate(
     """
     if part not in ("valid", "test"):
         raise CCFError(f"--part {part}: choose valid or test")
-    if sum(given is not None for given in (run, method, lists)) != 1:
+    if (run is not None) + (method is not None) + (lists is not None and run is None) != 1:
         raise CCFError("give the folder of a run, or --method and --data, or --lists")
-    if lists is not None:
+    if lists is not None and run is None:
         evaluate_file(lists, data, part, json_file)  # type: ignore[arg-type]
         return
     from ccf_llm.cli.progress import Bars
     from ccf_llm.data.named import open_dataset
-    from ccf_llm.experiments.evaluate import evaluate_cf, evaluate_run
+    from ccf_llm.experiments.evaluate import evaluate_run
+    from ccf_llm.experiments.evaluate_rating import evaluate_cf
     from ccf_llm.experiments.folder import RunFolder
     from ccf_llm.io.files import write_json
 
     if run is not None:
         with Bars() as bars:
             metrics = evaluate_run(RunFolder(run), part=part, scoring=bars.scoring)  # type: ignore[arg-type]
+        if lists is not None:
+            _write_lists(RunFolder(run), metrics, part, lists)
     else:
         if data is None:
             raise CCFError("--data is missing: name the data set that --method is measured on")
         metrics = evaluate_cf(str(method), open_dataset(data), part=part)  # type: ignore[arg-type]
     if json_file is not None:
         write_json(json_file, metrics)
-    _print_table(metrics)
+    if metrics.get("task") == "ranking":
+        print_lists(metrics)
+    else:
+        _print_table(metrics)
+
+
+def _write_lists(run: "RunFolder", metrics: dict[str, Any], part: Any, path: Path) -> None:
+    from ccf_llm.evaluation.lists import read_lists, write_lists
+    from ccf_llm.experiments.evaluate_ranking import list_file
+
+    if metrics.get("task") != "ranking":
+        raise CCFError("--lists: this run is of the rating task, which has no lists; leave --lists out")
+    write_lists(read_lists(list_file(run, part)), path)
 
 
 def _print_table(metrics: dict[str, Any]) -> None:

@@ -34,10 +34,10 @@ def evaluate_file(lists: Path, data: str | None, part: "Part", json_file: Path |
     result = evaluate_lists(read, known)
     if json_file is not None:
         write_json(json_file, result)
-    _print_tables(result)
+    print_lists(result)
 
 
-def _print_tables(result: dict[str, Any]) -> None:
+def print_lists(result: dict[str, Any]) -> None:
     """NDCG, best first, with paired differences to the best; other accuracy; what lists are like beyond being right."""
     about, k = result["lists"], result["lists"]["k"]
     ranked = sorted(result["models"].items(), key=lambda pair: -(pair[1][f"ndcg@{k}"] or 0))

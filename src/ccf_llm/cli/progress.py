@@ -33,7 +33,7 @@ class Bars:
     def stage(self, name: str, word: str, progress: StageProgress, steps: int) -> None:
         """After a step or a measurement of a training stage."""
         loss = f"loss {progress.loss[-1][1]:.4f}" if progress.loss else ""
-        note = f"{loss} valid AUC {progress.valid[-1]['auc']:.4f}" if progress.valid else loss
+        note = f"{loss} valid {_measured(progress.valid[-1])}" if progress.valid else loss
         self._advance(name, progress.step, steps, note)
         if word == "valid":
             left = progress.seconds / progress.step * (steps - progress.step) if progress.step else 0.0
@@ -60,3 +60,9 @@ class Bars:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=total, note=note)
         self._bars.update(self._tasks[name], completed=done, total=total, note=note)
+
+
+def _measured(point: dict[str, float | None]) -> str:
+    """The figure that a state is chosen by."""
+    name = "auc" if "auc" in point else "ndcg@10"
+    return f"{name.upper()} {point[name]:.4f}"

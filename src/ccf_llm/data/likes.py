@@ -1,7 +1,7 @@
 """The ranking task's view of a data set: who likes what, what they have met, and what is to be found in a part."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -31,6 +31,11 @@ class Targets:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def take(self, people: NDArray[np.int64]) -> Self:
+        """Some of the users."""
+        lists = ([of[i] for i in people] for of in (self.histories, self.seen, self.items))
+        return type(self)(self.users[people], *lists)
 
 
 def likes_matrix(dataset: Dataset, *parts: Part, counts: bool = False) -> csr_matrix:

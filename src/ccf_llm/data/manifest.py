@@ -8,6 +8,8 @@ from ccf_llm.errors import CCFError
 from ccf_llm.io.hashing import sha256_of
 from ccf_llm.settings import Settings
 
+By = Literal["global", "user", "last"]
+"""Whose time decides of a split: one for all, each user's own in shares of the likes, or each user's last likes."""
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 

@@ -6,18 +6,15 @@ The rating task is measured by moments common to all (`global_time_split`); rank
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.lots import lot, lots_of_rows
-from ccf_llm.data.manifest import PARTS, PartRecord, SplitManifest, part_records
+from ccf_llm.data.manifest import PARTS, By, PartRecord, SplitManifest, part_records
 from ccf_llm.errors import CCFError
-
-By = Literal["global", "user", "last"]
-"""Whose time decides: one for all, each user's own in shares of the likes, or each user's last likes."""
 
 
 def split_dataset(

@@ -15,7 +15,7 @@ from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.trained import TrainedOn
@@ -75,22 +75,14 @@ def fit_folds(
     settings: CFSettings,
     seed: int,
     reference: CFModel,
-    sequences: list[Sequence],
+    folds: NDArray[np.int64],
     say: Say,
-    *,
-    count: int,
-) -> CrossFitted | None:
-    """`count` cross-fitted models for the packs of training rows; None for a count of 0.
+) -> CrossFitted:
+    """A model for each of the `folds`, which are (N,) numbers from 0 of the training rows.
 
-    `reference` is the model fitted on all rows, in whose space the folds' models are shown. Packs, and so folds, depend
-    on the prompt: methods of one prompt share their models, each prompt has its own.
+    `reference` is the model fitted on all rows, in whose space the folds' models are shown.
     """
-    if count == 0:
-        return None
-    kind = reference.kind
-    train = dataset.rows("train")
-    packs = [sequence.rows for sequence in sequences]
-    folds = assign_folds(packs, train, folds=count, whole_users=settings.whole_users, seed=seed)
+    kind, train, count = reference.kind, dataset.rows("train"), int(folds.max()) + 1
     key = fingerprint([cf_key(kind, dataset, settings, seed), folds.tolist()])
     paths = [folder.cf(f"{kind}-fold-{k}-{key[:6]}") for k in range(count)]
 
@@ -108,6 +100,15 @@ def fit_folds(
             _keep(path, key, dataset, model, share)
     models = [type(reference).load(path).requires_grad_(False) for path in paths]
     return CrossFitted(models, folds, sum(read_cost(path).seconds for path in paths))
+
+
+def folds_of_packs(sequences: list[Sequence], train: Rows, settings: CFSettings, count: int, seed: int) -> Codes:
+    """(N,) fold of each training row, those of a pack in one.
+
+    Packs, and so folds, depend on the prompt: methods of one prompt share their models, each prompt has its own.
+    """
+    packs = [sequence.rows for sequence in sequences]
+    return assign_folds(packs, train, folds=count, whole_users=settings.whole_users, seed=seed)
 
 
 def cf_key(method: str, dataset: Dataset, settings: CFSettings, seed: int) -> str:

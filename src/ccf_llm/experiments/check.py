@@ -7,6 +7,7 @@ from pathlib import Path
 from ccf_llm.cf.checks import check_labels
 from ccf_llm.cf.gbm import GBM, import_lightgbm
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.likes import targets
 from ccf_llm.data.manifest import Part
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
@@ -32,7 +33,10 @@ def check_run(config: RunConfig, dataset: Dataset, rows: Collection[str], *, mea
     """
     parts: tuple[Part, ...] = ("train", "valid", *measured)
     for part in dict.fromkeys(parts):
-        check_labels(dataset.rows(part), f"data set {dataset.name!r}: {part}")
+        if not config.ranks:
+            check_labels(dataset.rows(part), f"data set {dataset.name!r}: {part}")
+        elif part != "train":
+            targets(dataset, part)
     _check_folder(config.output)
     if GBM.name in rows:
         import_lightgbm()

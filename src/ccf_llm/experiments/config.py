@@ -4,11 +4,12 @@ import tomllib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from ccf_llm.cf.settings import MEAN, CFSettings, FittedKind
+from ccf_llm.cf.settings import MEAN, CFSettings, FittedKind, RetrieverKind
+from ccf_llm.data.manifest import By
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.experiments.methods import Method, MethodConfig, MethodPrompt, Methods, resolve
 from ccf_llm.fusion.settings import FusionConfig
@@ -16,8 +17,9 @@ from ccf_llm.io.yaml import Lines, dump_yaml, parse_yaml
 from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.settings import PathSetting, PathText, Settings
-from ccf_llm.training.stage import BatchConfig, StageConfig
+from ccf_llm.training.stage import BatchConfig, ListConfig, StageConfig
 
+Task = Literal["rating", "ranking"]
 CF_METHODS: tuple[str, ...] = (MEAN, *get_args(FittedKind))
 """CF rows that a comparison can have."""
 LATE_FUSION = "late_fusion"
@@ -26,10 +28,13 @@ RESERVED = (*CF_METHODS, LATE_FUSION)
 
 
 class SplitConfig(Settings):
-    """Global-time split. A data set that comes with a split of its own keeps it."""
+    """How to split by time. A data set that comes with a split of its own keeps it."""
 
+    by: By = "global"
+    """Whose time decides: `global` one for all, for the rating task; `user` each user's own, for ranking; `last` leaves
+    out the last like of each as test and the one before as valid."""
     train: float = Field(default=0.8, gt=0, lt=1)
-    """Share of the interactions, oldest first."""
+    """Share of the interactions, or of each user's likes, oldest first."""
     valid: float = Field(default=0.1, gt=0, lt=1)
     """Share after them; the rest is test."""
     max_rows_per_user: int | None = Field(default=None, ge=1)
@@ -52,6 +57,9 @@ class DataConfig(Settings):
 class RunConfig(Settings):
     """A whole run."""
 
+    task: Task = "rating"
+    """`rating`: will the user like this item? (the paper's). `ranking`: which items next?"""
+
     name: str = "ccf-llm"
     """Shown in reports."""
     notes: tuple[str, ...] = ()
@@ -72,6 +80,8 @@ class RunConfig(Settings):
     """Alignment and gate."""
     batch: BatchConfig = BatchConfig()
     """Sizes that bound memory."""
+    ranking: ListConfig = ListConfig()
+    """Lists to learn from and to be re-ranked, of the ranking task."""
     stages: dict[str, StageConfig] = Field(
         default={"text": StageConfig(train=("lora",)), "fusion": StageConfig(train=("fusion",))}
     )
@@ -89,7 +99,14 @@ class RunConfig(Settings):
     @cached_property
     def resolved(self) -> Methods:
         """The methods with everything that they take from the run."""
-        return resolve(self.methods, self.stages, cf=self.cf, prompt=self.prompt, fusion=self.fusion)
+        return resolve(
+            self.methods, self.stages, cf=self.cf, prompt=self.prompt, fusion=self.fusion, ranking=self.ranks
+        )
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the task is ranking."""
+        return self.task == "ranking"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's; a copy with other settings resolves its own methods."""
@@ -111,6 +128,22 @@ class RunConfig(Settings):
             known.add(name)
         if self.main not in self.methods:
             raise ValueError(f"main: {self.main!r} is not one of the methods {', '.join(self.methods)}")
+        return self
+
+    @model_validator(mode="after")
+    def _ranking_needs_retrievers(self) -> Self:
+        if self.ranks:
+            named: dict[str, str] = {"cf.model": self.cf.model} | {f"methods.{m.name}.cf": m.cf for m in self.resolved}
+            named |= {f"cf.compare.{kind}": kind for kind in self.cf.compare}
+            for where, kind in named.items():
+                if kind not in get_args(RetrieverKind):
+                    raise ValueError(
+                        f"{where}: {kind} learns from labels and ranks no catalogue; with task: ranking take one of "
+                        f"{', '.join(get_args(RetrieverKind))}"
+                    )
+            for method in self.resolved:
+                if method.fills_slots and not getattr(self.cf.of(method.cf), "dim", 0):
+                    raise ValueError(f"cf.{method.cf}.dim: 0 leaves {method.name} no vectors for its slots; raise it")
         return self
 
     @model_validator(mode="after")
@@ -149,9 +182,9 @@ def alone(config: RunConfig, name: str) -> RunConfig:
 def _spelled_out(settings: MethodConfig, method: Method) -> MethodConfig:
     update = {
         "cf": method.cf if method.reads_cf else None,
-        "folds": method.folds if method.fills_slots else None,
+        "folds": method.folds if method.fills_slots or method.ranks else None,
         "prompt": MethodPrompt(template=method.prompt.template, history=method.prompt.history),
-        "fusion": method.fusion if method.prompt.template.slots != "none" else None,
+        "fusion": method.fusion if method.prompt.template.slots != "none" or method.ranks else None,
     }
     return settings.model_copy(update=update)
 

@@ -1,181 +1,26 @@
-"""Measure every method of a run on the same rows."""
+"""Measure every method of a run."""
 
-import platform
-import subprocess
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.scorer import Scorer
-from ccf_llm.cf.settings import CFSettings
-from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
-from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.evaluation.metrics import auc
-from ccf_llm.evaluation.rating import evaluate
-from ccf_llm.experiments.cf import fit_row, load_fitted
-from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig
+from ccf_llm.experiments.evaluate_ranking import evaluate_ranking
+from ccf_llm.experiments.evaluate_rating import evaluate_rating
 from ccf_llm.experiments.folder import RunFolder, open_split
-from ccf_llm.experiments.trained import TrainedOn
-from ccf_llm.io.fetch import announce
-from ccf_llm.io.files import write_json
 from ccf_llm.io.progress import Advance
-from ccf_llm.model.blend import Blend
-from ccf_llm.model.ccfllm import CCFLLM
-from ccf_llm.scoring import SharedPrefixScorer
-from ccf_llm.training.steps import sample_users
-
-LATE_ROWS, LATE_USER_ROWS = 1000, 10
-"""Valid rows that the late fusion is weighted on, and how many of them one user may have at most."""
 
 
 def evaluate_run(folder: RunFolder, *, part: Part = "test", scoring: Advance | None = None) -> dict[str, Any]:
-    """Score the rows of `part` with the run's CF models and every trained method, and write `metrics.json`.
+    """Measure the run's CF models and every trained method on `part`, and write `metrics.json`.
+
+    In the rating task by the scores of labelled rows, in the ranking task by ranked lists.
 
     Raises:
-        CCFError: the folder is no run, its training is not finished, or the rows of `part` were training rows.
+        CCFError: the folder is no run, its training is not finished, or the data set is another one by now.
     """
     config = folder.load_config()
     for method in config.methods:
         if not (folder.model(method) / "config.json").is_file():
             raise CCFError(f"{folder.model(method)}: {method} is not trained yet; run ccf-llm train again, it goes on")
-    dataset, trained = open_split(config), TrainedOn.load(folder.data)
-    rows = trained.rows(dataset, part)
-    if dataset.identity != trained.identity:
-        announce(f"{dataset.name} has changed since this run was trained; none of its {part} rows was learned from")
-    cf = {name: load_fitted(folder, name, trained) for name in config.resolved.cf_rows}
-    scores = {name: model.score(rows) for name, model in cf.items()}
-    for method in config.methods:
-        model = CCFLLM.load(folder.model(method), device=config.llm.device)
-        trained.check(model.info.data.identity if model.info.data else None, str(folder.model(method)))
-        scores[method] = model.score_rows(rows, advance_of(scoring, method, len(rows)))
-        if method == config.resolved.text_only:
-            blend = fit_late_fusion(config, trained.rows(dataset, "valid"), model.scorer, cf[config.cf.model], scoring)
-            scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
-    metrics = measure(dataset, rows, scores, trained.counts, part=part, seed=config.seed)
-    metrics["config"] = config.model_dump(mode="json")
-    write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)
-    return metrics
-
-
-def evaluate_cf(method: str, dataset: Dataset, *, part: Part = "test", seed: int = 0) -> dict[str, Any]:
-    """Fit one CF method on the data set's train rows and measure it; needs no run.
-
-    Raises:
-        CCFError: another method, or a data set without a split.
-    """
-    if method not in CF_METHODS:
-        raise CCFError(
-            f"--method {method}: not one of {', '.join(CF_METHODS)}; language-model methods need a trained run"
-        )
-    train, rows = dataset.rows("train"), dataset.rows(part)
-    model = fit_row(method, dataset, train, CFSettings(), seed)
-    counts = TrainedOn.of(dataset).counts
-    return measure(dataset, rows, {method: model.score(rows)}, counts, part=part, seed=seed)
-
-
-def measure(
-    dataset: Dataset,
-    rows: Rows,
-    scores: dict[str, NDArray[np.float32]],
-    counts: tuple[Codes, Codes],
-    *,
-    part: Part,
-    seed: int,
-) -> dict[str, Any]:
-    """All figures, with what is needed to know how they came about: data, split, seed, commit, machine.
-
-    `counts` are the training rows of each user code and of each item code, which decide what is warm.
-    """
-    user_counts, item_counts = counts
-    cf_auc = {name: auc(rows.labels, scores[name]) for name in CF_METHODS if name in scores}
-    baseline = max(cf_auc, key=lambda name: cf_auc[name]) if cf_auc else None
-    found = evaluate(
-        rows, dict(scores), user_counts=user_counts, item_counts=item_counts, baseline=baseline, seed=0
-    ).to_json()
-    return {
-        "dataset": dataset.name,
-        "split": dataset.split.model_dump(mode="json") if dataset.split else None,
-        "seed": seed,
-        "rows": {part: len(rows), **found["rows"]},
-        "models": found["models"],
-        "made": circumstances(),
-    }
-
-
-def circumstances() -> dict[str, Any]:
-    """When, with which commit and on what figures were made."""
-    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "machine": _machine()}
-
-
-def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
-    """Mean collaborative share of the items' slots, by how often the item was seen in training."""
-    network = model.network
-    cf: CFModel = network.cf
-    with torch.no_grad():
-        _, share = network.fuse_items(torch.arange(1, cf.n_items + 1, device=network.device), cf)
-    counts = cf.item_counts[1:].cpu().numpy()
-    edges = [0, 1, 5, 20, 50, 100, 200]
-    result = []
-    for low, high in zip(edges, [*edges[1:], None], strict=True):
-        inside = (counts >= low) & (counts < (high or np.inf))
-        label = f"{low}+" if high is None else str(low) if high == low + 1 else f"{low}-{high - 1}"
-        if inside.any():
-            mean = float(share.cpu().numpy()[inside].mean())
-            result.append({"popularity": label, "share": round(mean, 4), "items": int(inside.sum())})
-    return result
-
-
-def fit_late_fusion(
-    config: RunConfig, valid: Rows, scorer: SharedPrefixScorer, cf: Scorer, scoring: Advance | None
-) -> Blend:
-    """The simple rival: log-odds of the text-only model and of CF, weighted on valid rows of many users."""
-    chosen = sample_users(valid, LATE_ROWS, config.seed, LATE_USER_ROWS)
-    blend = Blend()
-    llm = scorer.score(chosen, advance_of(scoring, f"{config.resolved.text_only} on valid", len(chosen)))
-    blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)
-    return blend
-
-
-def advance_of(scoring: Advance | None, method: str, rows: int) -> Callable[[int], None]:
-    """What a scorer tells how many rows each batch has scored, which `scoring` gets as a running total."""
-    done = 0
-
-    def advance(n: int) -> None:
-        nonlocal done
-        done += n
-        if scoring is not None:
-            scoring(method, done, rows)
-
-    return advance
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, with a + where it was changed; None outside one."""
-    here = Path(__file__).parent
-    try:
-        run = ["git", "-C", str(here)]
-        commit = subprocess.run([*run, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        dirty = subprocess.run([*run, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")
-
-
-def _machine() -> dict[str, Any]:
-    """What the figures were computed on, without its name."""
-    return {
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "threads": torch.get_num_threads(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-    }
+    measure = evaluate_ranking if config.ranks else evaluate_rating
+    return measure(folder, config, open_split(config), part, scoring)

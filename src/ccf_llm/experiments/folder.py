@@ -54,6 +54,11 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def lists(self) -> Path:
+        """The lists that the figures of the ranking task come from."""
+        return self.path / "lists.parquet"
+
+    @property
     def recommendations(self) -> Path:
         """Recommendations that the report shows."""
         return self.path / "recommendations.json"
@@ -84,5 +89,12 @@ def open_split(config: RunConfig) -> Dataset:
     if "split" in dataset.interactions.columns:
         return dataset
     split = config.data.split
-    parts = split_dataset(dataset, split.train, split.valid, max_rows_per_user=split.max_rows_per_user, seed=split.seed)
+    parts = split_dataset(
+        dataset,
+        None if split.by == "last" else split.train,
+        split.valid,
+        by=split.by,
+        max_rows_per_user=split.max_rows_per_user,
+        seed=split.seed,
+    )
     return replace(parts, source=dataset.source)  # with the settings, the source gives the split again

@@ -71,7 +71,12 @@ class Method:
     @property
     def reads_cf(self) -> bool:
         """Whether the CF model decides anything of its score."""
-        return self.fills_slots or self.prompt.template.codes
+        return self.fills_slots or self.prompt.template.codes or self.ranks
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it puts lists of a retriever in order, whose scores are added to its own."""
+        return self.fusion.blend_text
 
     @property
     def trainable(self) -> set[Trainable]:
@@ -88,7 +93,7 @@ class Methods:
 
     by_name: dict[str, Method]
     cf_rows: tuple[str, ...]
-    """The CF rows of the comparison: item + user mean, those asked for, and those that methods read."""
+    """The CF rows of the comparison: in the rating task item + user mean, those asked for, those that methods read."""
     text_only: str | None
     """The first method that trains its adapter and reads no CF: the partner of the late fusion."""
 
@@ -108,6 +113,7 @@ def resolve(
     cf: CFSettings,
     prompt: PromptConfig,
     fusion: FusionConfig,
+    ranking: bool = False,
 ) -> Methods:
     """The methods of a run, whose names are known to exist; where one has no setting of its own, the run's is its."""
     found: dict[str, Method] = {}
@@ -121,7 +127,7 @@ def resolve(
             prompt=PromptConfig(
                 template=own.prompt.template or prompt.template, history=own.prompt.history or prompt.history
             ),
-            fusion=own.fusion or fusion,
+            fusion=(own.fusion or fusion).model_copy(update={"blend_text": ranking}),
             stages=tuple((stage, stages[stage]) for stage in own.stages),
             needed=(*(found[own.start].needed if own.start else ()), name),
         )
@@ -131,4 +137,5 @@ def resolve(
         for method in found.values()
         if not method.reads_cf and any("lora" in stage.train for _, stage in method.stages)
     )
-    return Methods(found, tuple(dict.fromkeys((MEAN, cf.model, *cf.compare, *read))), next(text, None))
+    baseline = () if ranking else (MEAN,)
+    return Methods(found, tuple(dict.fromkeys((*baseline, cf.model, *cf.compare, *read))), next(text, None))

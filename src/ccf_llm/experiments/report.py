@@ -5,7 +5,7 @@ from typing import Any
 
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import LATE_FUSION, RunConfig, check_config
-from ccf_llm.experiments.evaluate import gate_by_popularity
+from ccf_llm.experiments.evaluate_rating import gate_by_popularity
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.model.ccfllm import CCFLLM

@@ -2,21 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from ccf_llm.cf.settings import ModelKind
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
 from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.lists import read_lists, write_lists
 from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig, alone, check_config
 from ccf_llm.io.files import atomic_file, read_json, write_json
 
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """`FOLDER/<row>/seed-N.json` and `.npy` for test; for valid the same with `valid-` before the name."""
+    """`FOLDER/<row>/seed-N.json` for test, for valid the same with `valid-` before the name; and beside it the row's
+    answers: scores as `.npy` or, of the ranking task, lists as `.parquet`."""
 
     path: Path
     part: Part = "test"
@@ -38,11 +42,14 @@ class ResultFolder:
         names = (path.stem.removeprefix(f"{self._prefix}seed-") for path in self.path.glob(f"{row}/*.json"))
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def save(self, result: dict[str, Any], scores: NDArray[np.float32]) -> None:
-        """Keep what was measured; the figures come last, so that scores without them are measured again."""
+    def save(self, result: dict[str, Any], answers: NDArray[np.float32] | pl.DataFrame) -> None:
+        """Keep what was measured; the figures come last, so that answers without them are measured again."""
         path = self.file(result["method"], result["seed"])
-        with atomic_file(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-            np.save(file, scores.astype(np.float32), allow_pickle=False)
+        if isinstance(answers, pl.DataFrame):
+            write_lists(answers, path.with_suffix(".parquet"))
+        else:
+            with atomic_file(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+                np.save(file, answers.astype(np.float32), allow_pickle=False)
         write_json(path, result)
 
     def load(self, row: str, seed: int) -> dict[str, Any]:
@@ -60,6 +67,14 @@ class ResultFolder:
                 f"{path}: missing or damaged; delete {path.with_suffix('.json')} to measure it again"
             ) from None
         return scores
+
+    def lists(self, row: str, seed: int) -> pl.DataFrame:
+        """The lists of a row of the ranking task."""
+        path = self.file(row, seed).with_suffix(".parquet")
+        try:
+            return read_lists(path)
+        except CCFError as error:
+            raise CCFError(f"{error}; delete {path.with_suffix('.json')} to measure it again") from None
 
     def is_current(self, row: str, config: RunConfig, dataset: Dataset) -> bool:
         """Whether there is a result of these settings (their seed among them) on this data and split.
@@ -91,9 +106,14 @@ def comparison_rows(config: RunConfig) -> tuple[str, ...]:
 def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     """The settings that decide a row's result, as a configuration of their own; nothing of this machine."""
     values = config.model_dump(mode="json", include={"seed": True, "data": True})
+    if config.ranks:
+        values["task"] = config.task
     values["data"]["source"] = Path(config.data.source).name
     if row in CF_METHODS:
-        return values | {"cf": _cf_settings(config, {row})}
+        settings = _cf_settings(config, {row})
+        if config.ranks:  # it needs a retriever, which may be this one
+            settings["model"] = row if row in get_args(ModelKind) else "ease"
+        return values | {"cf": settings}
     method = config.resolved.text_only if row == LATE_FUSION else row
     if method is None:
         raise CCFError("methods: none is trained on text alone, so there is no late fusion; add one")
@@ -109,6 +129,9 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
         "cf": _cf_settings(config, kinds),
         "main": method,
     }
+    if config.ranks:
+        values["ranking"] = config.ranking.model_dump(mode="json")
+        values["cf"]["model"] = config.resolved[method].cf
     if row == LATE_FUSION:
         values["cf"]["model"] = config.cf.model
     values["llm"]["model"] = Path(values["llm"]["model"]).name

@@ -8,14 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.cf import CrossFitted, cf_key, fit_cf, fit_folds, load_vectors, read_cost
+from ccf_llm.experiments.cf import CrossFitted, cf_key, fit_cf, fit_folds, folds_of_packs, load_vectors, read_cost
 from ccf_llm.experiments.check import check_run
 from ccf_llm.experiments.config import RunConfig, alone, dump_config
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.methods import Method
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.files import atomic_file, read_json, write_json
@@ -28,8 +30,10 @@ from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.model.store import save_model
 from ccf_llm.prompts.shots import draw_shots
 from ccf_llm.training.checkpoint import Checkpoint, Progress
-from ccf_llm.training.data import TrainingData
-from ccf_llm.training.loop import Report, StageRun, plan_training, train_stage
+from ccf_llm.training.data import ListData, TrainingData
+from ccf_llm.training.loop import Report, StageRun, train_stage
+from ccf_llm.training.rating import plan_rows
+from ccf_llm.training.stage import StageConfig
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def _info(config: RunConfig, method: str, dataset: Dataset) -> ModelInfo:
         details=config.data.details,
         dtype=config.llm.dtype,
         memory_mb=config.batch.memory_mb,
+        task=config.task,
         data=DataRecord(name=dataset.name, source=dataset.source, identity=dataset.identity.to_json()),
         training=alone(config, method).model_dump(mode="json"),
     )
@@ -149,6 +154,7 @@ class _Networks:
         self.config, self.folder, self.dataset, self.say = config, folder, dataset, say
         self._llm: LanguageModel | None = None
         self._crossed: dict[str, CrossFitted] = {}
+        self._made: dict[tuple[str, int], tuple[ListData, CrossFitted | None]] = {}
         self.train, self.valid = dataset.rows("train"), dataset.rows("valid")
 
     def of(self, method: Method) -> CCFNetwork:
@@ -173,28 +179,40 @@ class _Networks:
             self.start = _State(key, adapter)
         return network
 
-    def folds(self, method: Method, network: CCFNetwork) -> CrossFitted | None:
-        """The cross-fitted CF models that a method is trained with; None where its own is read."""
+    def data(
+        self, method: Method, network: CCFNetwork, stage: StageConfig
+    ) -> tuple[TrainingData | ListData, CrossFitted | None]:
+        """What a stage of a method reads, and the cross-fitted CF models among it; None where its own is read."""
+        # Where the CF model itself is trained, it must be the one that is read.
+        reads_folds = method.folds > 0 and (method.fills_slots or method.ranks) and "cf" not in stage.train
+        if method.ranks:
+            return self._lists(method, network, method.folds if reads_folds else 0)
+        folds = self._folds(method, network) if reads_folds else None
+        return TrainingData(self.train, self.valid, folds.of_row if folds else None), folds
+
+    def _folds(self, method: Method, network: CCFNetwork) -> CrossFitted:
+        """The cross-fitted CF models that a method of the rating task is trained with."""
         config = self.config
         key = fingerprint([method.cf, method.folds, method.prompt.model_dump()])
         if key not in self._crossed:
-            sequences = plan_training(network, self.train, config.batch)
-            crossed = fit_folds(
-                self.folder,
-                self.dataset,
-                config.cf,
-                config.seed,
-                network.cf,
-                sequences,
-                self.say,
-                count=method.folds,
-            )
-            if crossed is None:
-                return None
+            sequences = plan_rows(network, self.train, config.batch)
+            folds = folds_of_packs(sequences, self.train, config.cf, method.folds, config.seed)
+            crossed = fit_folds(self.folder, self.dataset, config.cf, config.seed, network.cf, folds, self.say)
             for model in crossed.models:
                 model.to(network.device)
             self._crossed[key] = crossed
         return self._crossed[key]
+
+    def _lists(self, method: Method, network: CCFNetwork, folds: int) -> tuple[ListData, CrossFitted | None]:
+        """The lists of the ranking task, which all methods over one retriever share."""
+        if (method.cf, folds) not in self._made:
+            reference = network.cf
+            assert isinstance(reference, RetrieverVectors)  # the configuration names no other kind
+            made = make_lists(self.config, self.folder, self.dataset, reference, folds, self.say)
+            for model in made[1].models if made[1] else []:
+                model.to(network.device)
+            self._made[method.cf, folds] = made
+        return self._made[method.cf, folds]
 
     def _measured(self) -> Rows:
         return Rows.concat([self.valid, self.dataset.rows("test")])
@@ -216,13 +234,10 @@ def _train_method(
         effort.seconds[method.cf] = read_cost(folder.cf(method.cf)).seconds
     for name, stage in method.stages:
         key = fingerprint([key, stage.model_dump(mode="json")])
-        # Where the CF model itself is trained, it must be the one that is read.
-        reads_folds = method.fills_slots and "cf" not in stage.train
-        folds = networks.folds(method, network) if reads_folds else None
+        data, folds = networks.data(method, network, stage)
         if folds is not None:
             effort.seconds[f"{method.cf}, {len(folds.models)} folds"] = folds.seconds
         with measured() as cost:
-            data = TrainingData(networks.train, networks.valid, folds.of_row if folds else None)
             run = StageRun(f"{method.name} / {name}", Checkpoint(folder.checkpoint(method.name, name), key), report)
             progress = train_stage(network, data, stage, run, batch=config.batch, seed=config.seed)
         curve = _record(folder, method.name, name, progress, cost)
@@ -246,12 +261,14 @@ def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost
 
 
 def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
-    """Everything outside the methods that decides a result; of layers only where some are left out, so that older
-    checkpoints hold.
+    """Everything outside the methods that decides a result; of layers only where some are left out, and of lists only
+    where they are learned from, so that older checkpoints hold.
     """
     layers = {} if config.llm.layers is None else {"layers": config.llm.layers}
+    lists = {"ranking": config.ranking.model_dump(exclude={"people"})} if config.ranks else {}
     return fingerprint(
         layers
+        | lists
         | {
             "data": dataset.identity.to_json(),
             "model": network.llm.source.checksum,
@@ -269,6 +286,8 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
     if own["prompt"]["template"]["candidate_titles"]:  # as ever: older checkpoints hold
         del own["prompt"]["template"]["candidate_titles"]
+    if own["fusion"] and not own["fusion"]["blend_text"]:
+        del own["fusion"]["blend_text"]
     own["cf"] = cf_key(method.cf, dataset, config.cf, config.seed) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
     return own

@@ -56,6 +56,13 @@ class TrainedOn:
             raise CCFError(f"{folder}: its users or items are not those of its identity.json; run ccf-llm train again")
         return cls(identity, users, items, read_parquet(folder / "rows.parquet"))
 
+    def check_same(self, dataset: Dataset) -> None:
+        """Raise `CCFError` where a data set is not the one of the run: lists go by all that people met before."""
+        if dataset.identity != self.identity:
+            raise CCFError(
+                f"data set {dataset.name!r}: has changed since this run was trained; run ccf-llm train again"
+            )
+
     def rows(self, dataset: Dataset, part: Part) -> Rows:
         """The rows of one part of a data set in this run's codes, if they may be measured.
 

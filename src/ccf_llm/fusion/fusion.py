@@ -68,7 +68,7 @@ class Fusion(nn.Module):
 
 
 class FusionPair(nn.Module):
-    """Fusion of user slots and of item slots, whose CF vectors live in different spaces."""
+    """Fusion of user slots and of item slots, whose CF vectors live in different spaces unless they are `shared`."""
 
     def __init__(
         self,
@@ -80,5 +80,5 @@ class FusionPair(nn.Module):
     ) -> None:
         """`users` and `items` are the mean and the scale of their CF vectors."""
         super().__init__()
-        self.user = Fusion(config, *users, width, token_norm)
         self.item = Fusion(config, *items, width, token_norm)
+        self.user = self.item if config.shared else Fusion(config, *users, width, token_norm)

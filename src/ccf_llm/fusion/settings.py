@@ -22,12 +22,17 @@ class FusionConfig(Settings):
     `even`: text and a random map of CF at one length, so that CF is there to be read from the first step on."""
     count_aware: bool = True
     """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
+    shared: bool = False
+    """Users and items are read by one alignment and one gate: for CF models that show both in one space, as retrievers
+    do, so that a user's slot is like those of the items that the user likes from the first step on."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """On the scaled CF vectors in training."""
     blend: bool = True
     """Blend the CF model's own log-odds into the score, with weights fitted on valid (ours)."""
+    blend_text: bool = False
+    """Also where no slot reads CF: so are the rows of the ranking task, whose lists a retriever has made."""
 
     @property
     def blends(self) -> bool:
-        """Whether the CF log-odds take part in the score; never in a text-only model."""
-        return self.blend and self.variant != "semantic"
+        """Whether the CF score takes part; in the rating task never in that of a text-only model."""
+        return self.blend and (self.blend_text or self.variant != "semantic")

@@ -10,6 +10,8 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 from ccf_llm.data.rows import Floats
+from ccf_llm.errors import CCFError
+from ccf_llm.model.choice import choice_losses, fit_choice, held_out_loss
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -22,7 +24,7 @@ class Blend(nn.Module):
 
     The three numbers come from a logistic regression on valid (stacking, Wolpert 1992). Both models read the same CF
     vectors, but err in different places: one reads them with words and history, the other multiplies them.
-    It starts as the language model alone (1, 0, 0).
+    It starts as the language model alone (1, 0, 0). In the ranking task the weights are chosen by lists (`fit_lists`).
     """
 
     weights: Tensor
@@ -60,6 +62,28 @@ class Blend(nn.Module):
             if candidate[:2].min() >= 0 and loss < best:
                 best, weights = loss, candidate
         self.weights.copy_(torch.from_numpy(weights))
+
+    def fit_lists(self, llm: Floats, cf: Floats, relevant: NDArray[np.bool_]) -> None:
+        """Choose a and b by ranked lists, one a person: (L, m) scores of both, and which items are to be found.
+
+        A place without an item has the score NaN. The weights are those of a conditional logit (`model.choice`). As in
+        `fit` both models or one alone, whichever does best on people held out, and a model whose weight would be
+        negative is left out. c is 0: it orders nothing.
+
+        Raises `CCFError` where no list holds anything that is to be found.
+        """
+        known = relevant.any(1)
+        if not known.any():
+            raise CCFError("valid: no list holds an item that is to be found; raise ranking.depth or valid_rows")
+        columns, relevant = np.stack([llm[known], cf[known]], axis=-1).astype(np.float64), relevant[known]
+        weights = np.array([1.0, 0.0])
+        best = float(choice_losses(columns, relevant, weights).mean())
+        for used in ([0, 1], [0], [1]):
+            candidate = fit_choice(columns, relevant, used)
+            loss = held_out_loss(columns, relevant, used)
+            if candidate.min() >= 0 and loss < best:
+                best, weights = loss, candidate
+        self.weights.copy_(torch.tensor([*weights, 0.0]))
 
 
 def _regress(columns: NDArray[np.float64], labels: NDArray[Any], used: list[int]) -> NDArray[np.float64]:

@@ -91,8 +91,14 @@ class CCFNetwork(nn.Module):
 
     @property
     def blends(self) -> bool:
-        """Whether the CF log-odds take part in the score; never where no slot reads CF."""
-        return self.fusion_config.blends and self.encoder.template.slots != "none"
+        """Whether the CF score takes part; where no slot reads CF only if so configured."""
+        config = self.fusion_config
+        return config.blends and (config.blend_text or self.encoder.template.slots != "none")
+
+    @property
+    def uses_llm(self) -> bool:
+        """Whether the language model decides anything of the score: not where the blend gives it no weight."""
+        return not self.blends or float(self.blend.weights[0]) != 0
 
     @property
     def device(self) -> torch.device:
@@ -156,7 +162,7 @@ class CCFNetwork(nn.Module):
         liked = (history > 0).float()
         mean = torch.einsum("nh,nhd->nd", liked, self.semantic[history]) / liked.sum(1, keepdim=True).clamp(min=1)
         fused, share = self.fusion.user(
-            to_norm(mean, self.token_norm), cf.user_embedding(users, history), cf.user_counts[users]
+            to_norm(mean, self.token_norm), cf.user_embedding(users, history), cf.user_evidence(users, history)
         )
         return fused, share
 
@@ -166,7 +172,10 @@ class CCFNetwork(nn.Module):
 
     def fusion_state(self) -> dict[str, Tensor]:
         """All of fusion and blend by the names that a saved model has; the tensors share memory with the model."""
-        return {**self.fusion.state_dict(), "blend.weights": self.blend.weights}
+        state = self.fusion.state_dict()
+        if self.fusion_config.shared:  # once is enough
+            state = {name: weight for name, weight in state.items() if name.startswith("item.")}
+        return {**state, "blend.weights": self.blend.weights}
 
     def word_weights(self) -> list[Tensor]:
         """What reads words and can change: adapter and learned prompt."""

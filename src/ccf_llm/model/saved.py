@@ -39,6 +39,8 @@ class ModelInfo(Settings):
     """What the frozen body computes in (`LLMConfig.dtype`)."""
     memory_mb: int = Field(default=512, ge=16)
     """What the activations of a batch may take while scoring."""
+    task: Literal["rating", "ranking"] = "rating"
+    """What its score orders: what somebody would like if they met it, or what they choose next."""
     data: DataRecord | None = None
     """None for a model that was put together by hand."""
     training: dict[str, Any] = Field(default={})

@@ -66,11 +66,12 @@ def training_curves(runs: list[dict[str, Any]]) -> Figure:
         if len(loss):
             window = max(1, len(loss) // 40)
             top.plot(np.asarray(run["steps"])[window - 1 :], _moving_average(loss, window), linewidth=1.3, **look)
-        valid = [point for point in run["valid"] if point["auc"] is not None]
+        figure_name = "ndcg@10" if any("ndcg@10" in point for point in run["valid"]) else "auc"
+        valid = [point for point in run["valid"] if point[figure_name] is not None]
         marker = MARKERS[number % len(MARKERS)]
-        bottom.plot([p["step"] for p in valid], [p["auc"] for p in valid], marker=marker, markersize=4, **look)
+        bottom.plot([p["step"] for p in valid], [p[figure_name] for p in valid], marker=marker, markersize=4, **look)
+        bottom.set_ylabel(f"valid {figure_name.upper()}")
     top.set_ylabel("training loss")
-    bottom.set_ylabel("valid AUC")
     bottom.set_xlabel("step")
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, labels = bottom.get_legend_handles_labels()
@@ -132,6 +133,22 @@ def rows_by_figure(table: dict[str, Any]) -> Figure:
     panels[0].set_yticks(range(len(lines)), [_row_name(line) for line in lines])
     panels[0].set_ylim(-0.7, len(lines) - 0.3)
     figure.legend(handles=_kinds_of_row(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def ndcg_by_row(table: dict[str, Any]) -> Figure:
+    """NDCG of each row of a comparison of lists with its interval over users, the best on top."""
+    k, lines = table["lists"]["k"], table["rows"][::-1]
+    figure = Figure(figsize=(8.2, 1.1 + 0.26 * max(1, len(lines))), layout="constrained")
+    axes = figure.subplots()
+    for place, line in enumerate(lines):
+        value, (low, high) = line[f"ndcg@{k}"], line[f"ndcg@{k}_ci"]
+        colour = COLOURS[0] if line["ours"] else COLOURS[-1]
+        axes.errorbar(value, place, xerr=[[value - low], [high - value]], color=colour, marker="o", markersize=5)
+    axes.set_yticks(range(len(lines)), [line["method"] for line in lines])
+    axes.set_ylim(-0.7, len(lines) - 0.3)
+    axes.set_xlabel(f"NDCG@{k}, with 95 % interval over users")
+    axes.grid(axis="y", visible=False)
     return figure
 
 

@@ -34,7 +34,13 @@ class SharedPrefixScorer:
         self.network, self.memory_mb, self.cache = network, memory_mb, cache
 
     def score(self, rows: Rows, tick: Tick | None = None) -> Floats:
-        """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured."""
+        """(N,) log-odds that the user likes the item: the language model's, blended with CF's if so configured.
+
+        In the ranking task the blend of log-odds and the retriever's score, which only orders. Where the blend gives
+        the language model no weight, it is not asked.
+        """
+        if not self.network.uses_llm:
+            return self.blend(np.zeros(len(rows), dtype=np.float32), rows)
         with self.network.llm.products.lock:
             return self.blend(self.language_scores(rows, tick), rows)
 

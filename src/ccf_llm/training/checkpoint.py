@@ -23,9 +23,10 @@ class Progress:
     step: int = 0
     rows: int = 0
     seconds: float = 0.0
-    best_auc: float = -1.0
-    best_llm_auc: float = -1.0
-    """Before the blend. It decides between states of one `best_auc`: all, where the blend leaves the LLM out."""
+    best: float = -1.0
+    """The best valid AUC or, of lists, NDCG."""
+    best_llm: float = -1.0
+    """Before the blend. It decides between states of one `best`: all, where the blend leaves the LLM out."""
     best_step: int = 0
     bad: int = 0
     done: bool = False
@@ -35,7 +36,7 @@ class Progress:
     """Losses of the steps since the last point of the curve."""
     valid: list[dict[str, float | None]] = field(default_factory=list)
     """`{"step", "auc", "uauc", "llm_auc"}` of each measurement; `llm_auc` is before the blend; the UAUC is None
-    where no user has both classes."""
+    where no user has both classes. Of lists `{"step", "ndcg@10", "llm_ndcg@10", "a", "b"}`, the blend's weights too."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.candidates import Candidates
 from ccf_llm.data.rows import Rows
 from ccf_llm.prompts.pack import Sequence
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows to train on, rows to choose by, and who reads the former."""
+    """Of the rating task: labels to learn, rows to choose by, and who reads the former."""
 
     train: Rows
     valid: Rows
@@ -19,4 +20,20 @@ class TrainingData:
 
     def cf_of(self, packs: list[Sequence]) -> list[CFModel] | None:
         """The CF model of each pack; None for the model's own."""
+        return [self.cf_of_row(pack.rows[0]) for pack in packs] if self.cf_of_row else None
+
+
+@dataclass(frozen=True)
+class ListData:
+    """Of the ranking task: lists to learn, whole people's lists to choose by, and who reads the former."""
+
+    train: Rows
+    """Row r is of list r // size; what is to be found has the label 1, and is not all of a list."""
+    size: int
+    valid: Candidates
+    cf_of_row: Callable[[int], CFModel] | None = None
+    """As of `TrainingData`; the rows of a list share theirs."""
+
+    def cf_of(self, packs: list[Sequence]) -> list[CFModel] | None:
+        """As of `TrainingData`."""
         return [self.cf_of_row(pack.rows[0]) for pack in packs] if self.cf_of_row else None

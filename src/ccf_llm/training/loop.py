@@ -6,22 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences
+from ccf_llm.prompts.pack import plan_batches
 from ccf_llm.randomness import seeded
-from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.checkpoint import Checkpoint, Progress
-from ccf_llm.training.data import TrainingData
-from ccf_llm.training.objective import RatingObjective
+from ccf_llm.training.data import ListData, TrainingData
+from ccf_llm.training.objective import Objective
+from ccf_llm.training.ranking import RankingObjective
+from ccf_llm.training.rating import RatingObjective
 from ccf_llm.training.stage import BatchConfig, StageConfig
-from ccf_llm.training.steps import epoch_steps, sample_users
+from ccf_llm.training.steps import epoch_steps
 
 LOSS_POINTS = 24
 """Points of a stage's loss curve."""
@@ -42,9 +40,15 @@ class StageRun:
 
 
 def train_stage(
-    model: CCFNetwork, data: TrainingData, stage: StageConfig, run: StageRun, *, batch: BatchConfig, seed: int
+    model: CCFNetwork,
+    data: TrainingData | ListData,
+    stage: StageConfig,
+    run: StageRun,
+    *,
+    batch: BatchConfig,
+    seed: int,
 ) -> Progress:
-    """Train the parts that `stage` names and leave the model in its state of best valid AUC.
+    """Train the parts that `stage` names and leave the model in its state of best valid AUC or, of lists, NDCG.
 
     The state before the first step counts as a candidate, so a stage never ends worse on valid than it began; where the
     blend makes states equal, the better language model stays. A checkpoint is written after every validation and at
@@ -70,7 +74,7 @@ class _Training:
     def __init__(
         self,
         model: CCFNetwork,
-        data: TrainingData,
+        data: TrainingData | ListData,
         stage: StageConfig,
         run: StageRun,
         weights: dict[str, Tensor],
@@ -79,14 +83,18 @@ class _Training:
     ) -> None:
         self.model, self.stage, self.run, self.weights, self.batch, self.seed = model, stage, run, weights, batch, seed
         self.optimizer = torch.optim.AdamW(_groups(model, stage), weight_decay=stage.weight_decay)
-        sequences = plan_training(model, data.train, batch)
+        self.objective: Objective = (
+            RankingObjective(model, data, stage, seed)
+            if isinstance(data, ListData)
+            else RatingObjective(model, data, stage, seed)
+        )
+        sequences = self.objective.plan(batch)
         self.steps = [
             step
             for epoch in range(stage.epochs)
             for step in epoch_steps(sequences, rows=stage.rows, batch_rows=stage.batch_rows, seed=seed, epoch=epoch)
         ]
-        self.objective = RatingObjective(model, data, stage, [pack for step in self.steps for pack in step])
-        self.measured = sample_users(data.valid, stage.valid_rows, seed, stage.valid_user_rows)
+        self.objective.begin([pack for step in self.steps for pack in step])
         self.best: dict[str, Tensor] = {}
 
     def go_on(self, progress: Progress | None) -> Progress:
@@ -129,7 +137,7 @@ class _Training:
         whole = self.objective.weight(packs)
         total = 0.0
         for group in plan_batches(packs, batch_tokens=self.batch.batch_tokens):
-            loss = self.objective.loss(self.model, group) / whole
+            loss = self.objective.loss(group) / whole
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         trained = [weight for weight in self.weights.values() if weight.requires_grad]
@@ -144,35 +152,18 @@ class _Training:
         progress.rows += sum(len(pack.rows) for pack in packs)
 
     def _validate(self, progress: Progress) -> None:
-        """Measure the valid AUC; where it is the best so far, the state is kept."""
-        model, rows = self.model, self.measured
-        if len(np.unique(rows.labels)) < 2:
-            raise CCFError(
-                f"valid: the {len(rows)} rows measured are all of one class; raise valid_rows or split otherwise"
-            )
-        llm, cf = self._scores(rows, progress)
-        scores = llm
-        if cf is not None:
-            model.blend.fit(llm, cf, rows.labels, rows.users)
-            scores = model.blend(llm, cf)
-        value, alone = auc(rows.labels, scores), auc(rows.labels, llm)
-        within, users = uauc(rows.users, rows.labels, scores)
-        point = {"auc": round(value, 5), "uauc": round(within, 5) if users else None, "llm_auc": round(alone, 5)}
-        progress.valid.append({"step": progress.step, **point})
-        if (value, alone) > (progress.best_auc, progress.best_llm_auc):
-            progress.best_auc, progress.best_llm_auc = value, alone
+        """Measure the state on valid; where it is the best so far, it is kept."""
+        try:
+            found = self.objective.measure(self.batch.memory_mb)
+        except FloatingPointError as error:
+            raise self._diverged(str(error), progress) from None
+        progress.valid.append({"step": progress.step, **found.point})
+        if (found.value, found.alone) > (progress.best, progress.best_llm):
+            progress.best, progress.best_llm = found.value, found.alone
             progress.best_step, progress.bad = progress.step, 0
             self.best = {name: weight.detach().clone() for name, weight in self.weights.items()}
         else:
             progress.bad += 1
-
-    def _scores(self, rows: Rows, progress: Progress) -> tuple[Floats, Floats | None]:
-        """(N,) log-odds of the language model, and of CF where they are blended."""
-        llm = SharedPrefixScorer(self.model, memory_mb=self.batch.memory_mb).language_scores(rows)
-        cf = self.model.cf.score(rows) if self.model.blends else None
-        if not np.isfinite(llm).all() or not (cf is None or np.isfinite(cf).all()):
-            raise self._diverged("valid scores nan", progress)
-        return llm, cf
 
     def _save(self, progress: Progress) -> None:
         """A checkpoint, unless the state is one that nothing can go on from."""
@@ -198,13 +189,6 @@ class _Training:
         factor = (step + 1) / warm if step < warm else 0.1 + 0.45 * (1 + math.cos(math.pi * after))
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-
-
-def plan_training(model: CCFNetwork, train: Rows, batch: BatchConfig) -> list[Sequence]:
-    """All training rows as packs."""
-    return plan_sequences(
-        train, model.encoder, model.budget, max_tokens=batch.sequence_tokens, max_rows=batch.training_pack
-    )
 
 
 def trainable(model: CCFNetwork, stage: StageConfig) -> dict[str, Tensor]:

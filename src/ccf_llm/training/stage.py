@@ -70,3 +70,32 @@ class BatchConfig(Settings):
     """Tokens that go through the model at once in training."""
     memory_mb: int = Field(default=512, ge=16)
     """What the activations of a batch may take while scoring; it bounds how many tokens go through at once."""
+
+
+class ListConfig(Settings):
+    """How lists of the ranking task are made."""
+
+    cuts: int = Field(default=8, ge=1)
+    """Lists of one user at most: moments of the past, each with what was liked before and what was liked later."""
+    horizon: float = Field(default=0.25, gt=0)
+    """How far later, in likes before the moment: .25 asks, after 40 likes, for some of the next 10."""
+    earliest: float = Field(default=0.3, ge=0, lt=1)
+    """Share of a user's likes that lie before every moment."""
+    size: int = Field(default=24, ge=2)
+    """Items of a list."""
+    positives: int = Field(default=4, ge=1)
+    """At most so many of them are to be found, drawn among those that the retriever finds; each is set against all
+    others that are not. The others are never ones that the user likes in train."""
+    popular: float = Field(default=0.1, ge=0, le=1)
+    """Share of the others that are drawn from the catalogue by popularity, as somebody else's candidates may be
+    anything; the rest is the retriever's."""
+    depth: int = Field(default=100, ge=2)
+    """The retriever's best so many: lists are drawn from them, and they are what is re-ranked."""
+    people: int | None = Field(default=None, ge=1)
+    """Measure the language models' lists of so many people, drawn with seed 0; null: of all, as all other rows are."""
+
+    @model_validator(mode="after")
+    def _something_to_beat(self) -> Self:
+        if self.positives >= self.size:
+            raise ValueError(f"positives: {self.positives} fill a list of {self.size}; lower it or raise size")
+        return self

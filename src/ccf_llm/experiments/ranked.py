@@ -1,0 +1,86 @@
+"""Ranked lists of the ranking task's rows: retrievers over the whole catalogue, methods over a retriever's best."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_matrix
+
+from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.retriever import BATCH, Retriever
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.likes import Targets, targets
+from ccf_llm.data.manifest import Part
+from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.evaluation.lists import top_lists
+from ccf_llm.scoring import SharedPrefixScorer
+
+LENGTH = 20
+"""Of a list: what the figures reach."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whom a part asks for, with ids."""
+
+    targets: Targets
+    users: list[str]
+    """Ids of the users, in order."""
+    items: list[str]
+    """Ids of the catalogue: code c stands in place c - 1."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, part: Part, people: int | None = None) -> "Asked":
+        """All who like something new in the part, or so many of them, drawn with seed 0."""
+        found = targets(dataset, part)
+        if people is not None and people < len(found):
+            found = found.take(np.sort(np.random.default_rng(0).permutation(len(found))[:people]))
+        users = dataset.user_vocabulary.decode(found.users)
+        return cls(found, users, dataset.items["item_id"].to_list())
+
+    def lists(self, method: str, scores_of: Callable[[slice], Floats], seed: int) -> pl.DataFrame:
+        """The lists of a method that gives, for some of the people, (B, n_items) scores by code from 1."""
+        frames = []
+        for begin in range(0, len(self.users), BATCH):
+            some = slice(begin, min(begin + BATCH, len(self.users)))
+            marks = {"seen": self._marks(self.targets.seen[some]), "targets": self._marks(self.targets.items[some])}
+            frames.append(
+                top_lists(method, self.users[some], self.items, scores_of(some), k=LENGTH, seed=seed, **marks)
+            )
+        return pl.concat(frames)
+
+    def _marks(self, codes: list[Codes]) -> csr_matrix:
+        columns = np.concatenate([np.zeros(0, dtype=np.int64), *codes]) - 1
+        indptr = np.cumsum([0, *map(len, codes)])
+        return csr_matrix((np.ones(len(columns), dtype=bool), columns, indptr), shape=(len(codes), len(self.items)))
+
+
+def retriever_lists(method: str, retriever: Retriever, asked: Asked, seed: int) -> pl.DataFrame:
+    """The best of the whole catalogue by a retriever."""
+    return asked.lists(method, lambda some: retriever.scores_of(asked.targets.histories[some]), seed)
+
+
+def reranked_lists(method: str, candidates: Candidates, scores: Floats, asked: Asked, seed: int) -> pl.DataFrame:
+    """The candidates by scores (U, m), NaN where there is none: nothing else stands in the lists."""
+
+    def laid_out(some: slice) -> Floats:
+        items, known = candidates.items[some], ~np.isnan(scores[some])
+        laid: Floats = np.full((len(items), len(asked.items)), -np.inf, dtype=np.float32)
+        row, place = known.nonzero()
+        laid[row, items[row, place] - 1] = scores[some][row, place]
+        return laid
+
+    return asked.lists(method, laid_out, seed)
+
+
+def model_scores(
+    scorer: SharedPrefixScorer, candidates: Candidates, tick: Callable[[int], None] | None = None
+) -> tuple[Floats, Floats]:
+    """(U, m) scores of a model, and what its language model adds to them, in the order of `candidates`.
+
+    Where the blend gives the language model no weight, it is not asked: its part is 0.
+    """
+    rows = candidates.rows()
+    llm = scorer.language_scores(rows, tick) if scorer.network.uses_llm else np.zeros(len(rows), dtype=np.float32)
+    return candidates.laid_out(scorer.blend(llm, rows)), candidates.laid_out(llm)

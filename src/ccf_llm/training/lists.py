@@ -1,0 +1,77 @@
+"""Lists to learn from: what somebody liked later, among other items that the retriever finds for the same history."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ccf_llm.cf.candidates import Candidates
+from ccf_llm.data.likes import Targets
+from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.errors import CCFError
+from ccf_llm.training.stage import ListConfig
+
+
+def draw_lists(
+    found: Candidates, liked: csr_matrix, popularity: NDArray[np.floating], config: ListConfig, seed: int
+) -> Rows:
+    """A list for each person whose candidates hold something to be found, as `config.size` rows each.
+
+    What is to be found comes first and has the label 1. The others are drawn from the candidates, all alike, so that
+    the softmax over them is a consistent estimate of the one over all (McFadden 1978), and some by popularity.
+
+    Args:
+        found: what retrievers that have not seen these people find.
+        liked: (n_users + 1, n_items + 1) all likes of train.
+        popularity: (n_items,) by which the rest is drawn.
+        config: how many of each.
+        seed: of the draw.
+
+    Raises:
+        CCFError: nowhere anything to be found, or nothing left to set against it.
+    """
+    random = np.random.default_rng(seed)
+    chances = popularity / popularity.sum()
+    people: list[int] = []
+    items: list[Codes] = []
+    found_in: list[int] = []
+    for person in np.flatnonzero(found.relevant.any(1)):
+        own = liked.indices[slice(*liked.indptr[[found.asked.users[person], found.asked.users[person] + 1]])]
+        wanted = found.items[person][found.relevant[person]]
+        wanted = random.permutation(wanted)[: config.positives]
+        popular = _popular(chances, np.union1d(own, found.asked.seen[person]), config, random)
+        others = np.setdiff1d(found.items[person], np.concatenate([own, popular, [0]]))
+        missing = config.size - len(wanted) - len(popular)
+        if len(others) >= missing:
+            items.append(np.concatenate([wanted, random.choice(others, missing, replace=False), popular]))
+            people.append(int(person))
+            found_in.append(len(wanted))
+    if not people:
+        raise CCFError(
+            f"ranking: no history of train has something to be found and {config.size} items in the retriever's best "
+            f"{found.items.shape[1]}; lower ranking.size or raise ranking.depth"
+        )
+    return _rows(found.asked, np.array(people), np.stack(items), np.array(found_in))
+
+
+def _popular(chances: NDArray[np.floating], known: Codes, config: ListConfig, random: np.random.Generator) -> Codes:
+    """Items drawn by popularity, fewer where the draw meets what is known."""
+    wanted = round((config.size - config.positives) * config.popular)
+    drawn: Codes = np.unique(random.choice(len(chances), wanted, p=chances) + 1)
+    return np.setdiff1d(drawn, known)
+
+
+def _rows(asked: Targets, people: NDArray[np.int64], items: Codes, found_in: NDArray[np.int64]) -> Rows:
+    """(L * size) rows of L lists (L, size), each with a history of its own."""
+    size = items.shape[1]
+    histories = [asked.histories[person] for person in people]
+    lengths = np.array([len(history) for history in histories])
+    ends = np.cumsum(lengths, dtype=np.int64)
+    return Rows(
+        users=np.repeat(asked.users[people], size),
+        items=items.ravel(),
+        labels=(np.arange(size) < found_in[:, None]).ravel().astype(np.int8),
+        timestamps=np.zeros(items.size, dtype=np.int64),
+        likes=np.concatenate(histories),
+        start=np.repeat(ends - lengths, size),
+        end=np.repeat(ends, size),
+    )

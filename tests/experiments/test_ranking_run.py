@@ -1,0 +1,192 @@
+"""A run of the ranking task: trained on lists, measured by lists that anyone can recompute, saved and loaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import tiny
+from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.vectors import RetrieverVectors
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.likes import likes_matrix, targets
+from ccf_llm.data.split import user_time_split
+from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.lists import read_lists
+from ccf_llm.evaluation.ranking import evaluate_lists
+from ccf_llm.experiments.cf import load_vectors
+from ccf_llm.experiments.compare import compare_run
+from ccf_llm.experiments.config import RunConfig, check_config
+from ccf_llm.experiments.evaluate import evaluate_run
+from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.experiments.lists import make_lists
+from ccf_llm.experiments.ranked import model_scores
+from ccf_llm.experiments.train import train_run
+from ccf_llm.io.files import read_json
+from ccf_llm.model.ccfllm import CCFLLM
+
+SILENT = lambda line: None  # noqa: E731
+
+
+def ranking_values(llm: Path, folder: Path) -> dict[str, Any]:
+    """Three methods over EASE: words alone, CF alone, and both."""
+    stage = {"train": ["lora", "fusion"], "residual": True, "rows": 240, "batch_rows": 48, "evaluations": 1}
+    return tiny.run_values(llm, folder) | {
+        "task": "ranking",
+        "cf": {"model": "ease", "compare": ["popularity", "knn"], "folds": 2, "ease": {"l2": 5.0, "dim": 8}},
+        "ranking": {"cuts": 4, "size": 6, "positives": 2, "depth": 12},
+        "stages": {"lists": stage, "words": {**stage, "train": ["lora"]}},
+        "methods": {
+            "text": {"fusion": {"variant": "semantic"}, "prompt": {"template": {"slots": "none"}}, "stages": ["words"]},
+            "cf_only": {"fusion": {"variant": "cf_only", "hidden": 16}, "stages": ["lists"]},
+            "ccf_llm": {"stages": ["lists"]},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def ranked_data() -> Dataset:
+    return user_time_split(tiny.make_dataset(rows=1200))
+
+
+@pytest.fixture(scope="module")
+def config(tiny_llm: Path, ranked_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    folder = tmp_path_factory.mktemp("ranking")
+    ranked_data.save(folder / "data")
+    return check_config(ranking_values(tiny_llm, folder), "test")
+
+
+@pytest.fixture(scope="module")
+def folder(config: RunConfig) -> RunFolder:
+    return train_run(config, say=SILENT)
+
+
+def test_every_row_has_lists_and_figures_that_anyone_can_recompute(folder: RunFolder, config: RunConfig) -> None:
+    metrics = evaluate_run(folder)
+    rows = {"ease", "popularity", "knn", "text", "cf_only", "ccf_llm"}
+    assert set(metrics["models"]) == rows
+    lists = read_lists(folder.lists)
+    again = evaluate_lists(lists)["models"]
+    for row in rows:
+        assert again[row]["ndcg@10"] == pytest.approx(metrics["models"][row]["ndcg@10"], abs=1e-12)
+    assert metrics["models"]["ease"]["ndcg@10"] > metrics["models"]["popularity"]["ndcg@10"]
+    assert metrics["weights"].keys() == {"text", "cf_only", "ccf_llm"}
+    assert read_json(folder.metrics)["task"] == "ranking"
+
+
+def test_lists_hold_only_the_best_of_the_retriever_in_the_order_of_the_sum(
+    folder: RunFolder, config: RunConfig
+) -> None:
+    dataset = open_split(config)
+    evaluate_run(folder)
+    model = CCFLLM.load(folder.model("ccf_llm"))
+    assert model.info.task == "ranking"
+    assert isinstance(model.network.cf, RetrieverVectors)
+    found = Candidates.of(targets(dataset, "test"), config.ranking.depth, model.network.cf.retriever)
+    rows = found.rows()
+    scores = model.network.blend(model.scorer.language_scores(rows), model.network.cf.score(rows))
+    by_user = found.laid_out(scores)
+    lists = read_lists(folder.lists).filter(pl.col("method") == "ccf_llm")
+    for person, user in enumerate(dataset.user_vocabulary.decode(found.asked.users)):
+        mine = lists.filter(pl.col("user_id") == user)
+        known = ~np.isnan(by_user[person])
+        best = np.sort(by_user[person][known])[::-1][: len(mine)]
+        assert mine["score"].to_list() == pytest.approx(best.tolist(), abs=1e-4)
+
+
+def test_a_run_goes_on_where_it_was_and_a_change_of_lists_trains_anew(config: RunConfig, folder: RunFolder) -> None:
+    def steps(config: RunConfig) -> int:
+        taken: list[int] = []
+        train_run(config, say=SILENT, report=lambda name, word, progress, steps: taken.append(progress.step))
+        return len(taken)
+
+    assert steps(config) == 0
+    more = config.ranking.model_copy(update={"size": 5})
+    assert steps(config.model_copy(update={"ranking": more, "output": config.output.with_name("other")})) > 0
+
+
+def test_lists_to_learn_from_hold_one_to_be_found_and_nothing_else_that_is_liked(
+    config: RunConfig, folder: RunFolder
+) -> None:
+    dataset = open_split(config)
+    reference = load_vectors(folder, "ease")
+    assert isinstance(reference, RetrieverVectors)
+    data, crossed = make_lists(config, folder, dataset, reference, 2, SILENT)
+    assert crossed is not None
+    likes = likes_matrix(dataset, "train")
+    labels, items = data.train.labels.reshape(-1, data.size), data.train.items.reshape(-1, data.size)
+    users = data.train.users.reshape(-1, data.size)
+    assert ((labels.sum(1) >= 1) & (labels.sum(1) <= 2)).all()
+    for user, own, label in zip(users[:, 0], items, labels, strict=True):
+        assert likes[user, own[label == 1]].toarray().all()
+        assert not likes[user, own[label == 0]].toarray().any()
+        assert len(set(own)) == len(own)
+    assert data.cf_of_row is not None
+    for row in range(0, len(data.train), data.size):
+        model = data.cf_of_row(row)
+        fold = crossed.models.index(model)
+        assert (crossed.folds[dataset.rows("train").users == data.train.users[row]] == fold).all()
+
+
+def test_a_comparison_keeps_lists_and_runs_nothing_twice(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"seeds": [0], "results": tmp_path, "say": SILENT}
+    store = compare_run(config.model_copy(update={"output": config.output.with_name("comparison")}), **options)
+    table = read_json(store.table(".json"))
+    assert {line["method"] for line in table["rows"]} == {"ease", "popularity", "knn", "text", "cf_only", "ccf_llm"}
+    ours = next(line for line in table["rows"] if line["method"] == "ccf_llm")
+    gap, low, high = ours["vs_retriever"]["ndcg"]
+    assert low <= gap <= high
+    assert "| **ccf_llm** |" in store.table(".md").read_text()
+    monkeypatch.setattr("ccf_llm.experiments.fill.Filler.fill", lambda *a: pytest.fail("a row was run again"))
+    again = compare_run(config.model_copy(update={"output": config.output.with_name("comparison")}), **options)
+    assert read_json(again.table(".json")) == table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cf": {"model": "mf"}}, "cf.model: mf learns from labels"),
+        ({"cf": {"model": "ease", "compare": ["gbm"]}}, "cf.compare.gbm: gbm learns from labels"),
+        ({"cf": {"model": "ease", "ease": {"dim": 0}}}, "cf.ease.dim: 0 leaves cf_only no vectors"),
+    ],
+)
+def test_what_cannot_rank_is_refused(tiny_llm: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CCFError, match=message):
+        check_config(ranking_values(tiny_llm, tmp_path) | change, "test")
+
+
+def test_lists_without_enough_others_are_refused(config: RunConfig, folder: RunFolder) -> None:
+    many = config.ranking.model_copy(update={"size": 40})
+    with pytest.raises(CCFError, match=r"lower ranking\.size or raise ranking\.depth"):
+        train_run(config.model_copy(update={"ranking": many, "output": config.output.with_name("many")}), say=SILENT)
+
+
+def test_a_changed_data_set_is_refused(config: RunConfig, folder: RunFolder, ranked_data: Dataset) -> None:
+    source = Path(config.data.source)
+    fewer = Dataset.from_frames(ranked_data.interactions.head(1000).drop("split"), ranked_data.items, name="tiny")
+    try:
+        user_time_split(fewer).save(source)
+        with pytest.raises(CCFError, match="has changed since this run was trained"):
+            evaluate_run(folder)
+    finally:
+        ranked_data.save(source)
+
+
+def test_a_language_model_of_no_weight_is_not_asked(
+    config: RunConfig, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = CCFLLM.load(folder.model("ccf_llm"))
+    model.network.blend.weights[0] = 0.0
+    found = Candidates.of(targets(open_split(config), "test"), 12, model.network.cf.retriever)
+    never: Callable[..., Any] = lambda *a, **k: pytest.fail("the language model was asked")  # noqa: E731
+    monkeypatch.setattr(model.scorer, "language_scores", never)
+    scores, llm = model_scores(model.scorer, found)
+    assert not np.nansum(llm)
+    there = found.items > 0
+    b, c = model.network.blend.weights[1:].tolist()
+    np.testing.assert_allclose(scores[there], b * found.scores[there] + c, rtol=1e-5)
