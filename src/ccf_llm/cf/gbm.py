@@ -14,7 +14,7 @@ from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.cross_fit import assign_folds
 from ccf_llm.cf.features import NAMES, Features
 from ccf_llm.cf.settings import GBMConfig
-from ccf_llm.cf.store import read_settings, stored
+from ccf_llm.cf.store import SETTINGS_FILE, read_settings, stored
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.hashing import sha256_of
@@ -99,7 +99,7 @@ class GBM:
 
     def save(self, folder: Path) -> None:
         """Write `cf.json`, `trees.txt` and the features to `folder`, atomically."""
-        settings = {"config": self.config.model_dump(mode="json"), "trees": _checksum(self.trees)}
+        settings = {"config": self.config.model_dump(mode="json"), "trees": trees_checksum(self.trees)}
         with stored(folder, self.kind, settings) as temporary:
             (temporary / TREES_FILE).write_text(self.trees, encoding="utf-8")
             self.features.save(temporary)
@@ -108,19 +108,33 @@ class GBM:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; raises `CCFError` where a file is missing or damaged."""
         settings = read_settings(folder, cls.kind)
-        path = Path(folder) / TREES_FILE
+        path = Path(folder) / SETTINGS_FILE
         try:
-            trees = path.read_text(encoding="utf-8")
             config = GBMConfig.model_validate(settings["config"])
             recorded = settings["trees"]
-        except FileNotFoundError:
-            raise CCFError(f"{path}: no such file; save the model again") from None
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError) as error:
             raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
-        # LightGBM reads a cut file without complaint, as a model of fewer trees.
-        if _checksum(trees) != recorded:
-            raise CCFError(f"{path}: cut or damaged; save the model again")
-        return cls(config, Features.load(Path(folder)), trees)
+        return cls(config, Features.load(Path(folder)), read_trees(Path(folder), recorded))
+
+
+def read_trees(folder: Path, recorded: str) -> str:
+    """LightGBM's text form of a model; a `CCFError` where the file is missing or not the one of the `recorded` sum."""
+    path = folder / TREES_FILE
+    try:
+        trees = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CCFError(f"{path}: no such file; save the model again") from None
+    except (ValueError, OSError) as error:
+        raise CCFError(f"{path}: cannot be read ({one_line(error)}); save the model again") from None
+    # LightGBM reads a cut file without complaint, as a model of fewer trees.
+    if trees_checksum(trees) != recorded:
+        raise CCFError(f"{path}: cut or damaged; save the model again")
+    return trees
+
+
+def trees_checksum(trees: str) -> str:
+    """What is recorded of the text form."""
+    return f"sha256:{sha256_of(trees)}"
 
 
 def import_lightgbm() -> Any:
@@ -155,7 +169,3 @@ def _parameters(config: GBMConfig, seed: int) -> dict[str, Any]:
         "num_threads": torch.get_num_threads(),
         "verbosity": -1,
     }
-
-
-def _checksum(text: str) -> str:
-    return f"sha256:{sha256_of(text)}"

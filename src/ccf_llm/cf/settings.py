@@ -140,6 +140,37 @@ class GBMConfig(Settings):
     """Of the factorisation whose log-odds are a feature."""
 
 
+class RankTreesConfig(Settings):
+    """Settings of `RankTrees`."""
+
+    learning_rate: float = Field(default=0.05, gt=0)
+    """What each tree adds, as a share of its fit."""
+    leaves: int = Field(default=15, ge=2)
+    """Of each tree, at most."""
+    min_rows: int = Field(default=200, ge=1)
+    """Candidates of a leaf, at least."""
+    l2: float = Field(default=10.0, ge=0)
+    """Shrinks the values of leaves."""
+    sampled: float = Field(default=0.7, gt=0, le=1)
+    """Share of candidates and of features that each tree is grown on, drawn with the seed."""
+    max_trees: int = Field(default=500, ge=1)
+    """Trees at most."""
+    patience: int = Field(default=50, ge=1)
+    """Trees without a better NDCG@10 on the validation lists after which training stops."""
+    candidates: int = Field(default=100, ge=2)
+    """Of each list: the retriever's best."""
+    cuts: int = Field(default=5, ge=1)
+    """Lists of one training user, at most: moments of the past at which they could have been asked."""
+    horizon: float = Field(default=0.25, gt=0)
+    """How much is to be found in a training list, as a share of the likes before it."""
+    earliest: float = Field(default=0.3, ge=0, lt=1)
+    """Share of a user's likes that lie before every training list."""
+    folds: int = Field(default=4, ge=2)
+    """The retriever of a training list has not seen the users of its fold."""
+    words: bool = True
+    """Read the items' categories, years and vectors, where they are given."""
+
+
 class IDVectorsConfig(CFConfig):
     """Settings of `IDVectors`, of which only `dim` counts: nothing is fitted."""
 
@@ -215,6 +246,8 @@ class CFSettings(Settings):
     """Linear weights from likes to likes, in closed form."""
     als: ALSConfig = ALSConfig()
     """Implicit factorisation; needs the extra of that name."""
+    rank_trees: RankTreesConfig = RankTreesConfig()
+    """Boosted trees that put a retriever's best in order: the ranking task's strong and simple rival."""
     ids: IDVectorsConfig = IDVectorsConfig()
     """Random vectors that only a stage with `train: [..., cf]` teaches anything: for methods, never a row by itself."""
     folds: int = Field(default=4, ge=0)

@@ -1,0 +1,227 @@
+"""Boosted trees over a retriever's best: LambdaRank (Burges 2010) by LightGBM, the simple rival of any reranker."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ccf_llm.cf.candidates import Candidates, CrossFittedRetrievers
+from ccf_llm.cf.gbm import TREES_FILE, import_lightgbm, read_trees, trees_checksum
+from ccf_llm.cf.item_words import ItemWords
+from ccf_llm.cf.rank_features import Likes, RankFeatures
+from ccf_llm.cf.retriever import Retriever
+from ccf_llm.cf.settings import RankTreesConfig, RetrieverConfig
+from ccf_llm.cf.store import SETTINGS_FILE, read_settings, stored
+from ccf_llm.data.cuts import draw_cuts
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.likes import like_times, likes_matrix
+from ccf_llm.data.rows import Floats
+from ccf_llm.errors import CCFError, one_line
+
+K = 10
+Extra = Mapping[str, NDArray[np.floating[Any]]]
+"""(U, m) further columns by name, such as a language model's scores of the same candidates."""
+Told = tuple[Mapping[str, NDArray[np.floating[Any]]], Candidates]
+"""Lists, and (U, m) of each column that is known of them."""
+
+
+def training_lists(
+    dataset: Dataset,
+    kind: type[Retriever],
+    *,
+    retriever: RetrieverConfig | None = None,
+    config: RankTreesConfig | None = None,
+    seed: int = 0,
+) -> Candidates:
+    """The lists that trees learn from: cuts through the likes of train, asked of retrievers without these people.
+
+    Args:
+        dataset: with a split.
+        kind: of the retriever.
+        retriever: its settings.
+        config: how many cuts and candidates, how far each list looks, and how many folds.
+        seed: of the cuts, the folds and the retrievers.
+    """
+    config = config or RankTreesConfig()
+    cuts = draw_cuts(dataset, each=config.cuts, horizon=config.horizon, earliest=config.earliest, seed=seed)
+    likes, times = likes_matrix(dataset, "train"), like_times(dataset, "train")
+    crossed = CrossFittedRetrievers.fit(kind, likes, times, folds=config.folds, config=retriever, seed=seed)
+    return Candidates.of(cuts, config.candidates, crossed)
+
+
+@dataclass(frozen=True, eq=False)
+class RankTrees:
+    """Trees on a retriever's scores, likeness to the latest likes, popularity and words; see `RankFeatures`."""
+
+    kind: ClassVar[str] = "rank_trees"
+
+    config: RankTreesConfig
+    features: RankFeatures
+    names: tuple[str, ...]
+    """(F,) the columns that the trees read, those from outside last."""
+    extra: tuple[str, ...]
+    """Those from outside."""
+    trees: str
+    """LightGBM's text form of the model."""
+
+    @classmethod
+    def fit(
+        cls,
+        train: Candidates,
+        valid: Candidates,
+        likes: Likes,
+        *,
+        words: ItemWords | None = None,
+        extra: tuple[Extra, Extra] = ({}, {}),
+        config: RankTreesConfig | None = None,
+        seed: int = 0,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Grow trees until the NDCG@10 on `valid` stops rising; `progress` gets one line at the end.
+
+        Args:
+            train: lists of a retriever that has not seen the people, see `training_lists`.
+            valid: lists as they are measured, of a retriever fitted on train.
+            likes: of train.
+            words: of the items.
+            extra: further columns of the train and of the valid lists.
+            config: settings; `cuts`, `candidates` and the like are those of `training_lists`.
+            seed: of the draws of rows and features.
+
+        Raises:
+            CCFError: lists without anything to be found, columns of another shape or of other names, and where LightGBM
+                is missing.
+        """
+        config = config or RankTreesConfig()
+        for name, lists in (("train", train), ("valid", valid)):
+            if not lists.relevant.any():
+                raise CCFError(f"{name}: no list holds anything that is to be found; give longer lists, or more people")
+        features = RankFeatures.fit(likes, words if config.words else None)
+        outside = tuple(extra[0])
+        learned = _with_extra(features.of(train, likes), train, extra[0], outside)
+        measured = _with_extra(features.of(valid), valid, extra[1], outside)
+        trees, ndcg = _grow((learned, train), (measured, valid), config, seed)
+        model = cls(config, features, tuple(learned), outside, trees)
+        if progress is not None:
+            progress(f"{cls.kind}: {model.n_trees} trees, valid NDCG@{K} {ndcg:.4f}")
+        return model
+
+    @property
+    def n_trees(self) -> int:
+        """How many were grown."""
+        return self.trees.count("\nTree=")
+
+    def scores(self, candidates: Candidates, extra: Extra | None = None) -> Floats:
+        """(U, m) higher is better; minus infinity where there is no item. `extra`: the columns that `fit` was given.
+
+        Raises `CCFError` for other columns.
+        """
+        columns = _with_extra(self.features.of(candidates), candidates, extra or {}, self.extra)
+        there = candidates.items > 0
+        scores = np.full(candidates.items.shape, -np.inf, dtype=np.float32)
+        if there.any():
+            booster = import_lightgbm().Booster(model_str=self.trees)
+            scores[there] = booster.predict(_table(columns, there))
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write `cf.json`, `trees.txt` and the features to `folder`, atomically."""
+        settings = {
+            "config": self.config.model_dump(mode="json"),
+            "names": self.names,
+            "extra": self.extra,
+            "trees": trees_checksum(self.trees),
+        }
+        with stored(folder, self.kind, settings) as temporary:
+            (temporary / TREES_FILE).write_text(self.trees, encoding="utf-8")
+            self.features.save(temporary)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; raises `CCFError` where a file is missing or damaged."""
+        settings = read_settings(folder, cls.kind)
+        path = Path(folder) / SETTINGS_FILE
+        try:
+            config = RankTreesConfig.model_validate(settings["config"])
+            names, extra, recorded = tuple(settings["names"]), tuple(settings["extra"]), settings["trees"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
+        return cls(config, RankFeatures.load(Path(folder)), names, extra, read_trees(Path(folder), recorded))
+
+
+def _grow(train: Told, valid: Told, config: RankTreesConfig, seed: int) -> tuple[str, float]:
+    """LightGBM's text form of the best number of trees, and its NDCG on valid."""
+    lightgbm = import_lightgbm()
+    columns, lists = train
+    kept = (lists.items > 0) & lists.relevant.any(axis=1, keepdims=True)
+    data = lightgbm.Dataset(_table(columns, kept), lists.relevant[kept], group=kept.sum(1)[kept.any(1)])
+    columns, asked = valid
+    every = np.ones_like(asked.relevant)
+    told = lightgbm.Dataset(_table(columns, every), asked.relevant.ravel(), group=every.sum(1), reference=data)
+
+    def ndcg(scores: NDArray[np.float64], _: Any) -> tuple[str, float, bool]:
+        return "ndcg", _ndcg(asked, scores.reshape(asked.items.shape)), True
+
+    booster = lightgbm.train(
+        _parameters(config, seed),
+        data,
+        config.max_trees,
+        valid_sets=[told],
+        feval=ndcg,
+        callbacks=[lightgbm.early_stopping(config.patience, verbose=False)],
+    )
+    trees = booster.model_to_string(num_iteration=booster.best_iteration)
+    return trees, float(booster.best_score["valid_0"]["ndcg"])
+
+
+def _with_extra(columns: dict[str, Floats], lists: Candidates, extra: Extra, names: tuple[str, ...]) -> dict[str, Any]:
+    """The columns with those from outside, in the order of `names`."""
+    if set(extra) != set(names):
+        wrong = sorted(set(extra) ^ set(names))[0]
+        raise CCFError(f"extra: column {wrong!r} is not given everywhere; give {', '.join(names) or 'none'}")
+    for name in names:
+        if extra[name].shape != lists.items.shape:
+            raise CCFError(
+                f"extra: {name!r} has shape {extra[name].shape}; give {lists.items.shape}, one per candidate"
+            )
+    return columns | {name: extra[name] for name in names}
+
+
+def _table(columns: Mapping[str, NDArray[np.floating[Any]]], kept: NDArray[np.bool_]) -> Floats:
+    """(N, F) of the candidates that are kept."""
+    return np.stack([values[kept] for values in columns.values()], axis=1).astype(np.float32)
+
+
+def _ndcg(lists: Candidates, scores: NDArray[np.floating[Any]]) -> float:
+    """Mean NDCG@10 of the lists in the order of the scores."""
+    depth = min(K, scores.shape[1])
+    order = np.argsort(-np.where(lists.items > 0, scores, -np.inf), axis=1, kind="stable")[:, :depth]
+    discount = 1 / np.log2(np.arange(2, K + 2))
+    gain = np.take_along_axis(lists.relevant, order, axis=1) @ discount[:depth]
+    best = np.cumsum(discount)[np.minimum([len(found) for found in lists.asked.items], K) - 1]
+    return float((gain / best).mean())
+
+
+def _parameters(config: RankTreesConfig, seed: int) -> dict[str, Any]:
+    """The settings in LightGBM's words; the same seed gives the same trees."""
+    return {
+        "objective": "lambdarank",
+        "metric": "None",  # only our own, which knows of targets outside the list
+        "max_bin": 63,  # faster, and as good
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.leaves,
+        "min_data_in_leaf": config.min_rows,
+        "lambda_l2": config.l2,
+        "bagging_fraction": config.sampled,
+        "bagging_freq": 1,
+        "feature_fraction": config.sampled,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,  # the choice between row- and column-wise is otherwise made by timing
+        "num_threads": torch.get_num_threads(),
+        "verbosity": -1,
+    }
