@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ccf_llm.cf.kinds import MODELS
 from ccf_llm.cf.mf import MF
@@ -72,6 +72,22 @@ def write_llm(folder: Path) -> Path:
         initializer_range=0.2,  # large enough that scores differ clearly
     )
     LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def write_sentence_encoder(folder: Path) -> Path:
+    """A random BERT of width 16 with a word tokenizer, which pads and cuts by itself as MiniLM's does."""
+    folder.mkdir(parents=True)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *dict.fromkeys(" ".join(WORDS).split())]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.enable_truncation(6)
+    tokenizer.enable_padding(length=6)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(words), initializer_range=0.3, **sizes)).save_pretrained(folder)
     return folder
 
 

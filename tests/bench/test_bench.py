@@ -4,18 +4,23 @@ from pathlib import Path
 
 import pytest
 
+import tiny
 from ccf_llm.bench.plots import plot_growth
+from ccf_llm.bench.rerank import bench_rerank, smaller
 from ccf_llm.bench.scoring import bench_growth, bench_scoring
 from ccf_llm.bench.setting import Setting
 from ccf_llm.bench.training import bench_training
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
+from ccf_llm.text.sentences import SentenceEncoder
 
 
 @pytest.fixture
 def setting(tiny_llm: Path, tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     monkeypatch.setattr("ccf_llm.bench.machine.SHAPES", ((64, 64, 64),))
     monkeypatch.setattr("ccf_llm.bench.scoring.SECONDS", 0.01)
+    monkeypatch.setattr("ccf_llm.bench.rerank.SECONDS", 0.01)
+    monkeypatch.setattr("ccf_llm.bench.rerank.CALLS", 3)
     tiny_data.save(tmp_path / "data")
     return Setting.open(tmp_path / "data", str(tiny_llm), "cpu")
 
@@ -31,6 +36,27 @@ def test_scoring(setting: Setting) -> None:
     assert 0 < found["mfu"] < 1
     assert found["peak_rss_mb"] > 100
     assert (found["candidates"], found["users"]) == (9, 2)
+
+
+def test_reranking(setting: Setting, tmp_path: Path) -> None:
+    lines: list[str] = []
+    encoder = SentenceEncoder(tiny.write_sentence_encoder(tmp_path / "encoder"))
+    found = bench_rerank(setting, layers=1, plain_per_s=10.0, users=2, encoder=encoder, say=lines.append)
+    ways = {way["way"]: way for way in found}
+    assert len(lines) == len(ways) == 10
+    for name in ("2 layers, history in words, target in words", "1 layers, history as one token, target as one token"):
+        assert 0 < ways[name]["known_p50_ms"] <= ways[name]["known_p95_ms"]
+    assert ways["sentence encoder, titles read anew"]["dtype"] == "float32"
+    assert "known_p50_ms" not in ways["sentence encoder, vectors kept"]
+    for way in ways.values():
+        assert way["ratio"] == pytest.approx(way["per_s"] / 10, abs=0.02)
+        assert 0 < way["p50_ms"] <= way["p95_ms"]
+
+
+def test_the_smaller_model(setting: Setting) -> None:
+    assert (smaller(setting, None), smaller(setting, 2)) == (1, 2)
+    with pytest.raises(CCFError, match=r"llm\.layers: 3, but .* has 2 layers"):
+        smaller(setting, 3)
 
 
 def test_training(setting: Setting) -> None:

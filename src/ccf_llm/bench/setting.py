@@ -43,16 +43,19 @@ class Setting:
             dataset = global_time_split(dataset)
         return cls(dataset, resolve_model(model), device)
 
-    def network(self, dtype: Dtype, template: HybridTemplate, history: HistoryBudget) -> CCFNetwork:
+    def network(
+        self, dtype: Dtype, template: HybridTemplate, history: HistoryBudget, *, layers: int | None = None
+    ) -> CCFNetwork:
         """A network as before training, but for an adapter that does something. CF vectors are random: speed and
         equality do not depend on what they know.
         """
+        lora = LoRAConfig(dropout=0)
         cf = MF(len(self.dataset.user_vocabulary), len(self.dataset.item_vocabulary), MFConfig())
         cf.count(self.dataset.rows("train"))
         network = build_network(
             self.dataset.items,
             cf.eval(),
-            llm=LLMConfig(model=self.source.name, dtype=dtype, device=self.device, lora=LoRAConfig(dropout=0)),
+            llm=LLMConfig(model=self.source.name, layers=layers, dtype=dtype, device=self.device, lora=lora),
             prompt=PromptConfig(template=template, history=history),
             fusion=FusionConfig(dropout=0),
             details=describing_columns(self.dataset.items),

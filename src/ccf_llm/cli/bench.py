@@ -22,6 +22,9 @@ def scoring(
     data: DataOption = "ml-100k",
     llm: ModelOption = "smollm2-135m",
     device: DeviceOption = "auto",
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Layers of the smaller model; two fifths of the base model's by default.")
+    ] = None,
     growth: Annotated[
         Path | None,
         typer.Option(
@@ -32,14 +35,28 @@ def scoring(
 ) -> None:
     """Candidates per second, one technique on top of the other, in one run on the real model.
 
+    Then how long one person waits for 20 candidates: with fewer layers, with the target as one token, and with a
+    sentence encoder instead.
+
     [bold]ccf-llm bench scoring --candidates 100[/bold]
     """
     from ccf_llm.bench.plots import plot_growth
+    from ccf_llm.bench.rerank import bench_rerank, smaller
     from ccf_llm.bench.scoring import bench_growth, bench_scoring
     from ccf_llm.bench.setting import Setting
 
     setting = Setting.open(data, llm, device)
+    fewer, encoder = smaller(setting, layers), _encoder(setting.device)
     found = bench_scoring(setting, candidates=candidates, users=users, say=_say)
+    found["rerank"] = bench_rerank(
+        setting,
+        layers=fewer,
+        plain_per_s=found["naive_per_s"],
+        candidates=candidates,
+        users=users,
+        encoder=encoder,
+        say=_say,
+    )
     if growth is not None:
         found["growth"] = bench_growth(setting, say=_say)
         plot_growth(found["growth"], growth)
@@ -66,6 +83,19 @@ def training(
     _show(f"{found['rows']} rows, {found['targets_per_pack']} targets a pack", found, setting, json_file)
 
 
+def _encoder(device: str) -> Any:
+    """The sentence encoder to compare with; None, and a line that says why, where it cannot be had."""
+    from ccf_llm.errors import CCFError
+    from ccf_llm.llm.runtime import choose_device
+    from ccf_llm.text.sentences import SentenceEncoder
+
+    try:
+        return SentenceEncoder.load(device=choose_device(device))
+    except CCFError as error:
+        _say(f"without a sentence encoder: {error}")
+        return None
+
+
 def _say(line: str) -> None:
     typer.echo(line, err=True)
 
@@ -85,6 +115,12 @@ def _show(title: str, found: dict[str, Any], setting: Any, json_file: Path | Non
         table.add_row(row["technique"], row["dtype"], f"{row['per_s']:.1f}", f"{row['speedup']:.1f}x")
     console = Console()
     console.print(table)
+    if ways := found.get("rerank"):
+        table = Table("way", "dtype", "per second", "ratio", "20: p50 ms", "p95 ms", "known person: p50 ms", "p95 ms")
+        for way in ways:
+            waits = (way.get(f"{kind}{share}_ms", "") for kind in ("p", "known_p") for share in (50, 95))
+            table.add_row(way["way"], way["dtype"], f"{way['per_s']:.1f}", f"{way['ratio']:.1f}x", *map(str, waits))
+        console.print(table)
     for key, value in found.items():
         if not isinstance(value, list | dict):
             console.print(f"{key}  {value}", markup=False, highlight=False)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.quiet import quiet
 from ccf_llm.io.tensors import find_tensor
 from ccf_llm.llm.attention import NAME, Branches
 from ccf_llm.llm.products import Products
-from ccf_llm.llm.quiet import quiet
 from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import ModelSource
 from ccf_llm.randomness import seeded

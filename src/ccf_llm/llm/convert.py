@@ -8,8 +8,8 @@ import torch
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.fetch import announce
 from ccf_llm.io.files import atomic_folder, write_json
+from ccf_llm.io.quiet import quiet
 from ccf_llm.llm.integrity import MANIFEST, manifest_of
-from ccf_llm.llm.quiet import quiet
 from ccf_llm.randomness import seeded
 
 

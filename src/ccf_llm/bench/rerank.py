@@ -1,0 +1,150 @@
+"""Re-ranking with less of the model, and with a sentence encoder instead of it: rates and waiting times of one run."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ccf_llm.bench.machine import fastest
+from ccf_llm.bench.scoring import HISTORY, MEASURED, SHORT
+from ccf_llm.bench.setting import Setting
+from ccf_llm.data.rows import Floats, Rows
+from ccf_llm.io.progress import Say
+from ccf_llm.llm.base import base_config
+from ccf_llm.llm.runtime import choose_device
+from ccf_llm.prompts.template import HybridTemplate
+from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
+from ccf_llm.text.sentences import SentenceEncoder
+from ccf_llm.text.titles import reading_order
+
+SECONDS = 6.0
+"""Each way runs for at least so long; the shortest call counts."""
+LIST = 20
+"""Candidates that one person waits for."""
+PEOPLE = 10
+"""People who wait, those with the longest histories."""
+CALLS = 100
+"""Times that somebody waits, the people in turn, each time with other candidates."""
+
+Score = Callable[[Rows], Floats]
+
+
+def bench_rerank(
+    setting: Setting,
+    *,
+    layers: int,
+    plain_per_s: float,
+    candidates: int = 32,
+    users: int = 1,
+    encoder: SentenceEncoder | None = None,
+    say: Say = print,
+) -> list[dict[str, Any]]:
+    """For each way of re-ranking its rate, the ratio to the plain way, and what one person waits.
+
+    Args:
+        setting: data and base model.
+        layers: how many layers of the base model the smaller one has.
+        plain_per_s: candidates per second of the plain way (`bench_scoring`) in the same run.
+        candidates: of each user, for the rate.
+        users: each with its own history, for the rate.
+        encoder: what people would use instead; None leaves it out.
+        say: gets a line for each way.
+
+    Raises:
+        CCFError: the data has not so many users, or the base model not so many layers.
+    """
+    work = [setting.candidates(*reader, min(candidates, MEASURED)) for reader in setting.readers(users)]
+    bench = _Rerank(setting, work, plain_per_s, say)
+    bench.language_models(layers)
+    if encoder is not None:
+        bench.sentences(encoder)
+    return bench.ways
+
+
+def smaller(setting: Setting, layers: int | None) -> int:
+    """`layers`, where the base model has so many; None stands for two fifths of them (12 of 30)."""
+    depth: int = base_config(setting.source, layers).get_text_config().num_hidden_layers
+    return layers or max(1, round(0.4 * depth))
+
+
+class _Rerank:
+    """The same requests for every way of scoring, and what each way took."""
+
+    def __init__(self, setting: Setting, work: list[Rows], plain_per_s: float, say: Say) -> None:
+        self.setting, self.work, self.plain_per_s, self.say = setting, work, plain_per_s, say
+        self.device = choose_device(setting.device)
+        known = np.unique(setting.dataset.rows("test").users)
+        people = setting.readers(min(PEOPLE, int((known > 0).sum())))
+        turns = [people[call % len(people)] for call in range(CALLS)]
+        self.lists = [setting.candidates(*person, LIST, seed=call) for call, person in enumerate(turns)]
+        self.ways: list[dict[str, Any]] = []
+        """One entry for each way: its name, dtype, rate, ratio, and milliseconds that a person waits."""
+
+    def language_models(self, layers: int) -> None:
+        """All layers and the first `layers`, with history and target in words or as one token an item."""
+        for kept in (None, layers):
+            network = self.setting.network("auto", SHORT, HISTORY, layers=kept)
+            scorer = SharedPrefixScorer(network)
+            depth = network.llm.body.config.num_hidden_layers
+            for history_titles in (True, False):
+                for candidate_titles in (True, False):
+                    template = HybridTemplate(history_titles=history_titles, candidate_titles=candidate_titles)
+                    network.encoder = network.encoder.with_template(template)
+                    name = f"{depth} layers, history {_form(history_titles)}, target {_form(candidate_titles)}"
+                    cached = SharedPrefixScorer(network, cache=PrefixCache())
+                    self._measure(name, network.llm.dtype, scorer.score, cached.score)
+            del network, scorer, cached
+
+    def sentences(self, encoder: SentenceEncoder) -> None:
+        """The bi-encoder that people take: the mean of the history's titles against each candidate's title.
+
+        With the titles read anew in each request, and with the catalogue's vectors kept, which it allows as a vector
+        knows nothing of the person.
+        """
+        titles = ["", *map(reading_order, self.setting.dataset.items["title"].to_list())]
+        vectors = encoder.encode(titles)
+
+        def anew(rows: Rows) -> Floats:
+            history = rows.history(0)[-HISTORY.items :]
+            read = encoder.encode([titles[code] for code in (*history, *rows.items)])
+            return _cosines(read[len(history) :], read[: len(history)])
+
+        def kept(rows: Rows) -> Floats:
+            return _cosines(vectors[rows.items], vectors[rows.history(0)[-HISTORY.items :]])
+
+        self._measure("sentence encoder, titles read anew", encoder.dtype, anew)
+        self._measure("sentence encoder, vectors kept", encoder.dtype, kept)
+
+    def _measure(self, name: str, dtype: torch.dtype, score: Score, known: Score | None = None) -> None:
+        """Note rate and waiting times; `known` scores people whose prefix it has read before."""
+        seconds = fastest(lambda: [score(rows) for rows in self.work], self.device, seconds=SECONDS)
+        rate = sum(map(len, self.work)) / seconds
+        way = {"way": name, "dtype": str(dtype).removeprefix("torch."), "per_s": round(rate, 1)}
+        way |= {"ratio": round(rate / self.plain_per_s, 2)} | self._waits(score)
+        if known is not None:
+            way |= {f"known_{key}": value for key, value in self._waits(known).items()}
+        self.ways.append(way)
+        self.say(f"{name}: {rate:.1f} candidates/s; {LIST} candidates in {way['p50_ms']} ms, p95 {way['p95_ms']} ms")
+
+    def _waits(self, score: Score) -> dict[str, float]:
+        """Milliseconds that one person waits for `LIST` candidates, after each person has been there once."""
+        for rows in self.lists[:PEOPLE]:
+            score(rows)
+        waits = []
+        for rows in self.lists:
+            begun = time.perf_counter()
+            score(rows)
+            waits.append(1000 * (time.perf_counter() - begun))
+        return {f"p{share}_ms": round(float(np.percentile(waits, share)), 2) for share in (50, 95)}
+
+
+def _cosines(candidates: Floats, history: Floats) -> Floats:
+    """(N,) mean cosine of each candidate's vector (N, d) with those of the history (h, d)."""
+    cosines: Floats = candidates @ history.mean(axis=0)
+    return cosines
+
+
+def _form(titles: bool) -> str:
+    return "in words" if titles else "as one token"
