@@ -118,8 +118,8 @@ def _show(title: str, found: dict[str, Any], setting: Any, json_file: Path | Non
     if ways := found.get("rerank"):
         table = Table("way", "dtype", "per second", "ratio", "20: p50 ms", "p95 ms", "known person: p50 ms", "p95 ms")
         for way in ways:
-            waits = (way.get(f"{kind}{share}_ms", "") for kind in ("p", "known_p") for share in (50, 95))
-            table.add_row(way["way"], way["dtype"], f"{way['per_s']:.1f}", f"{way['ratio']:.1f}x", *map(str, waits))
+            waits = (str(way.get(f"{kind}{share}_ms", "")) for kind in ("p", "known_p") for share in (50, 95))
+            table.add_row(way["way"], way["dtype"], f"{way['per_s']:.1f}", f"{way['ratio']:.1f}x", *waits)
         console.print(table)
     for key, value in found.items():
         if not isinstance(value, list | dict):
