@@ -1,4 +1,4 @@
-"""The table of docs/speed.md on re-ranking: python benchmarks/rerank_speed.py benchmarks/speed/rerank/*.json."""
+"""The table of docs/speed.md on re-ranking, from the results of `ccf-llm bench scoring --json FILE.json`."""
 
 import json
 import sys
@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any
 
 
-def lines(result: dict[str, Any]) -> list[str]:
-    """One row for each way of a result; the ratio is to one prompt for each candidate in the same run."""
-    return [
-        f"| {result['candidates']} | {way['way']} | {way['dtype']} | {way['per_s']:.0f} | {way['ratio']:.1f}x "
-        f"| {waits(way, '')} | {waits(way, 'known_')} |"
-        for way in result["rerank"]
-    ]
+def line(way: dict[str, Any]) -> str:
+    """One row; the ratios are to one prompt for each candidate in the same run."""
+    rates = [f"{way[f'per_s_{n}']:,.0f} ({way[f'ratio_{n}']:,.1f}x)" for n in (32, 100)]
+    return f"| {' | '.join([way['way'], way['dtype'], *rates, waits(way, ''), waits(way, 'known_')])} |"
 
 
 def waits(way: dict[str, Any], kind: str) -> str:
@@ -23,12 +20,11 @@ def waits(way: dict[str, Any], kind: str) -> str:
 
 def main(files: list[str]) -> None:
     """Print the table."""
-    if not files:
-        sys.exit(f"usage: {sys.argv[0]} FILE.json ...")
-    print("| candidates | way | dtype | per second | ratio | 20 candidates, ms | the same, known person |")
-    print("|---|---|---|---|---|---|---|")
-    for file in files:
-        print("\n".join(lines(json.loads(Path(file).read_text(encoding="utf-8")))))
+    if len(files) != 1:
+        sys.exit(f"usage: {sys.argv[0]} FILE.json")
+    print("| way | dtype | 32 candidates, per second | 100, per second | 20 candidates, ms | the same, known person |")
+    print("|---|---|---|---|---|---|")
+    print("\n".join(map(line, json.loads(Path(files[0]).read_text(encoding="utf-8"))["rerank"])))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from ccf_llm.bench.machine import fastest
-from ccf_llm.bench.scoring import HISTORY, MEASURED, SHORT
+from ccf_llm.bench.scoring import HISTORY, SHORT
 from ccf_llm.bench.setting import Setting
 from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.io.progress import Say
@@ -19,8 +20,10 @@ from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 from ccf_llm.text.sentences import SentenceEncoder
 from ccf_llm.text.titles import reading_order
 
-SECONDS = 6.0
-"""Each way runs for at least so long; the shortest call counts."""
+COUNTS = (32, 100)
+"""Candidates of one person, for the rates."""
+SECONDS = 3.0
+"""For each rate a way runs for at least so long; the shortest call counts."""
 LIST = 20
 """Candidates that one person waits for."""
 PEOPLE = 10
@@ -36,27 +39,22 @@ def bench_rerank(
     *,
     layers: int,
     plain_per_s: float,
-    candidates: int = 32,
-    users: int = 1,
     encoder: SentenceEncoder | None = None,
     say: Say = print,
 ) -> list[dict[str, Any]]:
-    """For each way of re-ranking its rate, the ratio to the plain way, and what one person waits.
+    """For each way of re-ranking its rates, their ratios to the plain way, and what one person waits.
 
     Args:
         setting: data and base model.
         layers: how many layers of the base model the smaller one has.
         plain_per_s: candidates per second of the plain way (`bench_scoring`) in the same run.
-        candidates: of each user, for the rate.
-        users: each with its own history, for the rate.
         encoder: what people would use instead; None leaves it out.
         say: gets a line for each way.
 
     Raises:
-        CCFError: the data has not so many users, or the base model not so many layers.
+        CCFError: the data has no known user in its test part, or the base model not so many layers.
     """
-    work = [setting.candidates(*reader, min(candidates, MEASURED)) for reader in setting.readers(users)]
-    bench = _Rerank(setting, work, plain_per_s, say)
+    bench = _Rerank(setting, plain_per_s, say)
     bench.language_models(layers)
     if encoder is not None:
         bench.sentences(encoder)
@@ -72,15 +70,16 @@ def smaller(setting: Setting, layers: int | None) -> int:
 class _Rerank:
     """The same requests for every way of scoring, and what each way took."""
 
-    def __init__(self, setting: Setting, work: list[Rows], plain_per_s: float, say: Say) -> None:
-        self.setting, self.work, self.plain_per_s, self.say = setting, work, plain_per_s, say
+    def __init__(self, setting: Setting, plain_per_s: float, say: Say) -> None:
+        self.setting, self.plain_per_s, self.say = setting, plain_per_s, say
         self.device = choose_device(setting.device)
         known = np.unique(setting.dataset.rows("test").users)
-        people = setting.readers(min(PEOPLE, int((known > 0).sum())))
+        people = setting.readers(max(1, min(PEOPLE, int((known > 0).sum()))))
+        self.work = {n: setting.candidates(*people[0], n) for n in COUNTS}
         turns = [people[call % len(people)] for call in range(CALLS)]
         self.lists = [setting.candidates(*person, LIST, seed=call) for call, person in enumerate(turns)]
         self.ways: list[dict[str, Any]] = []
-        """One entry for each way: its name, dtype, rate, ratio, and milliseconds that a person waits."""
+        """One entry for each way: its name, dtype, rates, ratios, and milliseconds that a person waits."""
 
     def language_models(self, layers: int) -> None:
         """All layers and the first `layers`, with history and target in words or as one token an item."""
@@ -118,11 +117,12 @@ class _Rerank:
         self._measure("sentence encoder, vectors kept", encoder.dtype, kept)
 
     def _measure(self, name: str, dtype: torch.dtype, score: Score, known: Score | None = None) -> None:
-        """Note rate and waiting times; `known` scores people whose prefix it has read before."""
-        seconds = fastest(lambda: [score(rows) for rows in self.work], self.device, seconds=SECONDS)
-        rate = sum(map(len, self.work)) / seconds
-        way = {"way": name, "dtype": str(dtype).removeprefix("torch."), "per_s": round(rate, 1)}
-        way |= {"ratio": round(rate / self.plain_per_s, 2)} | self._waits(score)
+        """Note rates and waiting times; `known` scores people whose prefix it has read before."""
+        way: dict[str, Any] = {"way": name, "dtype": str(dtype).removeprefix("torch.")}
+        for n, rows in self.work.items():
+            rate = n / fastest(partial(score, rows), self.device, seconds=SECONDS)
+            way |= {f"per_s_{n}": round(rate, 1), f"ratio_{n}": round(rate / self.plain_per_s, 2)}
+        way |= self._waits(score)
         if known is not None:
             way |= {f"known_{key}": value for key, value in self._waits(known).items()}
         self.ways.append(way)

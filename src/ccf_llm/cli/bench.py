@@ -52,8 +52,6 @@ def scoring(
         setting,
         layers=fewer,
         plain_per_s=found["naive_per_s"],
-        candidates=candidates,
-        users=users,
         encoder=encoder,
         say=_say,
     )
@@ -116,11 +114,22 @@ def _show(title: str, found: dict[str, Any], setting: Any, json_file: Path | Non
     console = Console()
     console.print(table)
     if ways := found.get("rerank"):
-        table = Table("way", "dtype", "per second", "ratio", "20: p50 ms", "p95 ms", "known person: p50 ms", "p95 ms")
-        for way in ways:
-            waits = (str(way.get(f"{kind}{share}_ms", "")) for kind in ("p", "known_p") for share in (50, 95))
-            table.add_row(way["way"], way["dtype"], f"{way['per_s']:.1f}", f"{way['ratio']:.1f}x", *waits)
-        console.print(table)
+        console.print(_waits(ways))
     for key, value in found.items():
         if not isinstance(value, list | dict):
             console.print(f"{key}  {value}", markup=False, highlight=False)
+
+
+def _waits(ways: list[dict[str, Any]]) -> Any:
+    """The table of ways to re-rank."""
+    from rich.table import Table
+
+    from ccf_llm.bench.rerank import COUNTS
+
+    rates = [f"per second, {n} candidates" for n in COUNTS]
+    table = Table("way", "dtype", *rates, "20 candidates: p50, ms", "p95", "known person: p50, ms", "p95")
+    for way in ways:
+        figures = [f"{way[f'per_s_{n}']:.0f} ({way[f'ratio_{n}']:.1f}x)" for n in COUNTS]
+        waits = (str(way.get(f"{kind}{share}_ms", "")) for kind in ("p", "known_p") for share in (50, 95))
+        table.add_row(way["way"], way["dtype"], *figures, *waits)
+    return table

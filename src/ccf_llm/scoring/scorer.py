@@ -69,7 +69,8 @@ class SharedPrefixScorer:
     def _language_scores(self, rows: Rows, tick: Tick | None) -> Floats:
         network = self.network
         was_training = network.training
-        network.eval()
+        if was_training or network.llm.training:  # going over all layers takes a tenth of a short request
+            network.eval()
         if network.llm.dtype != torch.float32:  # in fp32, where every bit counts, merging would round anew
             network.llm.products.for_scoring()
         if self.cache is not None:
@@ -85,7 +86,8 @@ class SharedPrefixScorer:
                 scores[targets.targets] = network.answer(targets, rows, prefix).cpu().numpy()
                 if tick is not None:
                     tick(len(targets.targets))
-        network.train(was_training)
+        if was_training:
+            network.train()
         return scores
 
     def _prefix(self, group: list[Sequence], rows: Rows) -> Prefix:
