@@ -30,7 +30,7 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.data.split import user_time_split
 from ccf_llm.evaluation import evaluate_lists, top_lists, write_lists
-from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import write_json
 
 SEEDS = (0, 1, 2)

@@ -10,6 +10,7 @@ import pytest
 
 import tiny
 from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix, targets
@@ -24,6 +25,7 @@ from ccf_llm.experiments.evaluate import evaluate_run
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.ranked import model_scores
+from ccf_llm.experiments.results import comparison_rows
 from ccf_llm.experiments.train import train_run
 from ccf_llm.io.files import read_json
 from ccf_llm.model.ccfllm import CCFLLM
@@ -36,7 +38,13 @@ def ranking_values(llm: Path, folder: Path) -> dict[str, Any]:
     stage = {"train": ["lora", "fusion"], "residual": True, "rows": 240, "batch_rows": 48, "evaluations": 1}
     return tiny.run_values(llm, folder) | {
         "task": "ranking",
-        "cf": {"model": "ease", "compare": ["popularity", "knn"], "folds": 2, "ease": {"l2": 5.0, "dim": 8}},
+        "cf": {
+            "model": "ease",
+            "compare": ["popularity", "knn"],
+            "folds": 2,
+            "ease": {"l2": 5.0, "dim": 8},
+            "rank_trees": {"cuts": 2, "candidates": 12, "folds": 2, "min_rows": 5, "max_trees": 10},
+        },
         "ranking": {"cuts": 4, "size": 6, "positives": 2, "depth": 12},
         "stages": {"lists": stage, "words": {**stage, "train": ["lora"]}},
         "methods": {
@@ -134,17 +142,23 @@ def test_lists_to_learn_from_hold_one_to_be_found_and_nothing_else_that_is_liked
 def test_a_comparison_keeps_lists_and_runs_nothing_twice(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ccf_llm.experiments.trees.item_words", lambda dataset: ItemWords.of(dataset.items))
+    ranking = config.ranking.model_copy(update={"trees": True})
+    config = config.model_copy(update={"output": config.output.with_name("comparison"), "ranking": ranking})
     options: dict[str, Any] = {"seeds": [0], "results": tmp_path, "say": SILENT}
-    store = compare_run(config.model_copy(update={"output": config.output.with_name("comparison")}), **options)
+    store = compare_run(config, **options)
     table = read_json(store.table(".json"))
-    assert {line["method"] for line in table["rows"]} == {"ease", "popularity", "knn", "text", "cf_only", "ccf_llm"}
+    rows = {"ease", "popularity", "knn", "trees", "trees_words", "text", "cf_only", "ccf_llm", "ccf_llm_with_trees"}
+    assert {line["method"] for line in table["rows"]} == rows == set(comparison_rows(config))
     ours = next(line for line in table["rows"] if line["method"] == "ccf_llm")
     gap, low, high = ours["vs_retriever"]["ndcg"]
     assert low <= gap <= high
     assert "| **ccf_llm** |" in store.table(".md").read_text()
+    weights = store.load("ccf_llm_with_trees", 0)["weights"]
+    assert len(weights) == 3
+    assert weights[2] != 0
     monkeypatch.setattr("ccf_llm.experiments.fill.Filler.fill", lambda *a: pytest.fail("a row was run again"))
-    again = compare_run(config.model_copy(update={"output": config.output.with_name("comparison")}), **options)
-    assert read_json(again.table(".json")) == table
+    assert read_json(compare_run(config, **options).table(".json")) == table
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ccf_llm.data.likes import targets
 from ccf_llm.data.manifest import Part
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import LATE_FUSION, RunConfig
+from ccf_llm.experiments.config import LATE_FUSION, TREES, TREES_WORDS, WITH_TREES, RunConfig
 from ccf_llm.experiments.methods import Method
 from ccf_llm.llm.base import base_config
 from ccf_llm.llm.runtime import choose_device
@@ -38,10 +38,11 @@ def check_run(config: RunConfig, dataset: Dataset, rows: Collection[str], *, mea
         elif part != "train":
             targets(dataset, part)
     _check_folder(config.output)
-    if GBM.name in rows:
+    if any(row in (GBM.name, TREES, TREES_WORDS) or row.endswith(WITH_TREES) for row in rows):
         import_lightgbm()
     text = config.resolved.text_only
-    named = {name for name in (*rows, *([text] if text and LATE_FUSION in rows else [])) if name in config.methods}
+    named = {row.removesuffix(WITH_TREES) for row in (*rows, *([text] if text and LATE_FUSION in rows else []))}
+    named &= set(config.methods)
     needed = {other for name in named for other in config.resolved[name].needed}
     if needed:
         _check_details(config, dataset)

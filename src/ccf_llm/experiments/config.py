@@ -23,7 +23,11 @@ Task = Literal["rating", "ranking"]
 CF_METHODS: tuple[str, ...] = (MEAN, *get_args(FittedKind))
 """CF rows that a comparison can have."""
 LATE_FUSION = "late_fusion"
-RESERVED = (*CF_METHODS, LATE_FUSION)
+TREES, TREES_WORDS = "trees", "trees_words"
+"""Boosted trees over the retriever's best, without and with words."""
+WITH_TREES = "_with_trees"
+"""Ends the name of the row in which the main method and the trees with words decide together."""
+RESERVED = (*CF_METHODS, LATE_FUSION, TREES, TREES_WORDS)
 """Rows of every comparison that are no methods of the configuration."""
 
 
@@ -118,7 +122,7 @@ class RunConfig(Settings):
     def _names_exist(self) -> Self:
         known: set[str] = set()
         for name, method in self.methods.items():
-            if name in RESERVED:
+            if name in RESERVED or name.endswith(WITH_TREES):
                 raise ValueError(f"methods.{name}: this name belongs to a row of its own; choose another")
             if method.start is not None and method.start not in known:
                 raise ValueError(f"methods.{name}.start: {method.start!r} is not a method named before it")

@@ -1,19 +1,30 @@
 """Rows of the ranking task, measured by their ranked lists."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.kinds import load_cf
+from ccf_llm.cf.rank_trees import RankTrees
+from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.scorer import Scorer
+from ccf_llm.data.rows import Floats
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.ranking import evaluate_lists
+from ccf_llm.experiments.config import CF_METHODS, TREES, TREES_WORDS, WITH_TREES
+from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.fill import Filler
 from ccf_llm.experiments.lists import retriever_of
 from ccf_llm.experiments.ranked import Asked, model_scores, reranked_lists, retriever_lists
-from ccf_llm.experiments.train import Trained
+from ccf_llm.experiments.train import Effort, Trained
+from ccf_llm.experiments.trees import fit_trees
 from ccf_llm.io.progress import advance_of
+from ccf_llm.model.choice import fit_choice, held_out_loss
 
 
 class RankingFiller(Filler):
@@ -34,13 +45,39 @@ class RankingFiller(Filler):
         """Whom language models are asked for."""
         return Asked.of(self.dataset, self.store.part, self.config.ranking.people)
 
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The run's own, whose best the trees put in order."""
+        self.fit([self.config.cf.model])
+        return retriever_of(load_cf(self.folder.cf(self.config.cf.model)))
+
+    @cached_property
+    def trees(self) -> dict[str, tuple[RankTrees, Candidates, Cost]]:
+        """Fitted when first asked for: the trees of each row, their valid lists and what the fit took."""
+        found = {}
+        for row in (TREES, TREES_WORDS):
+            with measured() as cost:
+                fitted, valid = fit_trees(
+                    self.config, self.dataset, self.retriever, words=row == TREES_WORDS, say=self.say
+                )
+            found[row] = (fitted, valid, cost)
+        return found
+
+    def fill(self, missing: list[str]) -> None:
+        """CF first, then trees, then methods in training order."""
+        super().fill([row for row in missing if row in CF_METHODS])
+        for row in (TREES, TREES_WORDS):
+            if row in missing:
+                self._trees(row)
+        super().fill([row for row in missing if row not in (*CF_METHODS, TREES, TREES_WORDS)])
+
     def needed_cf(self, missing: list[str]) -> list[str]:
         """None but the methods' own, which come with them."""
         return []
 
     def wanted_methods(self, missing: list[str]) -> set[str]:
-        """Those in `missing`."""
-        return {row for row in missing if row in self.config.methods}
+        """Those in `missing`, and the main one where it is to decide with the trees."""
+        return {row.removesuffix(WITH_TREES) for row in missing if row.removesuffix(WITH_TREES) in self.config.methods}
 
     def measure_cf(self, row: str, model: Scorer) -> tuple[pl.DataFrame, dict[str, Any]]:
         """Its lists of the whole catalogue, and their figures."""
@@ -48,23 +85,41 @@ class RankingFiller(Filler):
         return lists, self._figures(row, lists)
 
     def finish(self, method: Trained, missing: list[str]) -> None:
-        """Its lists over the best of its retriever."""
-        if method.name not in missing:
-            return
+        """Its lists over the best of its retriever, and those of it and the trees together."""
         network, scorer = method.network, self.scorer(method)
         candidates = Candidates.of(self.some.targets, self.config.ranking.depth, retriever_of(network.cf))
-        rows = int((candidates.items > 0).sum())
+        tick = advance_of(self.scoring, method.name, int((candidates.items > 0).sum()))
         with self.scoring_cost() as cost:
-            scores, llm = model_scores(scorer, candidates, advance_of(self.scoring, method.name, rows))
-        lists = reranked_lists(method.name, candidates, scores, self.some, self.config.seed)
-        alone = reranked_lists(method.name, candidates, llm, self.some, self.config.seed)
-        more = {
-            "curves": method.curves,
-            "llm_alone": {"ndcg@10": evaluate_lists(alone, draws=1)["models"][method.name]["ndcg@10"]},
-            "blend": network.blend.weights.tolist(),
-        }
+            scores, llm = model_scores(scorer, candidates, tick)
         kind = self.config.resolved[method.name].cf
-        self.keep(method.name, kind, lists, self._figures(method.name, lists), method.effort, cost, more)
+        if method.name in missing:
+            lists = reranked_lists(method.name, candidates, scores, self.some, self.config.seed)
+            alone = reranked_lists(method.name, candidates, llm, self.some, self.config.seed)
+            more = {
+                "curves": method.curves,
+                "llm_alone": {"ndcg@10": evaluate_lists(alone, draws=1)["models"][method.name]["ndcg@10"]},
+                "blend": network.blend.weights.tolist(),
+            }
+            self.keep(method.name, kind, lists, self._figures(method.name, lists), method.effort, cost, more)
+        row = method.name + WITH_TREES
+        if row in missing:
+            trees, valid, fit = self.trees[TREES_WORDS]
+            own, retrieved = valid.laid_out(scorer.language_scores(valid.rows())), valid.scores
+            weights = _weigh([own, retrieved, trees.scores(valid)], valid)
+            both = _sum([llm, candidates.scores, trees.scores(candidates)], candidates, weights)
+            lists = reranked_lists(row, candidates, both, self.some, self.config.seed)
+            seconds = method.effort.seconds | {TREES_WORDS: fit.seconds}
+            effort = replace(method.effort, seconds=seconds)
+            self.keep(row, kind, lists, self._figures(row, lists), effort, cost, {"weights": weights.tolist()})
+
+    def _trees(self, row: str) -> None:
+        trees, _, fit = self.trees[row]
+        with measured() as cost:
+            candidates = Candidates.of(self.everybody.targets, self.config.cf.rank_trees.candidates, self.retriever)
+            scores = np.where(candidates.items > 0, trees.scores(candidates), np.nan)
+        lists = reranked_lists(row, candidates, scores, self.everybody, self.config.seed)
+        effort = Effort({row: fit.seconds}, {}, {row: fit.peak_mb})
+        self.keep(row, self.config.cf.model, lists, self._figures(row, lists), effort, cost)
 
     def _figures(self, row: str, lists: pl.DataFrame) -> dict[str, Any]:
         found = evaluate_lists(lists, self.known)
@@ -72,3 +127,25 @@ class RankingFiller(Filler):
         low, high = figures["ndcg@10_ci"]
         self.say(f"{row}, seed {self.config.seed}: NDCG@10 {figures['ndcg@10']:.4f} ({low:.4f} to {high:.4f})")
         return figures | {"lists": found["lists"]}
+
+
+def _weigh(columns: list[Floats], valid: Candidates) -> NDArray[np.float64]:
+    """(3,) weights of language model, retriever and trees, by people held out; the trees are always among them."""
+    known = valid.relevant.any(1)
+    told = _laid_out(columns, valid)[known]
+    best, weights = np.inf, np.zeros(3)
+    for used in ([2], [1, 2], [0, 2], [0, 1, 2]):
+        loss = held_out_loss(told, valid.relevant[known], used)
+        if loss < best:
+            best, weights = loss, fit_choice(told, valid.relevant[known], used)
+    return weights
+
+
+def _sum(columns: list[Floats], lists: Candidates, weights: NDArray[np.float64]) -> Floats:
+    both: Floats = (_laid_out(columns, lists) @ weights).astype(np.float32)
+    return both
+
+
+def _laid_out(columns: list[Floats], lists: Candidates) -> NDArray[np.float64]:
+    """(U, m, F), NaN where there is no item."""
+    return np.stack([np.where(lists.items > 0, column, np.nan) for column in columns], axis=-1).astype(np.float64)

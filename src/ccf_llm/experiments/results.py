@@ -8,12 +8,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ccf_llm.cf.rank_trees import RankTrees
 from ccf_llm.cf.settings import ModelKind
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.lists import read_lists, write_lists
-from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig, alone, check_config
+from ccf_llm.experiments.config import (
+    CF_METHODS,
+    LATE_FUSION,
+    TREES,
+    TREES_WORDS,
+    WITH_TREES,
+    RunConfig,
+    alone,
+    check_config,
+)
 from ccf_llm.io.files import atomic_file, read_json, write_json
 
 
@@ -99,8 +109,10 @@ class ResultFolder:
 
 
 def comparison_rows(config: RunConfig) -> tuple[str, ...]:
-    """All rows of a comparison: CF, language-model methods, late fusion."""
-    return (*config.resolved.cf_rows, *config.methods, *([LATE_FUSION] if config.resolved.text_only else []))
+    """All rows of a comparison: CF, trees, language-model methods, and what decides together with one of them."""
+    late = [LATE_FUSION] if config.resolved.text_only else []
+    trees = [TREES, TREES_WORDS] if config.ranks and config.ranking.trees else []
+    return (*config.resolved.cf_rows, *trees, *config.methods, *late, *([config.main + WITH_TREES] if trees else []))
 
 
 def row_config(config: RunConfig, row: str) -> dict[str, Any]:
@@ -114,13 +126,18 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
         if config.ranks:  # it needs a retriever, which may be this one
             settings["model"] = row if row in get_args(ModelKind) else "ease"
         return values | {"cf": settings}
-    method = config.resolved.text_only if row == LATE_FUSION else row
+    if row in (TREES, TREES_WORDS):
+        kind = config.cf.model
+        return values | {"cf": _cf_settings(config, {kind, RankTrees.kind}) | {"model": kind}}
+    method = config.resolved.text_only if row == LATE_FUSION else row.removesuffix(WITH_TREES)
     if method is None:
         raise CCFError("methods: none is trained on text alone, so there is no late fusion; add one")
     own = alone(config, method)
     kinds: set[str] = {m.cf for m in own.methods.values() if m.cf}
     if row == LATE_FUSION:
         kinds.add(config.cf.model)
+    if row.endswith(WITH_TREES):
+        kinds.add(RankTrees.kind)
     values |= {
         "llm": own.llm.model_dump(mode="json", exclude={"device"}),
         "batch": own.batch.model_dump(mode="json", exclude={"memory_mb"}),
@@ -130,7 +147,7 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
         "main": method,
     }
     if config.ranks:
-        values["ranking"] = config.ranking.model_dump(mode="json")
+        values["ranking"] = config.ranking.model_dump(mode="json", exclude={"trees"})
         values["cf"]["model"] = config.resolved[method].cf
     if row == LATE_FUSION:
         values["cf"]["model"] = config.cf.model
