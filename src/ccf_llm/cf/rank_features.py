@@ -78,8 +78,7 @@ class RankFeatures:
         for person, (user, history) in enumerate(zip(candidates.asked.users, candidates.asked.histories, strict=True)):
             items = candidates.items[person]
             mine, lately = (_cells(own.all, user, items), _cells(own.recent, user, items)) if own else (0, 0)
-            columns = self._retriever(items, candidates.scores[person])
-            columns |= self._order(items, history, mine)
+            columns = _retriever(items, candidates.scores[person]) | self._order(items, history, mine)
             columns |= self._popularity(items, history, mine, lately)
             if self.words is not None:
                 columns |= _words(self.words, items, history)
@@ -108,25 +107,10 @@ class RankFeatures:
         try:
             likes, (data, indices, indptr) = arrays["likes"], (arrays[f"both.{part}"] for part in _SPARSE)
             both = csr_matrix((data, indices, indptr), shape=(len(likes), len(likes)))
-            words = (
-                ItemWords(**{field.name: arrays[f"words.{field.name}"] for field in fields(ItemWords)})
-                if told
-                else None
-            )
-            return cls(likes, arrays["recent"], both, words)
+            words = {field.name: arrays[f"words.{field.name}"] for field in fields(ItemWords)} if told else None
+            return cls(likes, arrays["recent"], both, None if words is None else ItemWords(**words))
         except (KeyError, ValueError) as error:
             raise CCFError(f"{path}: does not hold counts of likes ({one_line(error)}); save the model again") from None
-
-    def _retriever(self, items: Codes, scores: Floats) -> Columns:
-        """Scores of lists of different people are not on one scale, so they are also told relative to the list."""
-        real = scores[items > 0]
-        mean, spread = (real.mean(), max(real.std(), 1e-9)) if len(real) else (0.0, 1.0)
-        return {
-            "rank": np.arange(1.0, len(items) + 1),
-            "score": scores,
-            "score below the best": scores - scores[0],
-            "score in the list": (scores - mean) / spread,
-        }
 
     def _order(self, items: Codes, history: Codes, own: NDArray[np.int32] | int) -> Columns:
         """Cosines of the candidate's likes and those of each like of the history, over stretches of it."""
@@ -156,6 +140,18 @@ class RankFeatures:
             "popularity beyond the history's": logs - usual,
             "history length": np.full(len(items), np.log1p(len(history))),
         }
+
+
+def _retriever(items: Codes, scores: Floats) -> Columns:
+    """Scores of lists of different people are not on one scale, so they are also told relative to the list."""
+    real = scores[items > 0]
+    mean, spread = (real.mean(), max(real.std(), 1e-9)) if len(real) else (0.0, 1.0)
+    return {
+        "rank": np.arange(1.0, len(items) + 1),
+        "score": scores,
+        "score below the best": scores - scores[0],
+        "score in the list": (scores - mean) / spread,
+    }
 
 
 def _words(words: ItemWords, items: Codes, history: Codes) -> Columns:
