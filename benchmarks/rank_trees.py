@@ -5,8 +5,8 @@
 The protocol is that of `benchmarks/retrievers.py`: each user's likes in time, 70% train, 10% valid, 20% test, whole
 catalogue, what was met left out, every user with a target; everything is fitted on train, histories at test are the
 likes of train and valid. The settings are the defaults, chosen on valid of both MovieLens data sets. Trees stop by
-valid, so only its figures of EASE are not a little too good. With `--vectors`, a file of NumPy (n_items, d) in the
-order of the items' ids, a further row reads vectors of titles. `--lists` keeps all lists for `ccf-llm evaluate`.
+valid, whose figures of trees are therefore a little too good. `--sentences` adds a row that also reads the titles'
+vectors by the sentence encoder; `--lists` keeps all lists of test for `ccf-llm evaluate`.
 """
 
 import argparse
@@ -32,6 +32,8 @@ from ccf_llm.data.split import user_time_split
 from ccf_llm.evaluation import evaluate_lists, top_lists, write_lists
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import write_json
+from ccf_llm.text.sentences import SentenceEncoder
+from ccf_llm.text.titles import reading_order
 
 SEEDS = (0, 1, 2)
 EASE_CONFIG = EASEConfig(dim=0)
@@ -91,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Boosted trees over EASE's best on a data set.")
     parser.add_argument("data")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--sentences", action="store_true")
     parser.add_argument("--lists", type=Path)
     arguments = parser.parse_args()
     dataset = user_time_split(open_dataset(arguments.data))
@@ -99,8 +101,9 @@ def main() -> None:
     likes, retriever, config = Likes.of(matrix, times), EASE.fit(matrix, config=EASE_CONFIG), RankTreesConfig()
     candidates = {part: Candidates.of(targets(dataset, part), config.candidates, retriever) for part in PARTS}
     rows: dict[str, ItemWords | None] = {"trees": None, "trees with words": ItemWords.of(dataset.items)}
-    if arguments.vectors is not None:
-        rows["trees with words and vectors"] = ItemWords.of(dataset.items, np.load(arguments.vectors))
+    if arguments.sentences:
+        vectors = SentenceEncoder.load().encode([reading_order(title) for title in dataset.items["title"]])
+        rows["trees with words and vectors"] = ItemWords.of(dataset.items, vectors)
     measured = Measured(dataset, candidates)
     fits: dict[str, list[dict[str, Any]]] = {name: [] for name in rows}
     for seed in SEEDS:
