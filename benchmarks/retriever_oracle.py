@@ -22,7 +22,7 @@ from lenskit.data import ItemList, RecQuery, from_interactions_df
 from lenskit.knn import EASEScorer, ItemKNNScorer
 from lenskit.training import TrainingOptions
 from numpy.typing import NDArray
-from retrievers import K, measured, taught
+from retrievers import K, Taught, measured
 
 from ccf_llm.cf.settings import ALSConfig, EASEConfig, KNNConfig
 from ccf_llm.data.likes import Targets, likes_matrix, targets
@@ -86,7 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     dataset = user_time_split(open_dataset(arguments.data))
-    test, likes, learn = targets(dataset, "test"), likes_matrix(dataset, "train"), taught(dataset, "train")
+    test, likes, learn = targets(dataset, "test"), likes_matrix(dataset, "train"), Taught(dataset, "train")
     chosen = {kind: found["settings"] for kind, found in read_json(arguments.chosen)["retrievers"].items()}
     ease, als = EASEConfig(**chosen["ease"]), ALSConfig(**chosen["als"])
     knn = KNNConfig(k=likes.shape[1], shrink=0, dim=0)

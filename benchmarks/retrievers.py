@@ -1,16 +1,19 @@
 """The retrievers on a data set: settings chosen on valid, the lists then measured once on test.
 
     python benchmarks/retrievers.py ml-100k --out benchmarks/ranking/ml-100k-retrievers.json
+    python benchmarks/retrievers.py ml-100k --only ease --out ...     # the other rows stay as they are
 
 Each user's likes in time: 70% train, 10% valid, 20% test. A list is ten items of the whole catalogue without
 what the user has met; right is what the user comes to like in the part, for every user who does. For test a retriever
 is fitted twice with what valid chose: on train alone, and on train and valid; it is told the likes of both either way.
+Each row says when, with which commit and on what it was made. The members of the ensemble have what valid chose for
+them by themselves, so it comes after them.
 """
 
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,8 @@ import numpy as np
 
 from ccf_llm.cf.kinds import RETRIEVERS
 from ccf_llm.cf.retriever import Retriever
-from ccf_llm.cf.settings import RetrieverConfig
+from ccf_llm.cf.retriever_ensemble import RetrieverEnsemble
+from ccf_llm.cf.settings import RetrieverConfig, RetrieverEnsembleConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import Targets, like_times, likes_matrix, targets
 from ccf_llm.data.manifest import Part
@@ -26,30 +30,64 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import user_time_split
 from ccf_llm.evaluation.hits import ndcg
 from ccf_llm.experiments.circumstances import circumstances
-from ccf_llm.io.files import write_json
+from ccf_llm.io.files import read_json, write_json
 
-Learn = Callable[[str, RetrieverConfig, int], Retriever]
 K = 10
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "popularity": {"days": [None, 7, 14, 30, 60, 90, 180, 365]},
     "knn": {"k": [20, 50, 100, 200], "shrink": [0, 5, 10, 20, 50]},
     "ease": {"l2": [50, 100, 150, 200, 300, 400, 600, 1000]},
+    "ease_recent": {"l2": [150, 300, 600], "half_life": [3, 6, 12, 25, 50]},
     "als": {"dim": [64, 128], "regularization": [5, 10, 20], "alpha": [1, 2, 5]},
+    "sasrec_softmax": {"horizon": [1, 10, 30], "dropout": [0.3, 0.5]},
+    "retriever_ensemble": {"weights": [{"ease": 1 - share, "sasrec_softmax": share} for share in (0.25, 0.5, 0.75)]},
 }
+DRAWN = ("als", "sasrec_softmax", "retriever_ensemble")
+"""Kinds that a seed decides."""
 
 
-def settings_of(kind: str) -> Iterator[RetrieverConfig]:
+def kind_of(name: str) -> str:
+    """The kind of a row: those called recent are one with a half-life."""
+    return name.removesuffix("_recent")
+
+
+def settings_of(name: str, rows: dict[str, Any]) -> Iterator[RetrieverConfig]:
     """All settings of a grid; vectors for slots, which change no list, are left out where they cost time."""
-    grid = GRIDS[kind]
-    spared = {"dim": 0} if kind in ("knn", "ease") else {}
+    grid, kind = GRIDS[name], kind_of(name)
+    fixed: dict[str, Any] = {"dim": 0} if kind in ("knn", "ease") else {}
+    if kind == "retriever_ensemble":
+        fixed = {kind_of(member): rows[member]["settings"] for member in ("ease_recent", "sasrec_softmax")}
     for values in itertools.product(*grid.values()):
-        yield RETRIEVERS[kind].config_type(**spared, **dict(zip(grid, values, strict=True)))
+        yield RETRIEVERS[kind].config_type.model_validate(fixed | dict(zip(grid, values, strict=True)))
 
 
-def taught(dataset: Dataset, *parts: Part) -> Learn:
-    """What fits a retriever of some kind, with settings and a seed, on these parts."""
-    likes, times = likes_matrix(dataset, *parts), like_times(dataset, *parts)
-    return lambda kind, config, seed: RETRIEVERS[kind].fit(likes, config=config, seed=seed, times=times)
+class Taught:
+    """Fits retrievers on some parts of a data set; what takes long to fit is kept, for the ensemble is made of it."""
+
+    def __init__(self, dataset: Dataset, *parts: Part) -> None:
+        self.likes, self.times = likes_matrix(dataset, *parts), like_times(dataset, *parts)
+        self.kept: dict[tuple[str, str, int], tuple[Retriever, float]] = {}
+
+    def __call__(self, kind: str, config: RetrieverConfig, seed: int) -> Retriever:
+        """The retriever of a kind, with settings and a seed."""
+        return self.timed(kind, config, seed)[0]
+
+    def timed(self, kind: str, config: RetrieverConfig, seed: int) -> tuple[Retriever, float]:
+        """The same, and the seconds that its fit took."""
+        key = kind, config.model_dump_json(), seed
+        if key in self.kept:
+            return self.kept[key]
+        if isinstance(config, RetrieverEnsembleConfig):
+            fits = [self.timed(member, getattr(config, member), seed) for member in config.weights]
+            members = tuple(member for member, _ in fits)
+            joined = RetrieverEnsemble(config=config, popularity=members[0].popularity, members=members)
+            return joined, sum(seconds for _, seconds in fits)
+        begun = time.perf_counter()
+        model = RETRIEVERS[kind].fit(self.likes, config=config, seed=seed, times=self.times)
+        found = model, time.perf_counter() - begun
+        if kind in DRAWN:
+            self.kept[key] = found
+        return found
 
 
 def measured(model: Retriever, asked: Targets) -> dict[str, float]:
@@ -61,25 +99,25 @@ def measured(model: Retriever, asked: Targets) -> dict[str, float]:
     return {"ndcg@10": round(float(figures.mean()), 4), "standard_error": round(float(error), 4)}
 
 
-def row(kind: str, on_train: Learn, on_both: Learn, valid: Targets, test: Targets) -> dict[str, Any]:
+def row(
+    kind: str, configs: Iterator[RetrieverConfig], on_train: Taught, on_both: Taught, valid: Targets, test: Targets
+) -> dict[str, Any]:
     """One retriever: what was tried on valid, what was chosen, and the figures of test by seed."""
     trials = []
-    for config in settings_of(kind):
+    for config in configs:
         found = measured(on_train(kind, config, 0), valid)
         trials.append({"settings": config.model_dump(mode="json"), "valid": found})
         print(kind, config, found, flush=True)
     best = max(trials, key=lambda trial: trial["valid"]["ndcg@10"])
     config = RETRIEVERS[kind].config_type.model_validate(best["settings"])
     result: dict[str, Any] = {"settings": best["settings"], "valid": best["valid"], "test": []}
-    for seed in (0, 1, 2) if kind == "als" else (0,):
-        begun = time.perf_counter()
-        model = on_train(kind, config, seed)
-        seconds = time.perf_counter() - begun
+    for seed in (0, 1, 2) if kind in DRAWN else (0,):
+        model, seconds = on_train.timed(kind, config, seed)
         both = on_both(kind, config, seed)
         figures = {"fitted_on_train": measured(model, test), "fitted_on_train_and_valid": measured(both, test)}
         result["test"].append({"seed": seed, "fit_seconds": round(seconds, 2), **figures})
     print(kind, result["test"], flush=True)
-    return result | {"trials": trials}
+    return result | {"trials": trials, "made": circumstances()}
 
 
 def main() -> None:
@@ -87,21 +125,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The retrievers on a data set.")
     parser.add_argument("data")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=list(GRIDS), help="Measure these rows of the file anew.")
     arguments = parser.parse_args()
     dataset = user_time_split(open_dataset(arguments.data))
     valid, test = targets(dataset, "valid"), targets(dataset, "test")
-    on_train, on_both = taught(dataset, "train"), taught(dataset, "train", "valid")
+    on_train, on_both = Taught(dataset, "train"), Taught(dataset, "train", "valid")
     assert dataset.split is not None
+    rows: dict[str, Any] = read_json(arguments.out)["retrievers"] if arguments.only else {}
     result = {
         "dataset": dataset.name,
         "split": dataset.split.model_dump(mode="json"),
         "users": {"valid": len(valid), "test": len(test)},
         "targets": {"valid": sum(map(len, valid.items)), "test": sum(map(len, test.items))},
-        "retrievers": {kind: row(kind, on_train, on_both, valid, test) for kind in GRIDS},
-        "made": circumstances(),
+        "retrievers": rows,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out, result)
+    for name in arguments.only or GRIDS:
+        rows[name] = row(kind_of(name), settings_of(name, rows), on_train, on_both, valid, test)
+        write_json(arguments.out, result)
 
 
 if __name__ == "__main__":

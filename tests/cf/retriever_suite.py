@@ -37,6 +37,8 @@ class RetrieverSuite:
     config: RetrieverConfig
     dim: int
     """Width of its vectors."""
+    weights = "cf.safetensors"
+    """A file of its folder."""
 
     @classmethod
     def fit(cls, likes: csr_matrix, **options: Any) -> Retriever:
@@ -57,11 +59,18 @@ class RetrieverSuite:
         before, after = model.scores(EVEN[:2]), model.scores(np.append(EVEN[:2], ODD[3]))
         assert (after - before)[ODD[4:] - 1].mean() > (after - before)[EVEN[4:] - 1].mean()
 
-    def test_items_enter_once_and_in_no_order(self, model: Retriever) -> None:
+    def test_items_enter_once_by_their_last_place(self, model: Retriever) -> None:
         history = EVEN[:5]
         expected = model.scores(history)
-        for same in (history[::-1], np.repeat(history, 2), np.append(history, [0, N_ITEMS])):
+        for same in (np.repeat(history, 2), np.append(history[[3, 1]], history), np.append(history, [0, N_ITEMS])):
             np.testing.assert_array_equal(model.scores(same), expected)
+
+    def test_order_does_not_matter(self, model: Retriever) -> None:
+        np.testing.assert_array_equal(model.scores(EVEN[4::-1]), model.scores(EVEN[:5]))
+
+    def test_refuses_times_of_other_cells(self) -> None:
+        with pytest.raises(CCFError, match=r"^times: are of other users and items than the likes; give like_times"):
+            self.fit(tastes(), times=tastes(seed=1))
 
     def test_a_batch_has_the_scores_of_each(self, model: Retriever) -> None:
         histories = [EVEN[:3], NOBODY, ODD[:6], np.array([N_ITEMS])]
@@ -183,11 +192,22 @@ class RetrieverSuite:
 
     def test_refuses_a_damaged_folder(self, model: Retriever, tmp_path: Path) -> None:
         model.save(tmp_path / "cf")
-        weights = tmp_path / "cf" / "cf.safetensors"
+        weights = tmp_path / "cf" / self.weights
         whole = weights.read_bytes()
         weights.write_bytes(whole[:100])
         with pytest.raises(CCFError, match=rf"{re.escape(weights.name)}: cut or damaged"):
             load_retriever(tmp_path / "cf")
+
+
+def assert_recent_likes_count_more(model: Retriever, half_life: float) -> None:
+    """The scores of `model`, which has this half-life, are sums over the likes of what each adds by itself."""
+    history = EVEN[:4]
+    alone = np.stack([model.scores(history[[place]]) for place in range(4)])
+    counts = 0.5 ** (np.arange(4)[::-1] / half_life)
+    np.testing.assert_allclose(model.scores(history), counts @ alone, atol=1e-5)
+    assert not np.allclose(model.scores(history[::-1]), model.scores(history), atol=1e-3)
+    products = model.history_vectors([history]) @ model.item_vectors().T
+    np.testing.assert_allclose(products, model.scores_of([history]), atol=1e-5)
 
 
 def codes(*values: int) -> Codes:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from retriever_suite import EVEN, N_ITEMS, ODD, RetrieverSuite, tastes
+from retriever_suite import EVEN, N_ITEMS, ODD, RetrieverSuite, assert_recent_likes_count_more, tastes
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf import ease
@@ -69,3 +69,7 @@ def test_only_liked_items_take_memory() -> None:
     model = EASE.fit(likes, config=EASEConfig(l2=1))
     assert model.weights.shape == (2, 2)
     assert model.top([np.array([7])], 1, seen=[np.array([7])]).tolist() == [[90_000]]
+
+
+def test_recent_likes_count_more() -> None:
+    assert_recent_likes_count_more(EASE.fit(tastes(), config=EASEConfig(l2=5, dim=64, half_life=2.0)), 2.0)

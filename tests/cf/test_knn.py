@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from retriever_suite import EVEN, ODD, RetrieverSuite, tastes
+from retriever_suite import EVEN, ODD, RetrieverSuite, assert_recent_likes_count_more, tastes
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf import knn
@@ -46,3 +46,7 @@ def test_likeness_is_the_shrunk_cosine() -> None:
     likes = csr_matrix(np.array([[0, 1, 1, 0], [0, 1, 1, 1], [0, 1, 0, 0]]))
     scores = ItemKNN.fit(likes, config=KNNConfig(shrink=1)).similar(1)
     np.testing.assert_allclose(scores[1:], [2 / (np.sqrt(6) + 1), 1 / (np.sqrt(3) + 1)], rtol=1e-6)
+
+
+def test_recent_likes_count_more() -> None:
+    assert_recent_likes_count_more(ItemKNN.fit(tastes(), config=KNNConfig(k=20, dim=64, half_life=2.0)), 2.0)

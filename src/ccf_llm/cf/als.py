@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import ALSConfig
-from ccf_llm.data.rows import Floats
+from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
 
 
@@ -53,8 +53,8 @@ class ALS(Retriever):
             model.item_factors = self.factors
         return model
 
-    def _score(self, liked: csr_matrix) -> Floats:
-        scores: Floats = self._history_vectors(liked) @ self.factors.T
+    def _score(self, histories: list[Codes]) -> Floats:
+        scores: Floats = self._history_vectors(histories) @ self.factors.T
         return scores
 
     def _similar(self, column: int) -> Floats:
@@ -66,8 +66,8 @@ class ALS(Retriever):
     def _item_vectors(self) -> Floats:
         return self.factors
 
-    def _history_vectors(self, liked: csr_matrix) -> Floats:
-        vectors: Floats = self._folding.recalculate_user(np.arange(liked.shape[0]), liked)
+    def _history_vectors(self, histories: list[Codes]) -> Floats:
+        vectors: Floats = self._folding.recalculate_user(np.arange(len(histories)), self._liked(histories))
         return vectors
 
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from ccf_llm.cf.factors import factorise
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import EASEConfig
-from ccf_llm.data.rows import Floats
+from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.io.memory import free_memory
 
@@ -26,11 +26,13 @@ class EASE(Retriever):
         P = (X'X + l2 I)^-1,    B = I - P diag(P)^-1
 
     in closed form, in float64. Items that nobody likes have weights of 0 throughout, so only the m others are stored.
+    With `half_life` x holds less than 1 for likes of long ago, when it is asked; B is learned from all alike.
     """
 
     kind: ClassVar[str] = "ease"
     config_type: ClassVar[type[EASEConfig]] = EASEConfig
 
+    config: EASEConfig
     columns: NDArray[np.int64]
     """(m,) the columns of the items that somebody likes in training."""
     weights: Floats
@@ -50,9 +52,9 @@ class EASE(Retriever):
         left, right = factorise(weights, config.dim, seed)
         return {"columns": columns, "weights": weights, "left": left, "right": right}
 
-    def _score(self, liked: csr_matrix) -> Floats:
-        scores = np.zeros(liked.shape, dtype=np.float32)
-        scores[:, self.columns] = liked[:, self.columns] @ self.weights
+    def _score(self, histories: list[Codes]) -> Floats:
+        scores = np.zeros((len(histories), self.n_items), dtype=np.float32)
+        scores[:, self.columns] = self._recent(histories) @ self.weights
         return scores
 
     def _similar(self, column: int) -> Floats:
@@ -67,9 +69,13 @@ class EASE(Retriever):
         vectors[self.columns] = self.right
         return vectors
 
-    def _history_vectors(self, liked: csr_matrix) -> Floats:
-        vectors: Floats = liked[:, self.columns] @ self.left
+    def _history_vectors(self, histories: list[Codes]) -> Floats:
+        vectors: Floats = self._recent(histories) @ self.left
         return vectors
+
+    def _recent(self, histories: list[Codes]) -> csr_matrix:
+        """(B, m) what the likes count."""
+        return self._liked(histories, self.config.half_life)[:, self.columns]
 
 
 def item_weights(likes: csr_matrix, l2: float) -> Floats:

@@ -15,7 +15,9 @@ from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
 from ccf_llm.cf.popularity import Popularity
 from ccf_llm.cf.retriever import Retriever
+from ccf_llm.cf.retriever_ensemble import RetrieverEnsemble
 from ccf_llm.cf.sasrec import SASRec
+from ccf_llm.cf.sasrec_softmax import SASRecSoftmax
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings
 from ccf_llm.cf.vectors import ALSVectors, EASEVectors, KNNVectors, PopularityVectors, RetrieverVectors
@@ -33,7 +35,9 @@ FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, **RANKERS, "gbm": GBM}
 """Everything that is fitted with settings."""
 KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
 """All kinds that can be saved and loaded."""
-RETRIEVERS: dict[str, type[Retriever]] = {model.kind: model for model in (Popularity, ItemKNN, EASE, ALS)}
+RETRIEVERS: dict[str, type[Retriever]] = {
+    model.kind: model for model in (Popularity, ItemKNN, EASE, ALS, SASRecSoftmax, RetrieverEnsemble)
+}
 """What ranks the catalogue by likes alone, by kind."""
 
 

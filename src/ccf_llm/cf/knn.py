@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from ccf_llm.cf.factors import factorise
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import KNNConfig
-from ccf_llm.data.rows import Floats
+from ccf_llm.data.rows import Codes, Floats
 
 BLOCK = 1024
 """Items whose likeness to all others is computed at once."""
@@ -23,13 +23,15 @@ class ItemKNN(Retriever):
 
         s(i, j) = x_i . x_j / (|x_i| |x_j| + shrink),    score(j) = sum over i in history and N_k(j) of s(i, j)
 
-    Sarwar et al., *Item-Based Collaborative Filtering*, 2001; of equal ones the lower code stays.
+    Sarwar et al., *Item-Based Collaborative Filtering*, 2001; of equal ones the lower code stays. With `half_life` the
+    items of a history that were liked long ago count less.
     """
 
     kind: ClassVar[str] = "knn"
     config_type: ClassVar[type[KNNConfig]] = KNNConfig
     by_item: ClassVar[tuple[str, ...]] = ("neighbours", "likeness", "left", "right")
 
+    config: KNNConfig
     neighbours: NDArray[np.int32]
     """(n_items, k) columns of each item's neighbours, nearest first."""
     likeness: Floats
@@ -64,8 +66,8 @@ class ItemKNN(Retriever):
         """(n_items, n_items) what a like of the row's item adds to the score of the column's."""
         return _weights(self.neighbours, self.likeness)
 
-    def _score(self, liked: csr_matrix) -> Floats:
-        scores: Floats = (liked @ self.weights).toarray()
+    def _score(self, histories: list[Codes]) -> Floats:
+        scores: Floats = (self._liked(histories, self.config.half_life) @ self.weights).toarray()
         return scores
 
     def _similar(self, column: int) -> Floats:
@@ -76,8 +78,8 @@ class ItemKNN(Retriever):
     def _item_vectors(self) -> Floats:
         return self.right
 
-    def _history_vectors(self, liked: csr_matrix) -> Floats:
-        vectors: Floats = liked @ self.left
+    def _history_vectors(self, histories: list[Codes]) -> Floats:
+        vectors: Floats = self._liked(histories, self.config.half_life) @ self.left
         return vectors
 
 

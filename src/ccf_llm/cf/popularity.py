@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import PopularityConfig
-from ccf_llm.data.rows import Floats
+from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 
 DAY = 24 * 60 * 60
@@ -45,8 +45,8 @@ class Popularity(Retriever):
     def _fallback(self) -> Floats:
         return self.recent
 
-    def _score(self, liked: csr_matrix) -> Floats:
-        return np.tile(self.recent, (liked.shape[0], 1))
+    def _score(self, histories: list[Codes]) -> Floats:
+        return np.tile(self.recent, (len(histories), 1))
 
     def _similar(self, column: int) -> Floats:
         raise CCFError("popularity: knows no likeness of items; use another retriever, such as ease or knn")

@@ -26,8 +26,9 @@ BATCH = 256
 class Retriever(ABC):
     """A model of who likes what, fitted on likes and asked by history: it knows no user codes.
 
-    So it ranks for people whom it never met, and a new like counts at once. A history's items enter once each, in no
-    order; code 0 and items that nobody likes in training say nothing. Where nothing is left, popularity ranks.
+    So it ranks for people whom it never met, and a new like counts at once. A history holds item codes, oldest like
+    first, which only some kinds look at; an item enters once, by its last place. Code 0 and items that nobody likes in
+    training say nothing. Where nothing is left, popularity ranks.
 
     A kind adds its arrays as fields, which are what is saved, and how they score.
     """
@@ -47,9 +48,9 @@ class Retriever(ABC):
     ) -> Self:
         """Learn from `likes`, (n_users + 1, n_items + 1) by user and item code (see `data.likes.likes_matrix`).
 
-        A cell above 1 is a weight. `times` are the cells' seconds, for what looks at recency. Equal arguments give
-        equal arrays, and the order of the users does not matter. Raises `CCFError` for a catalogue of one item, and
-        where nobody likes anything.
+        A cell above 1 is a weight. `times` are the cells' seconds (see `data.likes.like_times`), for what looks at
+        recency or order. Equal arguments give equal arrays, and the order of the users does not matter. Raises
+        `CCFError` for a catalogue of one item, where nobody likes anything, and for times of other cells.
         """
         known = csr_matrix(likes, dtype=np.float64)[:, 1:]
         if known.shape[1] < 2:
@@ -57,10 +58,11 @@ class Retriever(ABC):
         if not known.nnz or known.data.min() <= 0:
             what = "a cell is not above 0" if known.nnz else "nobody likes anything in the training part"
             raise CCFError(f"likes: {what}; give clicks or likes, or a lower like threshold")
-        known = known[np.diff(known.indptr) > 0]
+        someone = np.diff(known.indptr) > 0
+        seconds = None if times is None else _seconds(known, times)[someone]
+        known = known[someone]
         config = cls.config_type() if config is None else config
         popularity = (known.getnnz(axis=0) / known.shape[0]).astype(np.float32)
-        seconds = None if times is None else csr_matrix(times)[:, 1:]
         return cls(config=config, popularity=popularity, **cls._learn(known, config, seed, seconds))
 
     @classmethod
@@ -68,11 +70,14 @@ class Retriever(ABC):
     def _learn(
         cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None
     ) -> dict[str, NDArray[np.generic]]:
-        """The further fields, from likes (n_users, n_items) float64 without empty rows; item code c is column c - 1."""
+        """The further fields, from likes (n_users, n_items) float64 without empty rows; item code c is column c - 1.
+
+        `times` have the same cells in the same order.
+        """
 
     @abstractmethod
-    def _score(self, liked: csr_matrix) -> Floats:
-        """(B, n_items) scores by liked items (B, n_items) of ones, none of them empty or without a like in training."""
+    def _score(self, histories: list[Codes]) -> Floats:
+        """(B, n_items) scores by B times (h,) distinct codes of items with a like in training, oldest first; h > 0."""
 
     @abstractmethod
     def _similar(self, column: int) -> Floats:
@@ -105,11 +110,11 @@ class Retriever(ABC):
 
     def scores_of(self, histories: Sequence[Codes]) -> Floats:
         """(B, n_items) the same for B people."""
-        liked = self._liked(histories)
+        known = self._known(histories)
         scores = np.tile(self._fallback, (len(histories), 1))
-        told = np.flatnonzero(np.diff(liked.indptr))
-        if len(told):
-            scores[told] = self._score(liked[told])
+        told = [place for place, history in enumerate(known) if len(history)]
+        if told:
+            scores[told] = self._score([known[place] for place in told])
         return scores
 
     def top(self, histories: Sequence[Codes], k: int, seen: Sequence[Codes] | None = None) -> Codes:
@@ -152,15 +157,15 @@ class Retriever(ABC):
 
     def history_vectors(self, histories: Sequence[Codes]) -> Floats:
         """(B, d) vectors of people by their likes; zeros where these say nothing. Raises as `item_vectors`."""
-        return self._with_width(self._history_vectors(self._liked(histories)))
+        return self._with_width(self._history_vectors(self._known(histories)))
 
     def _item_vectors(self) -> Floats:
         """(n_items, d); d is 0 where the kind has none."""
         return np.zeros((self.n_items, 0), dtype=np.float32)
 
-    def _history_vectors(self, liked: csr_matrix) -> Floats:
-        """(B, d) by liked items (B, n_items)."""
-        return np.zeros((liked.shape[0], 0), dtype=np.float32)
+    def _history_vectors(self, histories: list[Codes]) -> Floats:
+        """(B, d) by B times (h,) codes as for `_score`, or none of them."""
+        return np.zeros((len(histories), 0), dtype=np.float32)
 
     def _with_width(self, vectors: Floats) -> Floats:
         if not vectors.shape[1]:
@@ -190,14 +195,21 @@ class Retriever(ABC):
     def _arrays(cls) -> set[str]:
         return {field.name for field in fields(cls)} - {"config"}
 
-    def _liked(self, histories: Sequence[Codes]) -> csr_matrix:
-        """(B, n_items) float32 of ones: each history's distinct items that somebody likes in training."""
-        kept = [np.unique(self._checked(history)) for history in histories]
-        kept = [codes[self.popularity[codes - 1] > 0] for codes in kept]
-        indptr = np.cumsum([0, *map(len, kept)])
-        columns = np.concatenate([np.zeros(0, dtype=np.int64), *kept]) - 1
+    def _known(self, histories: Sequence[Codes]) -> list[Codes]:
+        """Each history's distinct items that somebody likes in training, by the last place of each."""
+        kept = [_distinct(self._checked(history)) for history in histories]
+        return [codes[self.popularity[codes - 1] > 0] for codes in kept]
+
+    def _liked(self, histories: list[Codes], half_life: float | None = None) -> csr_matrix:
+        """(B, n_items) float32 of what each like counts: the last 1, the one `half_life` before it half, and so on."""
+        sizes = np.array([len(history) for history in histories], dtype=np.int64)
+        columns = np.concatenate([np.zeros(0, dtype=np.int64), *histories]) - 1
+        before_last = np.repeat(np.cumsum(sizes), sizes) - 1 - np.arange(len(columns))
+        counts = np.ones(len(columns)) if half_life is None else 0.5 ** (before_last / half_life)
         shape = (len(histories), self.n_items)
-        return csr_matrix((np.ones(len(columns), dtype=np.float32), columns, indptr), shape=shape)
+        liked = csr_matrix((counts.astype(np.float32), columns, np.append(0, np.cumsum(sizes))), shape=shape)
+        liked.sort_indices()
+        return liked
 
     def _checked(self, codes: Codes) -> Codes:
         """The codes without 0; raises `CCFError` for one outside the catalogue."""
@@ -208,6 +220,22 @@ class Retriever(ABC):
                 f"history: item code {wrong[0]} is outside 0..{self.n_items}; encode it with the model's own vocabulary"
             )
         return codes[codes > 0]
+
+
+def _seconds(likes: csr_matrix, times: csr_matrix) -> csr_matrix:
+    """The times without column 0; both matrices' cells then stand in the same order."""
+    seconds = csr_matrix(times)[:, 1:]
+    for matrix in (likes, seconds):
+        matrix.sort_indices()
+    if not (np.array_equal(likes.indptr, seconds.indptr) and np.array_equal(likes.indices, seconds.indices)):
+        raise CCFError("times: are of other users and items than the likes; give like_times of the same parts")
+    return seconds
+
+
+def _distinct(codes: Codes) -> Codes:
+    """Each code once, at its last place."""
+    _, from_the_end = np.unique(codes[::-1], return_index=True)
+    return codes[np.sort(len(codes) - 1 - from_the_end)]
 
 
 def _with_rows(array: NDArray[Any], n: int) -> NDArray[Any]:

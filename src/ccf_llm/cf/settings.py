@@ -1,6 +1,6 @@
 """Settings of the collaborative models, by kind. They load no model, and no torch."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,14 +10,25 @@ MEAN = "item_user_mean"
 """The one that has no settings."""
 ProductKind = Literal["mf", "lightgcn"]
 """Kinds whose score is a product of vectors."""
-RetrieverKind = Literal["popularity", "knn", "ease", "als"]
+RetrieverKind = Literal["popularity", "knn", "ease", "als", "sasrec_softmax", "retriever_ensemble"]
 """Kinds that are fitted on likes alone and rank the catalogue."""
-ModelKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als"]
+ModelKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als", "sasrec_softmax"]
 """Kinds with vectors, fitted on labels or likes."""
-VectorKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als", "ids"]
+VectorKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als", "sasrec_softmax", "ids"]
 """Kinds that can fill slots."""
-FittedKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "popularity", "knn", "ease", "als"]
+MemberKind = Literal["knn", "ease", "als", "sasrec_softmax"]
+"""Retrievers that an ensemble can be made of."""
+FittedKind = Literal[
+    "mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "popularity", "knn", "ease", "als", "sasrec_softmax",
+    "retriever_ensemble",
+]  # fmt: skip
 """Kinds that can be a row of a comparison."""
+
+
+def check_heads(heads: int, dim: int) -> None:
+    """Raise `ValueError` where attention heads cannot share out a width."""
+    if dim % heads:
+        raise ValueError(f"heads: {heads} heads cannot share out dim {dim}; choose a divisor of it")
 
 
 class CFConfig(Settings):
@@ -76,8 +87,7 @@ class SASRecConfig(CFConfig):
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
-        if self.dim % self.heads:
-            raise ValueError(f"heads: {self.heads} heads cannot share out dim {self.dim}; choose a divisor of it")
+        check_heads(self.heads, self.dim)
         return self
 
 
@@ -179,6 +189,13 @@ class RetrieverConfig(Settings):
     """Settings of a retriever, which ranks the catalogue by likes alone."""
 
 
+class LinearConfig(RetrieverConfig):
+    """Settings of a retriever whose score is a sum over the likes of a history."""
+
+    half_life: float | None = Field(default=None, gt=0)
+    """A like counts half as much as one so many likes later in the history; None: all alike."""
+
+
 class PopularityConfig(RetrieverConfig):
     """Settings of `Popularity`."""
 
@@ -186,7 +203,7 @@ class PopularityConfig(RetrieverConfig):
     """Count the likes of so many days before the newest one; None: all."""
 
 
-class KNNConfig(RetrieverConfig):
+class KNNConfig(LinearConfig):
     """Settings of `ItemKNN`; the defaults are chosen on the valid likes of MovieLens-100K."""
 
     k: int = Field(default=100, ge=1)
@@ -197,7 +214,7 @@ class KNNConfig(RetrieverConfig):
     """Width of the vectors for slots; 0: none."""
 
 
-class EASEConfig(RetrieverConfig):
+class EASEConfig(LinearConfig):
     """Settings of `EASE`; the defaults are chosen on the valid likes of MovieLens-100K."""
 
     l2: float = Field(default=300.0, gt=0)
@@ -217,6 +234,55 @@ class ALSConfig(RetrieverConfig):
     """Confidence in a like, where that in its absence is 1."""
     iterations: int = Field(default=15, ge=1)
     """Turns of people and items."""
+
+
+class SASRecSoftmaxConfig(RetrieverConfig):
+    """Settings of `SASRecSoftmax`; the defaults are chosen on the valid likes of MovieLens-100K."""
+
+    dim: int = Field(default=64, ge=1)
+    """Width of the vectors, without the bias."""
+    history_length: int = Field(default=50, ge=1)
+    """How many of the last likes are read."""
+    blocks: int = Field(default=1, ge=1)
+    """Self-attention blocks, one on top of the other."""
+    heads: int = Field(default=2, ge=1)
+    """Attention heads of each block; they share out `dim`."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """On the sequence's vectors, attention weights and block outputs in training."""
+    item_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of the likes that later ones do not see in training, drawn anew for each step."""
+    horizon: int = Field(default=10, ge=1)
+    """How many of the likes that follow are aimed at from each place; 1: the next one, as in the paper."""
+    negatives: int = Field(default=2000, ge=1)
+    """The softmax goes over the whole catalogue up to so many liked items; beyond, over so many drawn in each step."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Largest step size of AdamW: it rises over the first twentieth of the steps and falls to 0 as a cosine."""
+    batch_size: int = Field(default=16, ge=1)
+    """Histories per step."""
+    epochs: int = Field(default=20, ge=1)
+    """Passes over all places of all histories."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        check_heads(self.heads, self.dim)
+        return self
+
+
+class RetrieverEnsembleConfig(RetrieverConfig):
+    """Settings of `RetrieverEnsemble`; the weights are chosen on the valid likes of MovieLens-100K."""
+
+    weights: dict[MemberKind, Annotated[float, Field(gt=0)]] = Field(
+        default={"ease": 0.5, "sasrec_softmax": 0.5}, min_length=1
+    )
+    """The members, and how much the scores of each count once they have a standard deviation of 1."""
+    knn: KNNConfig = KNNConfig()
+    """Item KNN."""
+    ease: EASEConfig = EASEConfig()
+    """The autoencoder in closed form."""
+    als: ALSConfig = ALSConfig()
+    """Factors by implicit ALS, which needs the extra of that name."""
+    sasrec_softmax: SASRecSoftmaxConfig = SASRecSoftmaxConfig()
+    """Self-attention over the likes in their order."""
 
 
 class CFSettings(Settings):
