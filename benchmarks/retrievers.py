@@ -39,7 +39,7 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "ease": {"l2": [50, 100, 150, 200, 300, 400, 600, 1000]},
     "ease_recent": {"l2": [150, 300, 600], "half_life": [3, 6, 12, 25, 50]},
     "als": {"dim": [64, 128], "regularization": [5, 10, 20], "alpha": [1, 2, 5]},
-    "sasrec_softmax": {"horizon": [1, 10, 30], "dropout": [0.3, 0.5]},
+    "sasrec_softmax": {"horizon": [10, 1]},
     "retriever_ensemble": {"weights": [{"ease": 1 - share, "sasrec_softmax": share} for share in (0.25, 0.5, 0.75)]},
 }
 DRAWN = ("als", "sasrec_softmax", "retriever_ensemble")
