@@ -20,13 +20,22 @@ from ccf_llm.cf.sasrec import SASRec
 from ccf_llm.cf.sasrec_softmax import SASRecSoftmax
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings
-from ccf_llm.cf.vectors import ALSVectors, EASEVectors, KNNVectors, PopularityVectors, RetrieverVectors
+from ccf_llm.cf.vectors import (
+    ALSVectors,
+    EASEVectors,
+    EnsembleVectors,
+    KNNVectors,
+    PopularityVectors,
+    RetrieverVectors,
+    SASRecSoftmaxVectors,
+)
 from ccf_llm.errors import CCFError
 
 MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN, SASRec, DIN, Ensemble)}
 """Collaborative models with vectors, by kind."""
 RANKERS: dict[str, type[RetrieverVectors]] = {
-    model.kind: model for model in (PopularityVectors, KNNVectors, EASEVectors, ALSVectors)
+    model.kind: model
+    for model in (PopularityVectors, KNNVectors, EASEVectors, ALSVectors, SASRecSoftmaxVectors, EnsembleVectors)
 }
 """Retrievers as collaborative models, by kind: those of the ranking task."""
 VECTORS: dict[str, type[CFModel]] = {**MODELS, **RANKERS, "ids": IDVectors}

@@ -312,6 +312,10 @@ class CFSettings(Settings):
     """Linear weights from likes to likes, in closed form."""
     als: ALSConfig = ALSConfig()
     """Implicit factorisation; needs the extra of that name."""
+    sasrec_softmax: SASRecSoftmaxConfig = SASRecSoftmaxConfig()
+    """Self-attention over the likes, taught by a softmax over the catalogue."""
+    retriever_ensemble: RetrieverEnsembleConfig = RetrieverEnsembleConfig()
+    """Several retrievers as one; for comparison, not for slots."""
     rank_trees: RankTreesConfig = RankTreesConfig()
     """Boosted trees that put a retriever's best in order: the ranking task's strong and simple rival."""
     ids: IDVectorsConfig = IDVectorsConfig()

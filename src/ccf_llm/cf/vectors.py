@@ -18,7 +18,17 @@ from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.knn import ItemKNN
 from ccf_llm.cf.popularity import Popularity
 from ccf_llm.cf.retriever import BATCH, Retriever
-from ccf_llm.cf.settings import ALSConfig, EASEConfig, KNNConfig, PopularityConfig, RetrieverConfig
+from ccf_llm.cf.retriever_ensemble import RetrieverEnsemble
+from ccf_llm.cf.sasrec_softmax import SASRecSoftmax
+from ccf_llm.cf.settings import (
+    ALSConfig,
+    EASEConfig,
+    KNNConfig,
+    PopularityConfig,
+    RetrieverConfig,
+    RetrieverEnsembleConfig,
+    SASRecSoftmaxConfig,
+)
 from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
 from ccf_llm.data.rows import Codes, Floats, Rows
 from ccf_llm.errors import CCFError, one_line
@@ -69,8 +79,8 @@ class RetrieverVectors(CFModel):
         vectors = np.zeros((self.n_items, self.factors), dtype=np.float32)
         if self.factors:
             own = retriever.item_vectors()
-            own = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
-            vectors[:, : own.shape[1]] = own  # a small catalogue has fewer dimensions than were asked for
+            own = own[:, : self.factors]  # what comes after them is a bias; a small catalogue has fewer
+            vectors[:, : own.shape[1]] = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
         known = retriever.popularity > 0
         bias = np.log(np.where(known, retriever.popularity, retriever.popularity[known].min(initial=1) / 2))
         # Twice as wide as a factor is on average.
@@ -184,6 +194,20 @@ class ALSVectors(RetrieverVectors):
 
     kind = name = ALS.kind
     config_type, retriever_type = ALSConfig, ALS
+
+
+class SASRecSoftmaxVectors(RetrieverVectors):
+    """`SASRecSoftmax`."""
+
+    kind = name = SASRecSoftmax.kind
+    config_type, retriever_type = SASRecSoftmaxConfig, SASRecSoftmax
+
+
+class EnsembleVectors(RetrieverVectors):
+    """`RetrieverEnsemble`, whose members have vectors of different spaces: for comparison, not for slots."""
+
+    kind = name = RetrieverEnsemble.kind
+    config_type, retriever_type = RetrieverEnsembleConfig, RetrieverEnsemble
 
 
 def likes_of_rows(rows: Rows, n_users: int, n_items: int) -> tuple[csr_matrix, csr_matrix]:
