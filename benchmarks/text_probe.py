@@ -78,7 +78,7 @@ def title_states(titles: list[str], config: RunConfig) -> tuple[Floats, Floats]:
     source = resolve_model(config.llm.model)
     llm = LanguageModel(source, torch.float32, config.llm.lora, seed=0).eval()  # a fresh adapter changes nothing
     encoder = PromptEncoder(load_tokenizer(source), config.prompt.template, titles)
-    ids = [torch.from_numpy(encoder.title(item)) for item in range(len(titles))]
+    ids = [torch.from_numpy(encoder.words(item)) for item in range(len(titles))]
     tokens, hidden = torch.zeros(len(ids), llm.width), torch.zeros(len(ids), llm.width)
     for length in {len(one) for one in ids}:  # no padding
         same = [item for item, one in enumerate(ids) if len(one) == length]

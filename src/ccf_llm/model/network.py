@@ -36,7 +36,7 @@ class CCFNetwork(nn.Module):
     """
 
     semantic: Tensor
-    """(n_items + 1, d) semantic embeddings of the items: mean of the title's token embeddings, at token norm."""
+    """(n_items + 1, d) semantic embeddings of the items: mean of the words' token embeddings, at token norm."""
 
     def __init__(
         self,
@@ -195,9 +195,9 @@ class CCFNetwork(nn.Module):
 
     @torch.no_grad()
     def _semantic(self) -> Tensor:
-        """Mean token embedding of every title, at token norm; row 0 (no item) is zero."""
+        """Mean token embedding of every item's words, at token norm; row 0 (no item) is zero."""
         table = torch.zeros(len(self.encoder.titles), self.llm.width, device=self.device)
         for item in range(1, len(table)):
-            ids = torch.from_numpy(self.encoder.title(item)).to(table.device)
+            ids = torch.from_numpy(self.encoder.words(item)).to(table.device)
             table[item] = self.llm.embeddings(ids).mean(0)
         return to_norm(table, self.token_norm)

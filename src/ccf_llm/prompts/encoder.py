@@ -103,9 +103,13 @@ class PromptEncoder:
             for s in self.shots
         )
 
-    def title(self, item: int) -> Ids:
-        """Ids of the item's title alone, whose mean embedding is its semantic embedding."""
-        return self.encode([Text(f" {clean(reading_order(self.titles[item]))}")])
+    def words(self, item: int) -> Ids:
+        """Ids of the words whose mean embedding is the item's semantic embedding: its title and, where the target item
+        is its slot alone and nothing else would read them, its further words.
+        """
+        title, details = clean(reading_order(self.titles[item])), clean(self.details[item])
+        all_of_them = f"{title}, {details}" if details and not self.template.candidate_titles else title
+        return self.encode([Text(f" {all_of_them}")])
 
     def encode(self, segments: SequenceOf[Segment]) -> Ids:
         """Ids of segments, each text tokenized alone, special tokens inside it read as plain characters."""
