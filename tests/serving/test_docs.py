@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
 import printed
 from live import LiveServer
 
@@ -34,6 +36,15 @@ def test_the_curl_example(live: LiveServer) -> None:
     assert event == {"key": "0b1f6a52-like-50", "duplicate": False}
     assert (personal["history"], personal["order"]) == (1, "cf")
     assert erased == {"events": 1}
+
+
+def test_the_rerank_example(live: LiveServer) -> None:
+    first = httpx.get(f"{live.url}/v1/items", params={"query": "night"}).json()["items"][0]["title"]
+    script = example("rerank", live).replace('"1"', '"i4"').replace("Return of the Jedi", first)
+    run = subprocess.run(["bash", "-ec", script], capture_output=True, text=True)
+    results = json.loads(run.stdout)["results"]
+    assert len({result["index"] for result in results}) == 2
+    assert all(result["document"]["text"] for result in results)
 
 
 def test_the_client_example(live: LiveServer) -> None:

@@ -63,6 +63,19 @@ class Catalogue:
         ]
         return found[order] + 1
 
+    def titled(self, title: str) -> int:
+        """Code of the item that has this title, whatever its case, accents and article; 0 where none has it.
+
+        Of several the one that most people have met.
+        """
+        return self._by_title.get(fold(reading_order(title)), 0)
+
+    @cached_property
+    def _by_title(self) -> dict[str, int]:
+        met = self._network.cf.item_counts[1:].cpu().numpy()
+        best_last = np.argsort(-met, kind="stable")[::-1]
+        return {self._folded[int(i)]: int(i) + 1 for i in best_last}
+
     def similar(self, item: int) -> Floats:
         """(n_items,) closeness of every item to the one of code `item`: mean cosine of CF and semantic vectors.
 

@@ -33,6 +33,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "text_rank": pl.Int64,
     "collaborative_share": pl.Float32,
 }
+RERANKED = {name: SCHEMA[name] for name in ("item_id", "title", "rank", "score", "probability")}
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,39 @@ class Recommender:
         """
         return self._best([self.stranger(items)], k, Filters.of(candidates, deny, category), order, diversity)[0]
 
+    def rerank(
+        self, history: Ids | None, candidates: Ids, k: int | None = None, *, user: Id | None = None
+    ) -> pl.DataFrame:
+        """Somebody else's candidates, best first by the model's own score for a person who likes `history`.
+
+        Nothing is left out, neither what was seen nor what is liked: that is the business of who chose the candidates.
+
+        Args:
+            history: ids of liked items, oldest first; None for the likes that the data set knows of `user`.
+            candidates: item ids; a repeated one is answered once.
+            k: how many; None for all of them.
+            user: id of a user whose vector is used too; None for a person whom the model does not know.
+
+        Returns:
+            item_id, title, rank (from 1), score (log-odds, what decided the order) and probability. Of equal scores the
+            first candidate comes first.
+
+        Raises:
+            CCFError: an item that is not in the catalogue, a user whom neither model nor data set knows, `k` below 1,
+                or neither history nor user.
+        """
+        person = self._known_by(history, user)
+        items = self.codes(list(dict.fromkeys(as_ids(candidates, "candidates"))), "candidates")
+        k = len(items) if k is None else check_count(k, "k")
+        scores = self.model.score_rows(Rows.for_candidates(person.history, items, user=person.user))
+        best = np.argsort(-scores, kind="stable")[:k]
+        columns = {
+            "rank": np.arange(1, len(best) + 1),
+            "score": scores[best],
+            "probability": probability(scores[best]),
+        }
+        return pl.DataFrame({**self._named(items[best] - 1).to_dict(), **columns}, schema=RERANKED)
+
     def similar(self, item: Id, k: int = 10) -> pl.DataFrame:
         """The `k` items closest to one: liked by the same people or, where nobody likes one of the two, called alike.
 
@@ -303,6 +337,17 @@ class Recommender:
         else:
             parts = [shortlist.scores for shortlist in lists]
         return [self.ranking(mine, part, k, order, diversity) for mine, part in zip(lists, parts, strict=True)]
+
+    def _known_by(self, history: Ids | None, user: Id | None) -> Person:
+        """A person by likes, by what is known of a user, or by a user's vector and other likes."""
+        code = 0 if user is None else self.model.users.code(as_id(user, "user"))
+        if user is not None and (history is None or not code):
+            self.check_users(user)
+        if history is not None:
+            return replace(self.stranger(history), user=code)
+        if user is None:
+            raise CCFError("history is missing; give the ids of liked items, or user=ID for those of the data set")
+        return self.person(user)
 
     def _mixed(self, cf: Ranking, text: Ranking, k: int) -> Positions:
         """CF's best, among them always the `k` that are the answer by CF alone, and then text's best of the others."""

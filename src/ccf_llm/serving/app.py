@@ -38,7 +38,7 @@ def create_app(service: Service) -> FastAPI:
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    for router in (routes.health(service), routes.api(service), routes.admin(service)):
+    for router in (routes.health(service), routes.api(service), routes.cohere(service), routes.admin(service)):
         app.include_router(router)
 
     @app.get("/", include_in_schema=False)

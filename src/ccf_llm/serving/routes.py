@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.security import APIKeyHeader
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 
@@ -34,13 +34,13 @@ register_url_convertor("id", IdConvertor())
 PathId = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
 COMMON = documented(400, 408, 413, 422, 503)
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
+# How clients of rerankers give theirs.
+_bearer = HTTPBearer(auto_error=False)
 
 
 def api(service: Service) -> APIRouter:
     """Everything under /v1 but administration."""
-    keys = service.settings.api_keys
-    guarded = [Depends(_guard(keys, 401, "give a valid key in the header X-API-Key"))] if keys else []
-    router = APIRouter(prefix="/v1", responses=COMMON | (documented(401) if keys else {}), dependencies=guarded)
+    router = _opened_by_keys(service, "/v1")
     closed = "closed: others can reach this server and it has no keys; start it with CCF_LLM_API_KEYS set"
     erasing = [] if service.settings.may_erase else [Depends(_guard(frozenset(), 403, closed))]
 
@@ -53,6 +53,11 @@ def api(service: Service) -> APIRouter:
     async def score(ask: schemas.ScoreRequest, request: Request) -> dict[str, Any]:
         """Log-odds and probability that a person likes each item."""
         return await service.score(ask, request.state.arrived)
+
+    @router.post("/rerank", responses=documented(404), response_model=schemas.RerankResponse)
+    async def rerank(ask: schemas.RerankRequest, request: Request) -> dict[str, Any]:
+        """Somebody else's candidates, best first for a person: the form of Jina's and Cohere's rerankers."""
+        return await service.rerank(ask, request.state.arrived)
 
     @router.post("/explain", responses=documented(404), response_model=schemas.ExplainResponse)
     async def explain(ask: schemas.ExplainRequest, request: Request) -> dict[str, Any]:
@@ -103,6 +108,18 @@ def api(service: Service) -> APIRouter:
     return router
 
 
+def cohere(service: Service) -> APIRouter:
+    """Where Cohere's clients look for a reranker."""
+    router = _opened_by_keys(service, "/v2")
+
+    @router.post("/rerank", responses=documented(404), response_model=schemas.RerankResponse)
+    async def rerank(ask: schemas.RerankRequest, request: Request) -> dict[str, Any]:
+        """The same as POST /v1/rerank."""
+        return await service.rerank(ask, request.state.arrived)
+
+    return router
+
+
 def admin(service: Service) -> APIRouter:
     """What only the administrator may do."""
     key = service.settings.admin_key
@@ -146,9 +163,19 @@ def health(service: Service) -> APIRouter:
     return router
 
 
+def _opened_by_keys(service: Service, prefix: str) -> APIRouter:
+    keys = service.settings.api_keys
+    guarded = [Depends(_guard(keys, 401, "give a valid key in the header X-API-Key"))] if keys else []
+    return APIRouter(prefix=prefix, responses=COMMON | (documented(401) if keys else {}), dependencies=guarded)
+
+
 def _guard(keys: frozenset[str], status: int, detail: str) -> Callable[..., Awaitable[None]]:
-    async def guard(given: Annotated[str | None, Depends(_header)]) -> None:
-        if not any(hmac.compare_digest((given or "").encode(), key.encode()) for key in keys):
+    async def guard(
+        header: Annotated[str | None, Depends(_header)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> None:
+        given = header or (bearer.credentials if bearer else "")
+        if not any(hmac.compare_digest(given.encode(), key.encode()) for key in keys):
             raise ProblemError(status, detail)
 
     return guard

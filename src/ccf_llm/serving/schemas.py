@@ -9,6 +9,7 @@ from ccf_llm.serving.store import Kind
 
 # NUL is the one character that PostgreSQL cannot keep.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
+Words = Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\u0000]*$")]
 # For JSON, 3.0 is an integer.
 _whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
 Milliseconds = Annotated[int, Field(ge=10, le=60_000), _whole]
@@ -18,7 +19,17 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Whom(_Request):
+class Timed(BaseModel):
+    """What is answered by a deadline."""
+
+    deadline_ms: Milliseconds | None = Field(
+        None,
+        description="From the arrival of the request; past it the CF answer is given, marked `degraded`. Default: the "
+        "server's.",
+    )
+
+
+class Whom(_Request, Timed):
     """For whom."""
 
     user_id: Id | None = Field(
@@ -28,11 +39,6 @@ class Whom(_Request):
     )
     history: list[Id] = Field(
         [], max_length=500, description="Liked items, oldest first; after those of user_id. They are not kept."
-    )
-    deadline_ms: Milliseconds | None = Field(
-        None,
-        description="From the arrival of the request; past it the CF answer is given, marked `degraded`. Default: the "
-        "server's.",
     )
 
 
@@ -66,6 +72,43 @@ class ExplainRequest(Whom):
     """Items to give reasons for."""
 
     item_ids: list[Id] = Field(min_length=1, max_length=10)
+
+
+class RerankPerson(_Request):
+    """Whom to rank for, without room for doubt."""
+
+    user_id: Id | None = Field(None, description="As in a recommendation.")
+    history: list[Id] = Field([], max_length=500, description="Ids of liked items, oldest first.")
+
+
+class RerankDocument(BaseModel):
+    """An item by its id, or by its title; further fields are passed over."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    id: Id | None = Field(None, description="An item id.")
+    text: Words | None = Field(None, description="A title, used where there is no id or no item has it.")
+
+
+class RerankRequest(Timed):
+    """The request of Jina's, Cohere's and gorse's rerankers: for whom, and which items.
+
+    Fields that only their models have, such as `max_tokens_per_doc`, are passed over.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    model: Words | None = Field(None, description="Passed over: the server has one model.")
+    query: Words | RerankPerson | list[Words] = Field(
+        description="For whom. A text is the id of a user of the data set or of the events; else liked items, by id or "
+        "title, between commas or line breaks, oldest first; an empty one a person of whom nothing is known. Liked "
+        "items may be a list too. An object leaves no doubt."
+    )
+    documents: list[Words | RerankDocument] = Field(
+        min_length=1, max_length=200, description="The items to rank, each by its id, else by its title."
+    )
+    top_n: Annotated[int, Field(ge=1), _whole] | None = Field(None, description="How many to answer; default: all.")
+    return_documents: bool = Field(False, description="Whether to answer the items' titles too.")
 
 
 class EventRequest(_Request):
@@ -127,6 +170,35 @@ class ScoreResponse(_Answer):
     """Scores in the order of the request."""
 
     scores: list[Score]
+
+
+class RankedDocument(BaseModel):
+    """An item as it is known here."""
+
+    id: str
+    text: str = Field(description="Its title.")
+
+
+class RerankResult(BaseModel):
+    """A ranked item."""
+
+    index: int = Field(description="Its place in `documents`, from 0.")
+    relevance_score: float = Field(description="Probability of a like: the sigmoid of `score`.")
+    score: float = Field(description="Log-odds of a like, by which the results are ordered.")
+    document: RankedDocument | None = Field(description="Null unless `return_documents`.")
+
+
+class RerankUsage(BaseModel):
+    """For clients that look for it."""
+
+    total_tokens: int = Field(0, description="Always 0: nothing is counted here.")
+
+
+class RerankResponse(_Answer):
+    """The best items, best first."""
+
+    results: list[RerankResult]
+    usage: RerankUsage = RerankUsage(total_tokens=0)
 
 
 class Reason(BaseModel):

@@ -2,18 +2,20 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ccf_llm.data.rows import Floats, Rows
+from ccf_llm.data.rows import Codes, Floats, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM, probability
 from ccf_llm.recommend.explain import LeaveOneOut
 from ccf_llm.recommend.recommender import Filters, Order, Person, Shortlist
 from ccf_llm.serving import schemas
+from ccf_llm.serving.asked import Asked
 from ccf_llm.serving.batcher import Batcher, LateError
 from ccf_llm.serving.metrics import Metrics
 from ccf_llm.serving.problems import ProblemError
@@ -26,6 +28,7 @@ from ccf_llm.serving.store import Event, EventStore, UserRecord
 ANSWER_SECONDS = 0.004
 """What it takes to write one answer, where the cores are busy."""
 NOTHING = UserRecord([], erased=False)
+T = TypeVar("T")
 
 
 class Service:
@@ -95,21 +98,42 @@ class Service:
         """Scores of items for a person."""
         served, recommender = self.served, self.served.recommender
 
-        def prepare() -> tuple[Person, Rows, Floats]:
+        def prepare() -> tuple[Person, Rows]:
             person = self._person(served, ask, filter_seen=False)
-            rows = Rows.for_candidates(person.history, recommender.codes(ask.item_ids, "item_ids"), user=person.user)
-            return person, rows, served.model.network.cf.score(rows)
+            codes = recommender.codes(ask.item_ids, "item_ids")
+            return person, Rows.for_candidates(person.history, codes, user=person.user)
 
-        deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
-        self.batcher.check()
-        person, rows, cf = await self._quick.do(prepare, (arrived + deadline) / 2)
-        found = await self._score(served.model, rows, deadline, erasures)
-        scores = cf if found is None else found
+        person, scores, late = await self._by_deadline(served, ask, arrived, prepare)
         return {
-            **self._about(served, person, degraded=found is None),
+            **self._about(served, person, degraded=late),
             "scores": [
                 {"item_id": item, "score": float(score), "probability": float(p)}
                 for item, score, p in zip(ask.item_ids, scores, probability(scores), strict=True)
+            ],
+        }
+
+    async def rerank(self, ask: schemas.RerankRequest, arrived: float) -> dict[str, Any]:
+        """Somebody else's candidates, best first."""
+        served = self.served
+
+        def prepare() -> tuple[tuple[Person, Codes], Rows]:
+            asked = Asked(served, self.store)
+            person, items = asked.person(ask.query), asked.documents(ask.documents)
+            return (person, items), Rows.for_candidates(person.history, items, user=person.user)
+
+        (person, items), scores, late = await self._by_deadline(served, ask, arrived, prepare)
+        best = np.argsort(-scores, kind="stable")[: ask.top_n]
+        shown = [served.item(items[i]) for i in best] if ask.return_documents else [None] * len(best)
+        return {
+            **self._about(served, person, degraded=late),
+            "results": [
+                {
+                    "index": int(i),
+                    "relevance_score": float(p),
+                    "score": float(scores[i]),
+                    "document": item and {"id": item["item_id"], "text": item["title"]},
+                }
+                for i, p, item in zip(best, probability(scores[best]), shown, strict=True)
             ],
         }
 
@@ -117,19 +141,14 @@ class Service:
         """Which likes moved the score of each item most."""
         served, recommender = self.served, self.served.recommender
 
-        def prepare() -> tuple[LeaveOneOut, Rows, Floats]:
+        def prepare() -> tuple[LeaveOneOut, Rows]:
             person = self._person(served, ask, filter_seen=False)
             reasons = LeaveOneOut.of(person, recommender.codes(ask.item_ids, "item_ids"))
-            rows = reasons.rows()
-            return reasons, rows, served.model.network.cf.score(rows)
+            return reasons, reasons.rows()
 
-        deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
-        self.batcher.check()
-        reasons, rows, cf = await self._quick.do(prepare, (arrived + deadline) / 2)
-        found = await self._score(served.model, rows, deadline, erasures)
-        effects = reasons.effects(cf if found is None else found)
+        reasons, scores, late = await self._by_deadline(served, ask, arrived, prepare)
         return {
-            **self._about(served, reasons.person, degraded=found is None),
+            **self._about(served, reasons.person, degraded=late),
             "items": [
                 served.item(code)
                 | {
@@ -138,7 +157,7 @@ class Service:
                         served.item(reasons.likes[i]) | {"effect": float(mine[i])} for i in reasons.strongest(mine)
                     ],
                 }
-                for code, mine in zip(reasons.items, effects, strict=True)
+                for code, mine in zip(reasons.items, reasons.effects(scores), strict=True)
             ],
         }
 
@@ -206,6 +225,21 @@ class Service:
                 ) from None
             return {"model": self.served.version, "previous": previous.version}
 
+    async def _by_deadline(
+        self, served: Served, ask: schemas.Timed, arrived: float, prepare: Callable[[], tuple[T, Rows]]
+    ) -> tuple[T, Floats, bool]:
+        """What `prepare` finds, the scores of its rows, and whether they are CF's because the model was too late."""
+
+        def first() -> tuple[T, Rows, Floats]:
+            found, rows = prepare()
+            return found, rows, served.model.network.cf.score(rows)
+
+        deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
+        self.batcher.check()
+        found, rows, cf = await self._quick.do(first, (arrived + deadline) / 2)
+        scores = await self._score(served.model, rows, deadline, erasures)
+        return found, cf if scores is None else scores, scores is None
+
     async def _score(self, model: CCFLLM, rows: Rows, deadline: float, erasures: int) -> Floats | None:
         """The model's scores, or None once it is clear that they are not there by the deadline."""
         if len(rows) == 0:
@@ -225,7 +259,7 @@ class Service:
         record = self.store.of_user(ask.user_id) if ask.user_id is not None else NOTHING
         return served.person(ask.user_id, record, ask.history, filter_seen=filter_seen)
 
-    def _deadline(self, ask: schemas.Whom, arrived: float) -> float:
+    def _deadline(self, ask: schemas.Timed, arrived: float) -> float:
         return arrived + (ask.deadline_ms or self.settings.deadline_ms) / 1000
 
     @staticmethod
