@@ -139,6 +139,42 @@ def test_the_last_word_on_an_item_counts(client: TestClient) -> None:
     assert [item["item_id"] for item in known["dislikes"]] == ["i1"]
 
 
+@pytest.mark.parametrize("kind", ["cart", "play", "purchase"])
+def test_what_was_taken_counts_as_a_like(client: TestClient, kind: str) -> None:
+    before = recommend(client, user_id="new", k=24)
+    for name, told in (("a liker", "like"), ("new", kind)):
+        for item in ("i1", "i3"):
+            assert tell(client, name, item, told).status_code == 201
+    after = recommend(client, user_id="new", k=24)
+    assert after["items"] == recommend(client, user_id="a liker", k=24)["items"]
+    assert (after["history"], {"i1", "i3"} & set(ids(after))) == (2, set())
+    assert [item["item_id"] for item in client.get("/v1/users/new").json()["likes"]] == ["i3", "i1"]
+    for item in ("i1", "i3"):
+        tell(client, "new", item, "withdraw")  # it was sent back
+    assert recommend(client, user_id="new", k=24)["items"] == before["items"]
+
+
+def test_a_view_is_kept_and_changes_nothing(client: TestClient) -> None:
+    tell(client, "viewer", "i1", "like")
+    tell(client, "viewer", "i2", "dislike")
+    before, known = recommend(client, user_id="viewer", k=24), client.get("/v1/users/viewer").json()
+    for item in ("i1", "i2", "i3"):
+        assert tell(client, "viewer", item, "view", key=f"view of {item}").status_code == 201
+    assert tell(client, "viewer", "i3", "view", key="view of i3").json()["duplicate"]
+    after = recommend(client, user_id="viewer", k=24)
+    assert after["items"] == before["items"]
+    assert "i3" in ids(after)
+    assert client.get("/v1/users/viewer").json() == known
+    assert client.delete("/v1/users/viewer").json() == {"events": 5}
+
+
+def test_after_a_dislike_and_a_purchase_it_is_a_like(client: TestClient) -> None:
+    for kind in ("dislike", "view", "purchase"):
+        tell(client, "fickle", "i1", kind)
+    known = client.get("/v1/users/fickle").json()
+    assert ([item["item_id"] for item in known["likes"]], known["dislikes"]) == (["i1"], [])
+
+
 def test_a_key_counts_once(client: TestClient) -> None:
     first = tell(client, "u", "i1", "like", key="k1")
     again = tell(client, "u", "i1", "like", key="k1")

@@ -71,7 +71,7 @@ def api(service: Service) -> APIRouter:
         | {200: {"model": schemas.EventResponse, "description": "It was there already."}},
     )
     async def events(ask: schemas.EventRequest, response: Response) -> schemas.EventResponse:
-        """Keep a like, a dislike or a withdrawal. It is on disk when this answers, and counts from now on."""
+        """Keep what a user did with an item. It is on disk when this answers, and counts from now on."""
         duplicate = await service.record(Event(ask.key, ask.user_id, ask.item_id, ask.kind))
         if duplicate:
             response.status_code = 200

@@ -9,7 +9,8 @@ from ccf_llm.serving.store import Kind
 
 # NUL is the one character that PostgreSQL cannot keep.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
-Words = Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\u0000]*$")]
+Words = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\u0000]*$")]
+Text = Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\u0000]*$")]
 # For JSON, 3.0 is an integer.
 _whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
 Milliseconds = Annotated[int, Field(ge=10, le=60_000), _whole]
@@ -34,7 +35,7 @@ class Whom(_Request, Timed):
 
     user_id: Id | None = Field(
         None,
-        description="Likes and dislikes kept under this id, in the data set and as events, are used. An id that nobody "
+        description="What is known of this id, by the data set and by events, is used. An id that nobody "
         "knows is a person without history: what is liked by most comes first.",
     )
     history: list[Id] = Field(
@@ -99,7 +100,7 @@ class RerankRequest(Timed):
     model_config = ConfigDict(strict=True, frozen=True)
 
     model: Words | None = Field(None, description="Passed over: the server has one model.")
-    query: Words | RerankPerson | list[Words] = Field(
+    query: Text | RerankPerson | Annotated[list[Words], Field(max_length=500)] = Field(
         description="For whom. A text is the id of a user of the data set or of the events; else liked items, by id or "
         "title, between commas or line breaks, oldest first; an empty one a person of whom nothing is known. Liked "
         "items may be a list too. An object leaves no doubt."
@@ -112,12 +113,16 @@ class RerankRequest(Timed):
 
 
 class EventRequest(_Request):
-    """A like or a dislike, or the withdrawal of either."""
+    """What a user did with an item, or the withdrawal of it. Of each item the last event counts, views aside."""
 
     key: Id = Field(description="Idempotency key, such as a UUID: sent twice, the event counts once.")
     user_id: Id
     item_id: Id
-    kind: Kind
+    kind: Kind = Field(
+        description="like, cart, play, purchase: counts as a like, and the item is met: not recommended any more. "
+        "dislike: met, not liked. view: looked at only; it is kept and changes nothing. withdraw: takes back what was "
+        "known of the item, also by the data set; it may be recommended again.",
+    )
 
 
 class Item(BaseModel):
@@ -259,7 +264,7 @@ class CategoriesResponse(BaseModel):
 class LikesResponse(BaseModel):
     """What is known of a user."""
 
-    likes: list[Item] = Field(description="Newest first, at most 500.")
+    likes: list[Item] = Field(description="What counts as a like, newest first, at most 500.")
     dislikes: list[Item] = Field(description="Of the events alone, newest first.")
 
 

@@ -14,7 +14,7 @@ from ccf_llm.experiments.folder import model_folder
 from ccf_llm.io.hashing import files_sha256
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Person, Recommender
-from ccf_llm.serving.store import UserRecord
+from ccf_llm.serving.store import LIKES, UserRecord
 
 MAX_HISTORY = 500
 NO_CODES: Codes = np.zeros(0, dtype=np.int64)
@@ -56,15 +56,15 @@ class Served:
     def person(self, user_id: str | None, record: UserRecord, history: list[str], *, filter_seen: bool) -> Person:
         """What the data set, the events and the request know of a person, put together.
 
-        An event replaces what was known of its item before: a like comes last in the history, a dislike is seen but not
-        liked, a withdrawal leaves neither. Items that this model does not know are passed over.
+        An event replaces what was known of its item before: what counts as a like comes last in the history, a dislike
+        is seen but not liked, a withdrawal leaves neither. Items that this model does not know are passed over.
         """
         asked = self.recommender.codes(history, "history")
         known = Person(0, NO_CODES, NO_CODES)
         if user_id is not None and not record.erased:
             known = self.recommender.person(user_id)
         latest = self.latest_events(record)
-        liked = [item for item, kind in latest.items() if kind == "like"]
+        liked = [item for item, kind in latest.items() if kind in LIKES]
         met = [item for item, kind in latest.items() if kind != "withdraw"]
         likes = np.concatenate([_without(known.history, latest), np.array(liked, dtype=np.int64), asked])[-MAX_HISTORY:]
         seen = np.union1d(_without(known.seen, latest), np.array(met, dtype=np.int64)) if filter_seen else NO_CODES

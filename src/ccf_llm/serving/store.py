@@ -1,4 +1,4 @@
-"""What people liked and disliked since the data set was made: SQLite (WAL) by default, PostgreSQL by URL.
+"""What people did since the data set was made, such as likes and purchases: SQLite (WAL) by default, PostgreSQL by URL.
 
 An event is acknowledged once its transaction is committed and on disk (SQLite: synchronous=FULL). Its key is unique, so
 an event that is sent twice counts once. Several servers may use one database, and may be the first to open it.
@@ -21,7 +21,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.hashing import sha256_of
 
-Kind = Literal["like", "dislike", "withdraw"]
+Kind = Literal["like", "dislike", "withdraw", "view", "cart", "play", "purchase"]
+LIKES: frozenset[Kind] = frozenset(["like", "cart", "play", "purchase"])
+"""What counts as a like. A `view` says that an item was looked at, not what anybody thinks of it: it is only kept."""
 Outcome = Literal["recorded", "duplicate", "conflict"]
 MAX_EVENTS = 1000
 """Of one user that are read: the newest."""
@@ -55,7 +57,7 @@ salts = sa.Table(
 
 @dataclass(frozen=True)
 class Event:
-    """A like, a dislike, or the withdrawal of either."""
+    """What somebody did with an item, or the withdrawal of it."""
 
     key: str
     """Chosen by the sender, the same when it sends the event again."""
@@ -69,7 +71,7 @@ class UserRecord:
     """What the store knows of one user."""
 
     events: list[tuple[str, Kind]]
-    """(item_id, kind), oldest first; the newest `MAX_EVENTS`."""
+    """(item_id, kind), oldest first; the newest `MAX_EVENTS`, without views."""
     erased: bool
     """Whether this person was erased: the data set's interactions of that id must not be used any more."""
 
@@ -137,10 +139,10 @@ class EventStore:
         return outcomes
 
     def of_user(self, user_id: str) -> UserRecord:
-        """The events of one user."""
+        """The events of one user that say something of a taste; many views do not push them out."""
         newest = (
             sa.select(events.c.item_id, events.c.kind)
-            .where(events.c.user_id == user_id)
+            .where(events.c.user_id == user_id, events.c.kind != "view")
             .order_by(events.c.number.desc())
             .limit(MAX_EVENTS)
         )
