@@ -1,6 +1,8 @@
 """What people choose next, and what the same people like: retrievers fitted on the likes of a data set."""
 
+from copy import copy
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +56,7 @@ class Following:
         Items that nobody likes come after all others, in the order of `words`, (n_items,) cosines. Raises `CCFError`
         where nobody likes anything.
         """
-        scores = self.retriever.scores(history)
+        scores = self._padded(self.retriever.scores(history[history <= self.retriever.n_items]))
         known = scores[self._liked]
         # Close behind, for diversity weighs a score by its place between the least and the largest.
         step = (np.ptp(known) or 1) / 100
@@ -68,12 +70,23 @@ class Following:
         """
         if len(self._liked) < 2 or not self._liked[item - 1]:
             return otherwise
-        closeness: Floats = np.where(self._liked, self.neighbours.similar(item), otherwise)
+        closeness: Floats = np.where(self._liked, self._padded(self.neighbours.similar(item)), otherwise)
         return closeness
 
     def prepare(self) -> None:
         """Fit now what would be fitted at first use; raises `CCFError` where nobody likes anything."""
         _ = self.retriever, self.neighbours
+
+    def over(self, items: Vocabulary) -> Self:
+        """The same over a vocabulary that goes on with items that nobody likes; what was fitted is shared."""
+        grown = copy(self)
+        grown._items = items
+        vars(grown).pop("_liked", None)
+        return grown
+
+    def _padded(self, values: Floats) -> Floats:
+        """(n_items,) with 0 for the items that came after the fit."""
+        return np.pad(values, (0, len(self._items) - len(values)))
 
     @cached_property
     def _likes(self) -> csr_matrix:
@@ -86,4 +99,4 @@ class Following:
     def _liked(self) -> NDArray[np.bool_]:
         """(n_items,) which items somebody likes."""
         liked: NDArray[np.bool_] = self._likes.getnnz(axis=0)[1:] > 0
-        return liked
+        return np.pad(liked, (0, len(self._items) - len(liked)))

@@ -1,6 +1,7 @@
 """Retrieve by CF and by text, re-rank with the language model, filter what was seen."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
@@ -119,6 +120,18 @@ class Recommender:
         self.catalogue = Catalogue(self.model)
         self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
         self.following = Following(dataset, self.model.item_vocabulary)
+
+    def with_items(self, items: pl.DataFrame) -> Self:
+        """The same over further items, reached and scored by their words; what was fitted is shared, not fitted anew.
+
+        The argument and what is raised are those of `CCFLLM.with_items`.
+        """
+        grown = copy(self)
+        grown.model = self.model.with_items(items)
+        grown.catalogue = Catalogue(grown.model)
+        grown.retriever = Retriever(grown.catalogue, grown.model.network.cf, exact_up_to=self.exact_up_to)
+        grown.following = self.following.over(grown.model.item_vocabulary)
+        return grown
 
     def recommend(
         self,

@@ -127,9 +127,22 @@ def admin(service: Service) -> APIRouter:
     if key is None:
         closed = "closed: start the server with CCF_LLM_ADMIN_KEY set to a key of your choice"
     guard = Depends(_guard(frozenset([key] if key else []), 403, closed))
-    router = APIRouter(prefix="/v1/admin", responses=COMMON | documented(403), dependencies=[guard])
+    router = APIRouter(prefix="/v1", responses=COMMON | documented(403, 409), dependencies=[guard])
 
-    @router.post("/reload", responses=documented(409))
+    @router.post(
+        "/items",
+        status_code=201,
+        responses=documented(404)
+        | {200: {"model": schemas.NewItemResponse, "description": "It was there already, in the same words."}},
+    )
+    async def add(ask: schemas.NewItem, response: Response) -> schemas.NewItemResponse:
+        """Add an item that came after training. When this answers it is on disk, and found, scored and recommended."""
+        duplicate = await service.add_item(ask.item_id, {"title": ask.title, **ask.__pydantic_extra__})
+        if duplicate:
+            response.status_code = 200
+        return schemas.NewItemResponse(item_id=ask.item_id, duplicate=duplicate)
+
+    @router.post("/admin/reload")
     async def reload() -> schemas.ReloadResponse:
         """Load the model's folder anew and swap it in; the old one goes on serving if the new one does not load."""
         return schemas.ReloadResponse(**await service.reload())

@@ -9,6 +9,7 @@ from ccf_llm.serving.store import Kind
 
 # NUL is the one character that PostgreSQL cannot keep.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\u0000]+$")]
+NewId = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\s\u0000](?:[^\u0000]*[^\s\u0000])?$")]
 Words = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\u0000]*$")]
 Text = Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\u0000]*$")]
 # For JSON, 3.0 is an integer.
@@ -123,6 +124,23 @@ class EventRequest(_Request):
         "dislike: met, not liked. view: looked at only; it is kept and changes nothing. withdraw: takes back what was "
         "known of the item, also by the data set; it may be recommended again.",
     )
+
+
+class NewItem(BaseModel):
+    """An item that came after training: an id, a title, and texts of further columns, such as genres."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, Words]
+
+    item_id: NewId = Field(description="One that no other item has; without spaces around it.")
+    title: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\u0000]*[^\s\u0000][^\u0000]*$")]
+
+
+class NewItemResponse(BaseModel):
+    """The item is on disk, and in every answer from now on."""
+
+    item_id: str
+    duplicate: bool = Field(description="Whether it was there already, in the same words.")
 
 
 class Item(BaseModel):

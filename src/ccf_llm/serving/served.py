@@ -1,19 +1,24 @@
 """A loaded model with everything that answering needs; replaced as a whole when a new model is swapped in."""
 
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes
+from ccf_llm.data.validate import check_items
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.folder import model_folder
 from ccf_llm.io.hashing import files_sha256
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Person, Recommender
+from ccf_llm.serving.added import AddedItem
+from ccf_llm.serving.problems import ProblemError
 from ccf_llm.serving.store import LIKES, UserRecord
 
 MAX_HISTORY = 500
@@ -27,6 +32,8 @@ class Served:
     recommender: Recommender
     version: str
     """Changes with any byte of the model's files."""
+    trained: Recommender
+    """Without the items that were added over HTTP."""
 
     @property
     def model(self) -> CCFLLM:
@@ -49,9 +56,41 @@ class Served:
         dataset = open_dataset(data.source)
         if _version(folder) != version:
             raise _written_anew(folder)
-        served = cls(Recommender(model, dataset, retrieve), version)
+        recommender = Recommender(model, dataset, retrieve)
+        served = cls(recommender, version, recommender)
         served._try()
         return served
+
+    def with_added(self, items: Sequence[AddedItem]) -> Self:
+        """The same over items that were added, but for those that the model has come to know by itself."""
+        new = [item for item in items if not self.trained.model.item_vocabulary.code(item.item_id)]
+        if len(new) == len(self.recommender.catalogue) - len(self.trained.catalogue):
+            return self
+        return replace(self, recommender=self.trained.with_items(self._frame(new)))
+
+    def added(self, item_id: str, words: dict[str, str]) -> AddedItem:
+        """An item in the words in which it is kept, without columns that are empty.
+
+        Raises `CCFError` for a column that the catalogue does not have, and `ProblemError` 422 for an id or a title
+        that cannot be kept as it is.
+        """
+        known = self.model.items.columns[1:]
+        for column in words:
+            if column not in known:
+                raise CCFError(f"{column}: the catalogue has no such column, but {', '.join(known)}; leave it out")
+        frame = pl.DataFrame({"item_id": [item_id], **{column: [text] for column, text in words.items()}})
+        try:
+            (row,) = check_items(frame).to_dicts()
+        except CCFError as error:
+            raise ProblemError(422, str(error)) from None
+        if row["item_id"] != item_id:
+            raise ProblemError(422, f"item_id: {item_id!r} would become {row['item_id']!r}; write it so")
+        return _in_words(row)
+
+    def known(self, item_id: str) -> AddedItem | None:
+        """An item of the trained catalogue in its words; None for one that was added, or is not there."""
+        code = self.trained.model.item_vocabulary.code(item_id)
+        return _in_words(self.model.items.row(code - 1, named=True)) if code else None
 
     def person(self, user_id: str | None, record: UserRecord, history: list[str], *, filter_seen: bool) -> Person:
         """What the data set, the events and the request know of a person, put together.
@@ -90,6 +129,12 @@ class Served:
             "details": catalogue.details[code - 1] if catalogue.details else "",
         }
 
+    def _frame(self, items: Sequence[AddedItem]) -> pl.DataFrame:
+        """As `CCFLLM.with_items` takes them: a column that the model reads is there, if empty."""
+        columns = dict.fromkeys(["title", *self.model.details, *(column for item in items for column in item.words)])
+        texts = {column: [item.words.get(column, "") for item in items] for column in columns}
+        return pl.DataFrame({"item_id": [item.item_id for item in items], **texts})
+
     def _try(self) -> None:
         """Compute what is computed once, and score a person with and one without likes."""
         catalogue = self.recommender.catalogue
@@ -102,6 +147,10 @@ class Served:
             scores = self.recommender.model.score_rows(shortlist.rows())
             if not np.isfinite(scores).all() or not np.isfinite(catalogue.collaborative_shares).all():
                 raise CCFError("model: its scores are not finite; train it again")
+
+
+def _in_words(row: dict[str, Any]) -> AddedItem:
+    return AddedItem(row["item_id"], {column: text for column, text in row.items() if column != "item_id" and text})
 
 
 def _version(folder: Path) -> str:

@@ -43,7 +43,7 @@ class Service:
     def __init__(self, path: Path, store: EventStore, settings: ServeSettings) -> None:
         """Load the model; a `CCFError` says why that fails."""
         self.path, self.store, self.settings = path, store, settings
-        self.served = Served.load(path, settings.retrieve)
+        self.served = Served.load(path, settings.retrieve).with_added(store.items.all())
         self.recorder = Recorder(store)
         self.batcher = Batcher(settings.waiting)
         self.metrics = Metrics(self.batcher)
@@ -52,6 +52,7 @@ class Service:
         # What the language model has scored is due soon: it does not queue behind those who have just come.
         self._due = Quick(1)
         self._reloading = asyncio.Lock()
+        self._swapping = asyncio.Lock()
 
     def close(self) -> None:
         """Finish what was accepted, and stop."""
@@ -170,6 +171,20 @@ class Service:
         self.metrics.events.labels(event.kind, outcome).inc()
         return outcome == "duplicate"
 
+    async def add_item(self, item_id: str, words: dict[str, str]) -> bool:
+        """Keep an item that came after training, and take it in; whether it was there already."""
+        item, known = self.served.added(item_id, words), self.served.known(item_id)
+        outcome = "duplicate" if known == item else "conflict"
+        if known is None:
+            outcome = await asyncio.to_thread(self.store.items.add, item, self.settings.added_items)
+        if outcome == "conflict":
+            raise ProblemError(409, f"item_id '{item_id}': is there with other words; choose another id")
+        if outcome == "full":
+            raise ProblemError(409, f"{self.settings.added_items} items were added; train again with them in the data")
+        async with self._swapping:  # those that came while others were taken in are taken in together
+            self.served = await asyncio.to_thread(lambda: self.served.with_added(self.store.items.all()))
+        return outcome == "duplicate"
+
     async def erase(self, user_id: str) -> int:
         """Delete a person's events and what memory holds; the data set's rows of that id are not used any more."""
         deleted = await asyncio.wrap_future(self.recorder.erase(user_id))
@@ -218,11 +233,13 @@ class Service:
         async with self._reloading:
             previous = self.served
             try:
-                self.served = await asyncio.to_thread(Served.load, self.path, self.settings.retrieve)
+                loaded = await asyncio.to_thread(Served.load, self.path, self.settings.retrieve)
             except CCFError as error:
                 raise ProblemError(
                     409, f"the old model goes on serving, for the new one does not load: {error}"
                 ) from None
+            async with self._swapping:
+                self.served = await asyncio.to_thread(lambda: loaded.with_added(self.store.items.all()))
             return {"model": self.served.version, "previous": previous.version}
 
     async def _by_deadline(

@@ -27,10 +27,12 @@ class ServeSettings(Settings):
     """Longest request body; longer ones get 413."""
     body_seconds: float = Field(default=10, gt=0)
     """How long a request body may take to arrive; slower ones get 408."""
+    added_items: int = Field(default=10_000, ge=0)
+    """Most items that may be added over HTTP; further ones get 409."""
     api_keys: frozenset[str] = frozenset()
     """One of these in the header X-API-Key opens /v1; without any, /v1 is open to all who reach the port."""
     admin_key: str | None = None
-    """Opens /v1/admin; without it, /v1/admin is closed."""
+    """Opens /v1/admin and POST /v1/items; without it, they are closed."""
     public: bool = False
     """Whether others than this machine can reach the port."""
 

@@ -20,6 +20,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.hashing import sha256_of
+from ccf_llm.serving.added import AddedItems
+from ccf_llm.serving.tables import erased, events, metadata, salts
 
 Kind = Literal["like", "dislike", "withdraw", "view", "cart", "play", "purchase"]
 LIKES: frozenset[Kind] = frozenset(["like", "cart", "play", "purchase"])
@@ -32,27 +34,6 @@ BUSY_MS = 5000
 TABLES_LOCK = 0x63636C6C
 """PostgreSQL's advisory lock under which tables are made; any number that nobody else uses."""
 log = logging.getLogger("ccf_llm.serving")
-
-metadata = sa.MetaData()
-events = sa.Table(
-    "ccf_llm_events",
-    metadata,
-    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("user_id", sa.Text, nullable=False),
-    sa.Column("item_id", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("received", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Index("ccf_llm_events_of_user", "user_id", "number"),
-)
-erased = sa.Table("ccf_llm_erased", metadata, sa.Column("digest", sa.Text, primary_key=True))
-salts = sa.Table(
-    "ccf_llm_salt",
-    metadata,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("salt", sa.Text, nullable=False),
-)
-"""One row: what the ids of erased users are hashed with, so that no table of digests made elsewhere finds them."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +78,7 @@ class EventStore:
         except (NoSuchModuleError, ImportError) as error:
             raise CCFError(f"--store: no driver ({one_line(error)}); pip install 'ccf-llm[postgres]'") from None
         self._sqlite = self._engine.dialect.name == "sqlite"
+        self.items = AddedItems(self._engine)
         if self._sqlite:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
         self._log_to_empty = self._sqlite
