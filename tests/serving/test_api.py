@@ -241,23 +241,27 @@ def test_scores_are_those_of_the_model(client: TestClient, served_model: Path) -
     assert [s["item_id"] for s in answer["scores"]] == ["i1", "i9", "i4"]
 
 
-def test_reasons_are_scores_with_and_without_each_like(client: TestClient) -> None:
-    def score(history: list[str]) -> float:
-        body = {"history": history, "item_ids": ["i9"]}
-        return float(client.post("/v1/score", json=body).json()["scores"][0]["score"])
+def test_reasons_are_the_likes_that_raise_the_score(client: TestClient) -> None:
+    likes, items = ["i1", "i2", "i3"], ["i9", "i10", "i11", "i12", "i13", "i14"]
 
-    answer = client.post("/v1/explain", json={"history": ["i1", "i2", "i3"], "item_ids": ["i9", "i10"]}).json()
-    first = answer["items"][0]
-    assert (first["item_id"], answer["items"][1]["item_id"]) == ("i9", "i10")
-    effects = {reason["item_id"]: reason["effect"] for reason in first["reasons"]}
-    assert effects == pytest.approx(
-        {left: score(["i1", "i2", "i3"]) - score([i for i in ("i1", "i2", "i3") if i != left]) for left in effects},
-        abs=1e-5,
-    )
-    assert sorted(effects) == ["i1", "i2", "i3"]
-    strengths = [abs(reason["effect"]) for reason in first["reasons"]]
-    assert strengths == sorted(strengths, reverse=True)
-    assert 0 <= first["collaborative_share"] <= 1
+    def scores(history: list[str]) -> dict[str, float]:
+        answer = client.post("/v1/score", json={"history": history, "item_ids": items}).json()
+        return {item["item_id"]: item["score"] for item in answer["scores"]}
+
+    answer = client.post("/v1/explain", json={"history": likes, "item_ids": items}).json()
+    assert ids(answer) == items
+    everything, effects = scores(likes), {}
+    for left in likes:
+        without = scores([i for i in likes if i != left])
+        effects |= {(item, left): everything[item] - without[item] for item in items}
+    raising = {pair: effect for pair, effect in effects.items() if effect > 0}
+    assert 0 < len(raising) < len(effects)
+    named = {(item["item_id"], r["item_id"]): r["effect"] for item in answer["items"] for r in item["reasons"]}
+    assert named == pytest.approx(raising, abs=1e-5)
+    for item in answer["items"]:
+        strengths = [reason["effect"] for reason in item["reasons"]]
+        assert strengths == sorted(strengths, reverse=True)
+        assert 0 <= item["collaborative_share"] <= 1
     nothing = client.post("/v1/explain", json={"item_ids": ["i9"]}).json()
     assert nothing["items"][0]["reasons"] == []
 

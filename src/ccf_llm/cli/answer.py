@@ -55,6 +55,7 @@ def _print_table(answer: Answer) -> None:
         cells = [str(item["rank"]), escape(item["title"]), f"{item[figure]:.2f}"]
         if reasoned:
             strongest = "; ".join(f"{like['liked_title']} {like['effect']:+.2f}" for like in item["reasons"][:2])
+            strongest = strongest or "none of the likes raises it"
             cells += [_rank(item["cf_rank"]), _rank(item["text_rank"]), f"{item['collaborative_share']:.0%}"]
             cells.append(escape(strongest))
         table.add_row(*cells)

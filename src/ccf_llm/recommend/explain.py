@@ -45,12 +45,12 @@ class LeaveOneOut:
 
     @staticmethod
     def strongest(effects: Floats) -> list[int]:
-        """Positions in `likes` by the size of one item's effects (m,), the strongest first."""
-        return [int(i) for i in np.argsort(-np.abs(effects), kind="stable")]
+        """Positions in `likes` of those that raise the score of one item, by its effects (m,), the strongest first."""
+        return [int(i) for i in np.argsort(-effects, kind="stable") if effects[i] > 0]
 
 
 def explain(recommender: Recommender, person: Person, item_ids: Ids, newest: int = 10) -> pl.DataFrame:
-    """Which liked items move the score of each item most, from `newest` + 1 scores of it.
+    """Because of which liked items each item is recommended, from `newest` + 1 scores of it.
 
     Args:
         recommender: its model scores.
@@ -59,7 +59,8 @@ def explain(recommender: Recommender, person: Person, item_ids: Ids, newest: int
         newest: how many of the newest likes are left out in turn.
 
     Returns:
-        item_id, liked_item_id, liked_title, effect (log-odds); for each item the strongest first.
+        item_id, liked_item_id, liked_title, effect (log-odds, above 0); for each item the strongest first. An item
+        whose score none of these likes raises has no row.
 
     Raises:
         CCFError: an item is not in the catalogue, or `newest` is no number of likes.

@@ -61,7 +61,7 @@ def api(service: Service) -> APIRouter:
 
     @router.post("/explain", responses=documented(404), response_model=schemas.ExplainResponse)
     async def explain(ask: schemas.ExplainRequest, request: Request) -> dict[str, Any]:
-        """Which likes moved the score of each item most, and how much of its embedding is collaborative."""
+        """Which likes raise the score of each item, and how much of its embedding is collaborative."""
         return await service.explain(ask, request.state.arrived)
 
     @router.post(

@@ -203,12 +203,10 @@ async function explain(item, why, facts) {
   facts.append(box);
   const answer = await call("POST", "/v1/explain", { user_id: state.user, item_ids: [item.item_id], deadline_ms: 1000 * ASK_SECONDS });
   const reasons = answer.items[0].reasons.slice(0, 5);
-  if (!reasons.length) return box.replaceChildren("You have not picked anything yet: it is what most people like.");
-  const lines = reasons.map(({ title, effect }) => {
-    const way = effect >= 0 ? "speaks for it" : "speaks against it";
-    return make("li", {}, `${title} ${way} (${effect >= 0 ? "+" : "−"}${Math.abs(effect).toFixed(2)})`);
-  });
-  const by = answer.degraded ? "By the collaborative model alone (the server is busy)" : "Its score with and without each of your likes, in log-odds";
+  if (!answer.history) return box.replaceChildren("You have not picked anything yet: it is what most people like.");
+  if (!reasons.length) return box.replaceChildren("None of your newest likes raises its score: it would stand here without them too.");
+  const lines = reasons.map(({ title, effect }) => make("li", {}, `${title} (+${effect.toFixed(2)})`));
+  const by = answer.degraded ? "Because of, by the collaborative model alone (the server is busy)" : "Because of (what each like adds to its score, in log-odds)";
   box.replaceChildren(`${by}:`, make("ul", {}, ...lines));
 }
 
