@@ -12,6 +12,7 @@ import pytest
 
 import tiny
 from ccf_llm.cli import main
+from ccf_llm.cli.answer import Answer
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.experiments.config import CF_METHODS
 from ccf_llm.io.files import read_json
@@ -153,9 +154,12 @@ def test_recommend_with_every_filter_order_and_reasons(run: Path, capsys: Captur
     assert [int(item["item_id"][1:]) % 2 for item in by_next] == [1] * 4  # liked by the same people
     assert {item["probability"] for item in by_next} == {None}
     assert ids(*person, "--diversity", 0.9) != ids(*person)
+    assert len(ids(*person, "--one-edition")) == len(ids(*person))  # every title is another one
     assert len(ids("--user", "u1", "-k", 24, "--keep-seen")) == tiny.N_ITEMS
-    reasoned = ask("--liked", "Night", "--liked", "Dawn", "-k", 2, "--why")["items"]
-    assert all(len(item["reasons"]) == 2 for item in reasoned)
+    reasoned = ask("--liked", "Night", "--liked", "Dawn", "-k", 24, "--why")["items"]
+    effects = [reason["effect"] for item in reasoned for reason in item["reasons"]]
+    assert 0 < len(effects) < 2 * len(reasoned)
+    assert min(effects) > 0
     assert call("recommend", run, "--liked", "Night", "-k", 2, "--why") == 0
     assert "because" in capsys.readouterr().out
     assert call("recommend", run, "--liked", "Night", "-k", 2, "--order", "text") == 0
@@ -164,6 +168,16 @@ def test_recommend_with_every_filter_order_and_reasons(run: Path, capsys: Captur
     assert "similarity" in capsys.readouterr().out
     near = ask("--similar-to", "i3", "-k", 4)["items"]
     assert near == ask("--similar-to", near_title(run, "i3"), "-k", 4)["items"]
+
+
+def test_because_of_nothing_is_said(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    item = {"rank": 1, "title": "A", "score": 1.0, "cf_rank": 1, "text_rank": None, "collaborative_share": 0.5}
+    like = {"liked_title": "B", "effect": 0.25}
+    Answer("u", ["B"], [item | {"reasons": [like]}, item | {"reasons": []}]).give(None, as_json=False)
+    shown = capsys.readouterr().out
+    assert "B +0.25" in shown
+    assert "none of the likes raises it" in shown
 
 
 def near_title(run: Path, item_id: str) -> str:

@@ -57,6 +57,14 @@ def recommend(
     category: Annotated[
         str | None, typer.Option(help="Only items of this category, such as a genre.", rich_help_panel=WHAT)
     ] = None,
+    one_edition: Annotated[
+        bool,
+        typer.Option(
+            "--one-edition",
+            help="Of the editions of a work (one title but for brackets and subtitle, one author) only the best.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Also what the user has met.", rich_help_panel=WHAT)
     ] = False,
@@ -85,7 +93,7 @@ def recommend(
     ] = 0.2,
     k: Annotated[int, typer.Option("-k", help="How many items.", rich_help_panel=OUT)] = 10,
     why: Annotated[
-        bool, typer.Option("--why", help="Also what speaks for each item; takes longer.", rich_help_panel=OUT)
+        bool, typer.Option("--why", help="Also which likes raise each score; takes longer.", rich_help_panel=OUT)
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Show them in the run's report.", rich_help_panel=OUT)] = False,
     as_json: Annotated[
@@ -120,6 +128,7 @@ def recommend(
         "--candidates": candidates is not None,
         "--deny": bool(deny),
         "--category": category is not None,
+        "--one-edition": one_edition,
         "--keep-seen": keep_seen,
         "--order": order != "fused",
         "--diversity": diversity != 0,
@@ -134,6 +143,7 @@ def recommend(
         "candidates": _candidates(candidate, candidates),
         "deny": deny or [],
         "category": category,
+        "one_edition": one_edition,
         "order": order,
         "diversity": diversity,
     }
@@ -169,6 +179,7 @@ NOT_FOR = {
     "--liked": ("--users", "--output", "--keep-seen"),
     "--similar-to": (
         *("--users", "--output", "--keep-seen", "--candidate", "--candidates", "--deny", "--category"),
+        "--one-edition",
         *("--order", "--diversity", "--why", "--keep"),
     ),
     "--all-users": ("--why", "--keep", "--json"),
@@ -264,7 +275,7 @@ def _why_empty(recommender: "Recommender", person: "Person", choice: dict[str, A
 
 
 def _with_reasons(recommender: "Recommender", person: "Person", items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each item with the likes that move its score most."""
+    """Each item with the likes that raise its score."""
     from ccf_llm.recommend.explain import explain
 
     found = explain(recommender, person, [item["item_id"] for item in items])

@@ -12,11 +12,13 @@ from torch import Tensor
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
-from ccf_llm.text.titles import reading_order
+from ccf_llm.text.titles import reading_order, work_title
 
 MAX_CATEGORIES = 100
 """A column with more distinct entries than this does not sort items into categories."""
 FUSE_BATCH = 4096
+AUTHORS = ("author", "authors")
+"""Columns that say who made an item, whatever their case."""
 
 
 class Catalogue:
@@ -36,6 +38,8 @@ class Catalogue:
             if details
             else []
         )
+        named = next((column for column in model.items.columns if column.casefold() in AUTHORS), None)
+        self._authors: list[str] = [""] * len(self.ids) if named is None else model.items[named].to_list()
         self._folded = pl.Series([fold(title) for title in self.titles], dtype=pl.String)
 
     def __len__(self) -> int:
@@ -107,6 +111,19 @@ class Catalogue:
         with torch.no_grad():
             shares = [network.fuse_items(part, network.cf)[1].float().cpu() for part in torch.split(codes, FUSE_BATCH)]
         return torch.cat(shares).numpy()
+
+    @cached_property
+    def works(self) -> NDArray[np.int64]:
+        """(n_items,) a number for each work: its editions share title, but for brackets and subtitle, and author.
+
+        Where no author is known the subtitle counts: parts of a series are no editions of one work.
+        """
+        numbers: dict[tuple[str, str], int] = {}
+        pairs = [
+            (fold(work_title(title, subtitle=not author)), fold(author))
+            for title, author in zip(self.titles, self._authors, strict=True)
+        ]
+        return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.int64)
 
     @cached_property
     def categories(self) -> dict[str, NDArray[np.bool_]]:

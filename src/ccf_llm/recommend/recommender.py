@@ -16,6 +16,7 @@ from ccf_llm.model.ccfllm import CCFLLM, probability
 from ccf_llm.recommend.arguments import check_choice, check_count, check_flag, check_share
 from ccf_llm.recommend.catalogue import Catalogue
 from ccf_llm.recommend.diversity import mmr
+from ccf_llm.recommend.editions import best_works, first_of_each
 from ccf_llm.recommend.following import Following
 from ccf_llm.recommend.retrieval import EXACT_UP_TO, ExactRanking, Mask, Positions, Ranking, Retriever
 
@@ -59,12 +60,14 @@ class Filters:
     """Never these."""
     category: str | None = None
     """Only items of this category (see `Catalogue.categories`)."""
+    one_edition: bool = False
+    """Only the best edition of each work (see `Catalogue.works`)."""
 
     @classmethod
-    def of(cls, candidates: Ids | None, deny: Ids, category: str | None) -> Self:
+    def of(cls, candidates: Ids | None, deny: Ids, category: str | None, one_edition: bool) -> Self:
         """From ids as people have them."""
         allow = None if candidates is None else as_ids(candidates, "candidates")
-        return cls(allow, as_ids(deny, "denied items"), category)
+        return cls(allow, as_ids(deny, "denied items"), category, check_flag(one_edition, "one_edition"))
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Shortlist:
     """(n,) from 1, among all items that the filters leave; None where an index is used and did not find the item."""
     text_rank: list[int | None]
     """(n,) from 1, among the same."""
+    one_edition: bool = False
+    """Whether of the editions of a work only the best becomes part of the list."""
 
     def rows(self) -> Rows:
         """The rows to score with the model."""
@@ -144,6 +149,7 @@ class Recommender:
         category: str | None = None,
         order: Order = "fused",
         diversity: float = 0.0,
+        one_edition: bool = False,
     ) -> pl.DataFrame:
         """The best `k` items for each user; the candidates of all users are scored together.
 
@@ -156,6 +162,7 @@ class Recommender:
             category: only items of this category (see `Catalogue.categories`).
             order: what decides.
             diversity: from 0, the best by score, to 1: how much it counts that the items are unlike each other (`mmr`).
+            one_edition: of the editions of a work only the best (`Catalogue.works`).
 
         Returns:
             user_id, item_id, title, rank (from 1), score (log-odds; in the order `text` a cosine, in `next` without a
@@ -170,7 +177,7 @@ class Recommender:
         users = list(dict.fromkeys(as_ids(users, "users")))
         self.check_users(users)
         people = [self.person(user, filter_seen=filter_seen) for user in users]
-        frames = self._best(people, k, Filters.of(candidates, deny, category), order, diversity)
+        frames = self._best(people, k, Filters.of(candidates, deny, category, one_edition), order, diversity)
         named = [
             frame.insert_column(0, pl.Series("user_id", [user] * len(frame), dtype=pl.String))
             for user, frame in zip(users, frames, strict=True)
@@ -187,12 +194,14 @@ class Recommender:
         category: str | None = None,
         order: Order = "fused",
         diversity: float = 0.0,
+        one_edition: bool = False,
     ) -> pl.DataFrame:
         """The best `k` items for a person who is not a user but likes these items (ids, oldest first).
 
         The other arguments and what is raised are those of `recommend`, and so are the columns, but for user_id.
         """
-        return self._best([self.stranger(items)], k, Filters.of(candidates, deny, category), order, diversity)[0]
+        filters = Filters.of(candidates, deny, category, one_edition)
+        return self._best([self.stranger(items)], k, filters, order, diversity)[0]
 
     def rerank(
         self, history: Ids | None, candidates: Ids, k: int | None = None, *, user: Id | None = None
@@ -279,21 +288,28 @@ class Recommender:
         if order == "next":
             words = self.catalogue.text_scores(person.history)
             by = ExactRanking(self.following.scores(person.history, words), eligible)
+        works = self.catalogue.works if filters.one_edition else np.arange(len(self.catalogue))
         if filters.allow is not None:
-            items = by.best(len(filters.allow))
+            items = by.best(len(filters.allow))  # of editions that were named, the score chooses
         elif order == "fused" and len(person.history):
-            items = self._mixed(cf, text, check_count(k, "k"))
+            items = self._mixed(cf, text, check_count(k, "k"), works)
         else:
-            items = by.best(max(check_count(k, "k"), self.retrieve))
-        return Shortlist(person, items + 1, by.scores(items), cf.ranks(items), text.ranks(items))
+            items = best_works(by, max(check_count(k, "k"), self.retrieve), works)
+        ranks = cf.ranks(items), text.ranks(items)
+        return Shortlist(person, items + 1, by.scores(items), *ranks, filters.one_edition)
 
     def ranking(
         self, shortlist: Shortlist, scores: Floats, k: int, order: Order = "fused", diversity: float = 0.0
     ) -> pl.DataFrame:
         """The best `k` of the shortlist by these scores, with the columns of `recommend_for_history`."""
         diversity = check_share(diversity, "diversity")
-        vectors = self.catalogue.semantic[shortlist.items - 1] if diversity else np.zeros((0, 0), dtype=np.float32)
-        best = mmr(scores, vectors, check_count(k, "k"), diversity)
+        left = np.argsort(-scores, kind="stable")
+        if shortlist.one_edition:
+            left = left[first_of_each(self.catalogue.works[shortlist.items[left] - 1])]
+        vectors = (
+            self.catalogue.semantic[shortlist.items[left] - 1] if diversity else np.zeros((0, 0), dtype=np.float32)
+        )
+        best = left[mmr(scores[left], vectors, check_count(k, "k"), diversity)]
         positions = shortlist.items[best] - 1
         columns = {
             "rank": np.arange(1, len(best) + 1),
@@ -362,13 +378,13 @@ class Recommender:
             raise CCFError("history is missing; give the ids of liked items, or user=ID for those of the data set")
         return self.person(user)
 
-    def _mixed(self, cf: Ranking, text: Ranking, k: int) -> Positions:
+    def _mixed(self, cf: Ranking, text: Ranking, k: int, works: Positions) -> Positions:
         """CF's best, among them always the `k` that are the answer by CF alone, and then text's best of the others."""
         n = max(k, self.retrieve)
         from_text = round(n * self.text_share)
-        by_cf = cf.best(max(k, n - from_text))
-        by_text = text.best(from_text + len(by_cf))
-        return np.concatenate([by_cf, by_text[~np.isin(by_text, by_cf)][:from_text]])
+        by_cf = best_works(cf, max(k, n - from_text), works)
+        by_text = best_works(text, from_text + len(by_cf), works)
+        return np.concatenate([by_cf, by_text[~np.isin(works[by_text], works[by_cf])][:from_text]])
 
     def _named(self, positions: Positions) -> pl.DataFrame:
         ids, titles = self.catalogue.ids, self.catalogue.titles

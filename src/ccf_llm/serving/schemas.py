@@ -59,6 +59,11 @@ class RecommendRequest(Whom):
     )
     exclude: list[Id] = Field([], max_length=500, description="Never these.")
     category: Id | None = Field(None, description="Only items of this category; GET /v1/categories lists them.")
+    one_edition: bool = Field(
+        False,
+        description="Of the editions of a work only the best: items that share title, but for brackets and subtitle, "
+        "and author. Where no author is known, the subtitle counts.",
+    )
     diversity: float = Field(
         0, ge=0, le=1, description="How much it counts that the items are unlike each other; 0: the best by score."
     )
@@ -225,18 +230,20 @@ class RerankResponse(_Answer):
 
 
 class Reason(BaseModel):
-    """A like and what it does to the score."""
+    """A like that raises the score."""
 
     item_id: str
     title: str
-    effect: float = Field(description="Score with all likes minus score without this one, in log-odds.")
+    effect: float = Field(description="Score with all likes minus score without this one, in log-odds; above 0.")
 
 
 class Explanation(Item):
     """Why an item has its score."""
 
     collaborative_share: float
-    reasons: list[Reason] = Field(description="The strongest first, from the newest ten likes.")
+    reasons: list[Reason] = Field(
+        description="Those of the newest ten likes that raise the score, the strongest first; empty where none does."
+    )
 
 
 class ExplainResponse(_Answer):

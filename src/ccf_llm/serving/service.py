@@ -65,7 +65,7 @@ class Service:
     async def recommend(self, ask: schemas.RecommendRequest, arrived: float) -> dict[str, Any]:
         """The best items for a person."""
         served, recommender = self.served, self.served.recommender
-        filters = Filters(ask.candidates, ask.exclude, ask.category)
+        filters = Filters(ask.candidates, ask.exclude, ask.category, ask.one_edition)
 
         def rank(shortlist: Shortlist, scores: Floats, order: Order) -> dict[str, Any]:
             frame = recommender.ranking(shortlist, scores, ask.k, order, ask.diversity)
@@ -139,7 +139,7 @@ class Service:
         }
 
     async def explain(self, ask: schemas.ExplainRequest, arrived: float) -> dict[str, Any]:
-        """Which likes moved the score of each item most."""
+        """Which likes raise the score of each item."""
         served, recommender = self.served, self.served.recommender
 
         def prepare() -> tuple[LeaveOneOut, Rows]:

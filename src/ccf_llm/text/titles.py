@@ -13,6 +13,8 @@ ARTICLES = (
 # name, article, then nothing but groups in brackets
 _MOVED = re.compile(rf"^(?P<name>.+), (?P<article>{'|'.join(ARTICLES)})(?P<rest>(?:\s*\([^()]*\))*)\s*$")
 _GROUP = re.compile(r"\(([^()]+)\)")
+_BRACKETED = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\})")
+_SUBTITLE = re.compile(r"\s*(?::\s|\s:|\s[-–—]\s|\s/\s).*")  # noqa: RUF001
 
 
 def reading_order(title: str) -> str:
@@ -28,6 +30,24 @@ def reading_order(title: str) -> str:
     """
     inner = _GROUP.sub(lambda group: f"({_article_first(group[1])})", title)
     return _article_first(inner)
+
+
+def work_title(title: str, *, subtitle: bool = False) -> str:
+    """What the titles of a work's editions share: without groups in brackets and, unless `subtitle`, without one.
+
+    A title that is nothing but brackets stays as it is.
+
+    >>> work_title("Dune: The Graphic Novel (Book 1) [Hardcover]")
+    'Dune'
+    >>> work_title("Matrix, The (1999)"), work_title("[REC]")
+    ('The Matrix', '[REC]')
+    """
+    text, before = reading_order(title), ""
+    while text != before:  # brackets may stand in brackets
+        text, before = _BRACKETED.sub("", text), text
+    if not subtitle:
+        text = _SUBTITLE.sub("", text)
+    return text.strip() or title
 
 
 def _article_first(text: str) -> str:
