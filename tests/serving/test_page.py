@@ -92,12 +92,37 @@ def test_orders_categories_and_reasons(page: Page) -> None:
     page.get_by_label("Category").select_option("drama")
     expect(page.locator("#list .facts").first).to_contain_text("drama")
     expect(page.locator("#list[data-order=fused][aria-busy=false]")).to_be_attached()
-    why = page.get_by_role("button", name="Why?").first
-    why.click()
-    expect(page.locator(".why li")).to_have_count(1)
-    assert "(1972)" in page.locator(".why li").inner_text()
-    expect(why).to_have_attribute("aria-expanded", "true")
     assert re.fullmatch(r"\d+ % text, \d+ % likes", page.locator(".share").first.get_attribute("aria-label") or "")
+
+
+def test_because_of_names_what_raised_the_score_or_says_that_nothing_did(page: Page, live: LiveServer) -> None:
+    pick(page, "(1972)")
+    titles(page)
+    user = page.evaluate("localStorage.getItem('ccf-llm-user')")
+    buttons = page.get_by_role("button", name="Why?")
+    shown = [str(button.get_attribute("data-focus")).split()[-1] for button in buttons.all()]
+    ask = {"user_id": user, "item_ids": shown, "deadline_ms": 20_000}
+    found = page.request.post(f"{live.url}/v1/explain", data=ask).json()["items"]
+    raised = [bool(item["reasons"]) for item in found]
+    assert set(raised) == {True, False}
+    for place in (raised.index(True), raised.index(False)):
+        why = buttons.nth(place)
+        why.click()
+        box = page.locator("#list > li").nth(place).locator(".why")
+        if raised[place]:
+            expect(box).to_contain_text("Because of")
+            expect(box.locator("li")).to_have_count(1)
+            assert "(1972)" in box.locator("li").inner_text()
+        else:
+            expect(box).to_contain_text("None of your newest likes raises its score")
+            expect(box.locator("li")).to_have_count(0)
+        expect(why).to_have_attribute("aria-expanded", "true")
+
+
+def test_why_before_anything_is_picked(page: Page) -> None:
+    titles(page)
+    page.get_by_role("button", name="Why?").first.click()
+    expect(page.locator(".why")).to_contain_text("You have not picked anything yet")
 
 
 def test_a_person_can_be_forgotten(page: Page, live: LiveServer) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from ccf_llm.text.titles import reading_order
+from ccf_llm.text.titles import reading_order, work_title
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,22 @@ def test_a_moved_article_comes_back(stored: str, read: str) -> None:
 )
 def test_other_titles_stay(title: str) -> None:
     assert reading_order(title) == title
+
+
+@pytest.mark.parametrize(
+    ("title", "work", "with_subtitle"),
+    [
+        ("Dune (Book 1) [Hardcover]", "Dune", "Dune"),
+        ("Dune: The Graphic Novel", "Dune", "Dune: The Graphic Novel"),
+        ("Dune (Dune Chronicles (Book 1))", "Dune", "Dune"),
+        ("Tigre, Le (1997)", "Le Tigre", "Le Tigre"),
+        ("Walden - or, Life in the Woods {1854}", "Walden", "Walden - or, Life in the Woods"),
+        ("Spider-Man 2:30", "Spider-Man 2:30", "Spider-Man 2:30"),
+        ("(500) Days of Summer", "Days of Summer", "Days of Summer"),
+        ("[REC]", "[REC]", "[REC]"),
+        (": a title", ": a title", ": a title"),
+    ],
+)
+def test_what_editions_share(title: str, work: str, with_subtitle: str) -> None:
+    assert (work_title(title), work_title(title, subtitle=True)) == (work, with_subtitle)
+    assert work_title(work) == work
