@@ -201,3 +201,16 @@ def test_films_stand_beside_those_of_the_same_people(title: str, beside: set[str
     )
     nearest = {titles[position] for position in np.argsort(-closeness, kind="stable")[:of]}
     assert len(nearest & beside) >= at_least
+
+
+def test_what_people_choose_next_decides_where_nobody_says(recommender: Recommender) -> None:
+    by_default = recommender.recommend(["u1", "u2"], 6)
+    assert by_default.equals(recommender.recommend(["u1", "u2"], 6, order="next"))
+    model = recommender.model
+    ranking = CCFLLM(model.network, model.users, model.items, model.info.model_copy(update={"task": "ranking"}))
+    of_ranking = Recommender(ranking, recommender.dataset, retrieve=12)
+    found = of_ranking.recommend(["u1", "u2"], 6)
+    assert found.equals(of_ranking.recommend(["u1", "u2"], 6, order="fused"))
+    assert found["probability"].null_count() == len(found)  # its scores only order
+    assert of_ranking.text_share == 0
+    assert of_ranking.rerank(["i2"], ["i5", "i7"])["probability"].null_count() == 2

@@ -13,6 +13,8 @@ from ccf_llm.model.saved import ModelInfo
 from ccf_llm.recommend.explain import explain
 from ccf_llm.recommend.recommender import Recommender
 
+pytestmark = pytest.mark.usefixtures("by_the_model")
+
 INFO = ModelInfo(details=("genres",))
 COLUMNS = ["item_id", "title", "rank", "score", "probability", "cf_rank", "text_rank", "collaborative_share"]
 

@@ -14,6 +14,8 @@ from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
 from ccf_llm.recommend.recommender import Recommender
 
+pytestmark = pytest.mark.usefixtures("by_the_model")
+
 CANDIDATES = ["i9", "i2", "i14", "i5", "i2", "i20"]
 
 

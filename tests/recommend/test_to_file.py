@@ -16,6 +16,8 @@ from ccf_llm.recommend import to_file
 from ccf_llm.recommend.recommender import Recommender
 from ccf_llm.recommend.to_file import recommend_all
 
+pytestmark = pytest.mark.usefixtures("by_the_model")
+
 
 @pytest.fixture(scope="module")
 def recommender(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> Recommender:

@@ -41,6 +41,7 @@ def page(browser: Browser, live: LiveServer) -> Iterator[Page]:
 
 def titles(page: Page) -> list[str]:
     """The list in the model's order."""
+    page.get_by_label("Fused").check(force=True)
     expect(page.locator("#list[data-order=fused][aria-busy=false]")).to_be_attached()
     return page.locator("#list .title").all_inner_texts()
 
@@ -72,6 +73,16 @@ def test_pick_three_get_ten_like_one_and_see_the_list_change(page: Page) -> None
     page.reload()
     expect(page.locator("#likes li")).to_have_count(4)  # kept on the server
     assert titles(page) == after
+
+
+def test_it_opens_with_what_people_choose_next(page: Page) -> None:
+    expect(page.get_by_label("What people like you chose next")).to_be_checked()  # the model has learned to rate
+    expect(page.locator("#list[data-order=next][aria-busy=false]")).to_be_attached()
+    ready = {"status": "ready", "task": "ranking", "language_model": False}
+    page.route("**/readyz", lambda route: route.fulfill(json=ready))
+    page.reload()
+    expect(page.get_by_label("Fused")).to_be_checked()
+    expect(page.locator("#status")).to_contain_text("the language model added nothing")
 
 
 def test_orders_categories_and_reasons(page: Page) -> None:

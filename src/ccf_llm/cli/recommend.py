@@ -77,20 +77,24 @@ def recommend(
         ),
     ] = None,
     order: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="next: what people with these likes chose next; fused: the model's probability of a like; cf: that of "
-            "CF alone; text: closeness of titles alone.",
+            help="fused: the model; next: what people with these likes chose next; cf: CF alone; text: closeness of "
+            "titles alone. Left out: fused of a model that has learned what people choose next, else next.",
             rich_help_panel=HOW,
         ),
-    ] = "fused",
+    ] = None,
     diversity: Annotated[
         float, typer.Option(help="From 0 to 1: how much it counts that items are unlike.", rich_help_panel=HOW)
     ] = 0.0,
     retrieve: Annotated[int, typer.Option(help="How many items the model re-ranks.", rich_help_panel=HOW)] = 100,
     text_share: Annotated[
-        float, typer.Option(help="Share of these that is retrieved by title, not by CF.", rich_help_panel=HOW)
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            help="Share of these that is retrieved by title, not by CF. Left out: 0.2, of a ranking model 0.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.", rich_help_panel=OUT)] = 10,
     why: Annotated[
         bool, typer.Option("--why", help="Also which likes raise each score; takes longer.", rich_help_panel=OUT)
@@ -114,7 +118,7 @@ def recommend(
 
     For a user, with reasons: [bold]ccf-llm recommend runs/demo --user 5 --why[/bold]
 
-    For a person: [bold]ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --order next[/bold]
+    For a person: [bold]ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin"[/bold]
 
     Like an item: [bold]ccf-llm recommend runs/demo --similar-to "Toy Story"[/bold]
 
@@ -130,7 +134,7 @@ def recommend(
         "--category": category is not None,
         "--one-edition": one_edition,
         "--keep-seen": keep_seen,
-        "--order": order != "fused",
+        "--order": order is not None,
         "--diversity": diversity != 0,
         "--why": why,
         "--keep": keep,
@@ -144,7 +148,7 @@ def recommend(
         "deny": deny or [],
         "category": category,
         "one_edition": one_edition,
-        "order": order,
+        "order": order or ("fused" if why else None),
         "diversity": diversity,
     }
     if output is not None:
@@ -186,7 +190,7 @@ NOT_FOR = {
 }
 
 
-def _check(modes: dict[str, bool], given: dict[str, bool], order: str) -> None:
+def _check(modes: dict[str, bool], given: dict[str, bool], order: str | None) -> None:
     """Options that contradict each other are said before anything is loaded."""
     chosen = [mode for mode, is_given in modes.items() if is_given]
     if len(chosen) != 1:
@@ -196,13 +200,13 @@ def _check(modes: dict[str, bool], given: dict[str, bool], order: str) -> None:
             raise CCFError(f"{option} has no meaning with {chosen[0]}; leave one of them out")
     if modes["--all-users"] and not given["--output"]:
         raise CCFError("--output is missing: name the Parquet file that --all-users is written to")
-    if order not in ORDERS:
+    if order is not None and order not in ORDERS:
         raise CCFError(f"--order {order}: choose one of {', '.join(ORDERS)}")
-    if given["--why"] and order != "fused":
+    if given["--why"] and order not in (None, "fused"):
         raise CCFError(f"--why gives the model's reasons, but --order {order} does not ask it; leave one of them out")
 
 
-def _open(run: Path, retrieve: int, text_share: float, new_items: Path | None) -> "Recommender":
+def _open(run: Path, retrieve: int, text_share: float | None, new_items: Path | None) -> "Recommender":
     from ccf_llm.data.importers.columns import read_table
     from ccf_llm.experiments.folder import RunFolder, open_split
     from ccf_llm.model.ccfllm import CCFLLM
@@ -217,6 +221,10 @@ def _open(run: Path, retrieve: int, text_share: float, new_items: Path | None) -
             model = model.with_items(further)
         except CCFError as error:
             raise CCFError(f"{new_items}: {error}") from None
+    if not model.network.uses_llm:
+        typer.echo(
+            "note: on valid the language model added nothing, so likes alone decide and it is not asked", err=True
+        )
     return Recommender(model, dataset, retrieve, text_share=text_share)
 
 

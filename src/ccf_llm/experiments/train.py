@@ -286,8 +286,9 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
     if own["prompt"]["template"]["candidate_titles"]:  # as ever: older checkpoints hold
         del own["prompt"]["template"]["candidate_titles"]
-    if own["fusion"] and not own["fusion"]["blend_text"]:
-        del own["fusion"]["blend_text"]
+    for name, default in (("blend_text", False), ("shared", False), ("semantic", "tokens")):
+        if own["fusion"] and own["fusion"][name] == default:
+            del own["fusion"][name]
     own["cf"] = cf_key(method.cf, dataset, config.cf, config.seed) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
     return own

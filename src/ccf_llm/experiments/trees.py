@@ -11,7 +11,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.io.progress import Say
-from ccf_llm.text.sentences import SentenceEncoder
+from ccf_llm.text.sentences import sentence_vectors
 from ccf_llm.text.titles import reading_order
 
 
@@ -36,4 +36,4 @@ def fit_trees(
 def item_words(dataset: Dataset) -> ItemWords:
     """What the items' texts say, titles by a sentence encoder."""
     titles = [reading_order(title) for title in dataset.items["title"]]
-    return ItemWords.of(dataset.items, SentenceEncoder.load().encode(titles))
+    return ItemWords.of(dataset.items, sentence_vectors(titles))

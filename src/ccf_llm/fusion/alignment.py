@@ -1,7 +1,8 @@
-"""ALG: collaborative vectors into the space of the language model's token embeddings."""
+"""ALG: vectors of other spaces into that of the language model's token embeddings."""
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from ccf_llm.fusion.slots import to_norm
@@ -36,3 +37,23 @@ class Alignment(nn.Sequential):
         """(S, d) aligned vectors of centred and scaled CF vectors (S, c)."""
         aligned: Tensor = self.unit * super().forward(vectors)  # type: ignore[no-untyped-call]
         return aligned if self.silent else to_norm(aligned, self.token_norm)
+
+
+class Reading(nn.Linear):
+    """A linear map of the vectors of a sentence encoder: (S, w) -> (S, d) at the norm of a token.
+
+    It starts as a random map of what is left without `mean`, which all texts have in common; that keeps what is alike
+    alike (Johnson and Lindenstrauss 1984).
+    """
+
+    def __init__(self, mean: Tensor, width: int, token_norm: float) -> None:
+        """A fresh map, from torch's generator."""
+        super().__init__(len(mean), width)
+        self.token_norm = token_norm
+        with torch.no_grad():
+            self.bias.copy_(-self.weight @ mean.to(self.weight))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(S, d) of (S, w); what has no words is zero."""
+        read = super().forward(vectors) * (vectors != 0).any(-1, keepdim=True)
+        return to_norm(read, self.token_norm)

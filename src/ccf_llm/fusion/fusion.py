@@ -8,7 +8,7 @@ The paper's equations are not public; this is a reconstruction with its choices 
 import torch
 from torch import Tensor, nn
 
-from ccf_llm.fusion.alignment import Alignment
+from ccf_llm.fusion.alignment import Alignment, Reading
 from ccf_llm.fusion.gate import Gate
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.fusion.slots import to_norm
@@ -77,8 +77,15 @@ class FusionPair(nn.Module):
         items: tuple[Tensor, Tensor],
         width: int,
         token_norm: float,
+        words: Tensor,
     ) -> None:
-        """`users` and `items` are the mean and the scale of their CF vectors."""
+        """`users` and `items` are the mean and the scale of their CF vectors, `words` the mean (w,) of their words'."""
         super().__init__()
         self.item = Fusion(config, *items, width, token_norm)
+        self.text = Reading(words, width, token_norm) if config.semantic == "sentences" else None
         self.user = self.item if config.shared else Fusion(config, *users, width, token_norm)
+
+    def read(self, semantic: Tensor) -> Tensor:
+        """(..., d) semantic embeddings in the language model's space, of vectors of words (..., w)."""
+        read: Tensor = semantic if self.text is None else self.text(semantic)
+        return read

@@ -15,6 +15,9 @@ class FusionConfig(Settings):
     variant: Variant = "dimension"
     """`dimension`: one gate per dimension (the paper's). `scalar`: one per slot. `average`: fixed at 1/2. `cf_only`: no
     text in slots. `semantic`: no CF."""
+    semantic: Literal["tokens", "sentences"] = "tokens"
+    """What an item's semantic embedding is. `tokens`: the mean of the token embeddings of its words. `sentences`: the
+    vector of a sentence encoder (`text.sentences`), by a learned linear map."""
     hidden: int = Field(default=256, ge=1)
     """Width of the alignment network's hidden layer."""
     start: Literal["semantic", "even"] = "semantic"

@@ -4,6 +4,7 @@ from collections.abc import Sequence as SequenceOf
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.data.rows import Rows
@@ -19,6 +20,7 @@ from ccf_llm.prompts.collate import Pass, collate_chains, collate_targets
 from ccf_llm.prompts.encoder import ITEM_SLOT, LEARNED_SLOT, USER_SLOT, PromptEncoder
 from ccf_llm.prompts.pack import Sequence
 from ccf_llm.randomness import seeded
+from ccf_llm.text.sentences import sentence_vectors
 
 
 class CCFNetwork(nn.Module):
@@ -33,10 +35,12 @@ class CCFNetwork(nn.Module):
         fusion: settings of alignment and gate.
         budget: which part of a history goes into the prompt.
         seed: of the initial weights of fusion and learned prompt vectors.
+        semantic: what the items' words say, where that is known; None reads them.
     """
 
     semantic: Tensor
-    """(n_items + 1, d) semantic embeddings of the items: mean of the words' token embeddings, at token norm."""
+    """(n_items + 1, w) what the items' words say: mean of their token embeddings at token norm, where w is d; or the
+    vectors of a sentence encoder."""
 
     def __init__(
         self,
@@ -46,13 +50,17 @@ class CCFNetwork(nn.Module):
         fusion: FusionConfig,
         budget: HistoryBudget,
         seed: int = 0,
+        *,
+        semantic: Tensor | None = None,
     ) -> None:
         """Look up the answers and the titles' semantic embeddings, and put fresh fusion networks in place."""
         super().__init__()
         self.llm, self.encoder, self.cf, self.budget = llm, encoder, cf, budget
         llm.set_answers(*encoder.answer_ids())
         self.token_norm = llm.token_norm
-        self.register_buffer("semantic", self._semantic(), persistent=False)
+        if semantic is None:
+            semantic = F.pad(self._read_words(1, fusion), (0, 0, 1, 0))  # row 0 is no item
+        self.register_buffer("semantic", semantic, persistent=False)
         self.prompt = nn.Parameter(self._start_of_prompt(seed), requires_grad=False)
         """(n, d) learned vectors at the prompt's start; n is 0 for most templates."""
         self.set_fusion(fusion, seed)
@@ -67,6 +75,7 @@ class CCFNetwork(nn.Module):
                 items=self.cf.item_statistics(),
                 width=self.llm.width,
                 token_norm=self.token_norm,
+                words=self.semantic[1:].mean(0),
             ).to(self.device)
         self.blend = Blend().to(self.device)
 
@@ -76,7 +85,10 @@ class CCFNetwork(nn.Module):
         CF knows as little of them as of any item without a training row, so their words alone tell them apart.
         """
         cf = self.cf.with_items(len(titles))
-        grown = CCFNetwork(self.llm, self.encoder.with_items(titles, details, cf), cf, self.fusion_config, self.budget)
+        encoder, config = self.encoder.with_items(titles, details, cf), self.fusion_config
+        more = self._read_words(len(self.semantic), config, encoder)
+        semantic = torch.cat([self.semantic, more])
+        grown = CCFNetwork(self.llm, encoder, cf, config, self.budget, semantic=semantic)
         grown.fusion = self.fusion  # also its statistics of the CF vectors, as of training
         grown.blend, grown.prompt = self.blend, self.prompt
         return grown.train(self.training)
@@ -153,7 +165,9 @@ class CCFNetwork(nn.Module):
 
     def fuse_items(self, items: Tensor, cf: CFModel) -> tuple[Tensor, Tensor]:
         """Fused embeddings (S, d) and collaborative shares (S,) of item codes (S,)."""
-        fused, share = self.fusion.item(self.semantic[items], cf.item_embedding(items), cf.item_counts[items])
+        fused, share = self.fusion.item(
+            self.fusion.read(self.semantic[items]), cf.item_embedding(items), cf.item_counts[items]
+        )
         return fused, share
 
     def fuse_users(self, rows: Rows, cf: CFModel) -> tuple[Tensor, Tensor]:
@@ -162,7 +176,9 @@ class CCFNetwork(nn.Module):
         liked = (history > 0).float()
         mean = torch.einsum("nh,nhd->nd", liked, self.semantic[history]) / liked.sum(1, keepdim=True).clamp(min=1)
         fused, share = self.fusion.user(
-            to_norm(mean, self.token_norm), cf.user_embedding(users, history), cf.user_evidence(users, history)
+            to_norm(self.fusion.read(mean), self.token_norm),
+            cf.user_embedding(users, history),
+            cf.user_evidence(users, history),
         )
         return fused, share
 
@@ -174,7 +190,7 @@ class CCFNetwork(nn.Module):
         """All of fusion and blend by the names that a saved model has; the tensors share memory with the model."""
         state = self.fusion.state_dict()
         if self.fusion_config.shared:  # once is enough
-            state = {name: weight for name, weight in state.items() if name.startswith("item.")}
+            state = {name: weight for name, weight in state.items() if not name.startswith("user.")}
         return {**state, "blend.weights": self.blend.weights}
 
     def word_weights(self) -> list[Tensor]:
@@ -194,10 +210,13 @@ class CCFNetwork(nn.Module):
         return table.detach()[chosen.to(table.device)]
 
     @torch.no_grad()
-    def _semantic(self) -> Tensor:
-        """Mean token embedding of every item's words, at token norm; row 0 (no item) is zero."""
-        table = torch.zeros(len(self.encoder.titles), self.llm.width, device=self.device)
-        for item in range(1, len(table)):
-            ids = torch.from_numpy(self.encoder.words(item)).to(table.device)
-            table[item] = self.llm.embeddings(ids).mean(0)
+    def _read_words(self, first: int, config: FusionConfig, encoder: PromptEncoder | None = None) -> Tensor:
+        """(n, w) what the words of the items from code `first` on say."""
+        encoder = encoder or self.encoder
+        items = range(first, len(encoder.titles))
+        if config.semantic == "sentences":
+            return torch.from_numpy(sentence_vectors([encoder.text(item) for item in items])).to(self.device)
+        table = torch.zeros(len(items), self.llm.width, device=self.device)
+        for row, item in enumerate(items):
+            table[row] = self.llm.embeddings(torch.from_numpy(encoder.words(item)).to(table.device)).mean(0)
         return to_norm(table, self.token_norm)

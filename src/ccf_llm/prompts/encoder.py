@@ -103,13 +103,16 @@ class PromptEncoder:
             for s in self.shots
         )
 
-    def words(self, item: int) -> Ids:
-        """Ids of the words whose mean embedding is the item's semantic embedding: its title and, where the target item
-        is its slot alone and nothing else would read them, its further words.
+    def text(self, item: int) -> str:
+        """The words whose meaning is the item's semantic embedding: its title and, where the target item is its slot
+        alone and nothing else would read them, its further words.
         """
         title, details = clean(reading_order(self.titles[item])), clean(self.details[item])
-        all_of_them = f"{title}, {details}" if details and not self.template.candidate_titles else title
-        return self.encode([Text(f" {all_of_them}")])
+        return f"{title}, {details}" if details and not self.template.candidate_titles else title
+
+    def words(self, item: int) -> Ids:
+        """Ids of `text`."""
+        return self.encode([Text(f" {self.text(item)}")])
 
     def encode(self, segments: SequenceOf[Segment]) -> Ids:
         """Ids of segments, each text tokenized alone, special tokens inside it read as plain characters."""

@@ -22,7 +22,8 @@ from ccf_llm.recommend.retrieval import EXACT_UP_TO, ExactRanking, Mask, Positio
 
 Order = Literal["fused", "cf", "text", "next"]
 """What decides: `fused`, the model; `cf`, the CF model alone; `text`, how close the titles are to those liked; `next`,
-what people with these likes chose next (`recommend.following`)."""
+what people with these likes chose next (`recommend.following`). Of a model of the ranking task `fused` is what comes
+next, by language model and retriever; of one of the rating task, what somebody would like if they met it."""
 ORDERS: tuple[Order, ...] = get_args(Order)
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -103,8 +104,9 @@ class Recommender:
             (`CCFLLM.with_items`).
         retrieve: how many items the language model re-ranks.
         text_share: how many of these, from 0 to 1, are the ones whose titles are closest to those liked, instead of
-            CF's best. CF ranks what nobody has met by its mean alone; by its title it is reached too. A fifth, by
-            default: CF's order is much the better one, and its last candidates are those that are seldom chosen.
+            CF's best. CF ranks what nobody has met by its mean alone; by its title it is reached too. None: a fifth in
+            the rating task, as CF's order is much the better one, and its last candidates are those that are seldom
+            chosen; nothing in the ranking task, whose models have learned from a retriever's best.
         exact_up_to: the largest catalogue in which retrieval looks at every item; beyond, see `recommend.retrieval`.
     """
 
@@ -114,10 +116,12 @@ class Recommender:
         dataset: Dataset,
         retrieve: int = 100,
         *,
-        text_share: float = 0.2,
+        text_share: float | None = None,
         exact_up_to: int = EXACT_UP_TO,
     ) -> None:
         """Raises `CCFError` where a number makes no sense."""
+        if text_share is None:
+            text_share = 0.0 if model.info.task == "ranking" else 0.2
         self.retrieve, self.text_share = check_count(retrieve, "retrieve"), check_share(text_share, "text_share")
         self.exact_up_to = check_count(exact_up_to, "exact_up_to", least=0)
         self.model, self.dataset = over(model, dataset), dataset
@@ -147,7 +151,7 @@ class Recommender:
         candidates: Ids | None = None,
         deny: Ids = (),
         category: str | None = None,
-        order: Order = "fused",
+        order: Order | None = None,
         diversity: float = 0.0,
         one_edition: bool = False,
     ) -> pl.DataFrame:
@@ -160,15 +164,15 @@ class Recommender:
             candidates: item ids to choose from, instead of what is retrieved.
             deny: item ids that are never recommended.
             category: only items of this category (see `Catalogue.categories`).
-            order: what decides.
+            order: what decides; None: `order` of the recommender.
             diversity: from 0, the best by score, to 1: how much it counts that the items are unlike each other (`mmr`).
             one_edition: of the editions of a work only the best (`Catalogue.works`).
 
         Returns:
-            user_id, item_id, title, rank (from 1), score (log-odds; in the order `text` a cosine, in `next` without a
-            unit), probability (null in `text` and `next`), the item's rank by CF alone and by text alone (null where an
-            index did not find it), and the collaborative share of its slot. A user for whom nothing is left has no
-            rows; `why_empty` says why.
+            user_id, item_id, title, rank (from 1), score (log-odds; in the order `text` a cosine, in `next`, and of a
+            model of the ranking task, without a unit), probability (null where the score is no log-odds), the item's
+            rank by CF alone and by text alone (null where an index did not find it), and the collaborative share of its
+            slot. A user for whom nothing is left has no rows; `why_empty` says why.
 
         Raises:
             CCFError: an unknown user, item, category or order, `k` below 1, `diversity` outside 0 to 1, or the order
@@ -192,7 +196,7 @@ class Recommender:
         candidates: Ids | None = None,
         deny: Ids = (),
         category: str | None = None,
-        order: Order = "fused",
+        order: Order | None = None,
         diversity: float = 0.0,
         one_edition: bool = False,
     ) -> pl.DataFrame:
@@ -217,8 +221,8 @@ class Recommender:
             user: id of a user whose vector is used too; None for a person whom the model does not know.
 
         Returns:
-            item_id, title, rank (from 1), score (log-odds, what decided the order) and probability. Of equal scores the
-            first candidate comes first.
+            item_id, title, rank (from 1), score (what decided the order) and probability (null of a model of the
+            ranking task, whose scores only order). Of equal scores the first candidate comes first.
 
         Raises:
             CCFError: an item that is not in the catalogue, a user whom neither model nor data set knows, `k` below 1,
@@ -232,7 +236,7 @@ class Recommender:
         columns = {
             "rank": np.arange(1, len(best) + 1),
             "score": scores[best],
-            "probability": probability(scores[best]),
+            "probability": self.probabilities(scores[best], "fused"),
         }
         return pl.DataFrame({**self._named(items[best] - 1).to_dict(), **columns}, schema=RERANKED)
 
@@ -278,9 +282,16 @@ class Recommender:
                 remedy = did_you_mean(user, code, "recommend from liked items instead")
                 raise CCFError(f"user '{user}': not in data set {self.dataset.name}; {remedy}")
 
-    def shortlist(self, person: Person, k: int, filters: Filters | None = None, order: Order = "fused") -> Shortlist:
+    @property
+    def order(self) -> Order:
+        """What decides where nobody says: what people choose next, by the model if that is what it has learned."""
+        return "fused" if self.model.info.task == "ranking" else "next"
+
+    def shortlist(
+        self, person: Person, k: int, filters: Filters | None = None, order: Order | None = None
+    ) -> Shortlist:
         """What may become the best `k`: for the order `fused` to be scored by the model, else in their order."""
-        filters = filters or Filters()
+        filters, order = filters or Filters(), order or self.order
         eligible = self._eligible(person, filters)
         cf = self.retriever.by_cf(person.user, person.history, eligible)
         text = self.retriever.by_text(person.history, eligible)
@@ -299,7 +310,7 @@ class Recommender:
         return Shortlist(person, items + 1, by.scores(items), *ranks, filters.one_edition)
 
     def ranking(
-        self, shortlist: Shortlist, scores: Floats, k: int, order: Order = "fused", diversity: float = 0.0
+        self, shortlist: Shortlist, scores: Floats, k: int, order: Order | None = None, diversity: float = 0.0
     ) -> pl.DataFrame:
         """The best `k` of the shortlist by these scores, with the columns of `recommend_for_history`."""
         diversity = check_share(diversity, "diversity")
@@ -314,12 +325,17 @@ class Recommender:
         columns = {
             "rank": np.arange(1, len(best) + 1),
             "score": scores[best],
-            "probability": probability(scores[best]) if order in ("fused", "cf") else [None] * len(best),
+            "probability": self.probabilities(scores[best], order or self.order),
             "cf_rank": [shortlist.cf_rank[i] for i in best],
             "text_rank": [shortlist.text_rank[i] for i in best],
             "collaborative_share": self.catalogue.collaborative_shares[positions],
         }
         return pl.DataFrame({**self._named(positions).to_dict(), **columns}, schema=SCHEMA)
+
+    def probabilities(self, scores: Floats, order: Order) -> Floats | list[None]:
+        """Of a like, where the scores are log-odds of it: in the orders of the model and of CF, in the rating task."""
+        log_odds = order in ("fused", "cf") and self.model.info.task == "rating"
+        return probability(scores) if log_odds else [None] * len(scores)
 
     def why_empty(self, person: Person, filters: Filters | None = None) -> str | None:
         """Why nothing can be recommended, in one line; None where something can."""
@@ -353,10 +369,11 @@ class Recommender:
         return codes
 
     def _best(
-        self, people: list[Person], k: int, filters: Filters, order: Order, diversity: float
+        self, people: list[Person], k: int, filters: Filters, order: Order | None, diversity: float
     ) -> list[pl.DataFrame]:
         """Of each person; the model scores the candidates of all in one call. What is wrong is said before that."""
         k, diversity = check_count(k, "k"), check_share(diversity, "diversity")
+        order = self.order if order is None else order
         check_choice(order, "order", ORDERS)
         lists = [self.shortlist(person, k, filters, order) for person in people]
         if order == "fused" and lists:

@@ -53,7 +53,7 @@ def recommend_all(
     options |= {name: as_ids(options[name], name) for name in given}
     recommender.check_users(wanted)
     # A wrong option is said before anything is written.
-    check_choice(options.get("order", "fused"), "order", ORDERS)
+    check_choice(options.get("order") or recommender.order, "order", ORDERS)
     recommender.recommend(wanted[:1], **options | {"order": "cf"})
     folder = output.with_name(f"{output.name}.parts")
     _open(folder, _key(recommender, wanted, options))

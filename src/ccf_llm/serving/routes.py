@@ -160,13 +160,14 @@ def health(service: Service) -> APIRouter:
         return schemas.Health(status="alive")
 
     @router.get("/readyz", responses=documented(503))
-    async def readyz() -> schemas.Health:
+    async def readyz() -> schemas.Readiness:
         """The model is loaded and the event store answers."""
         try:
             await run_in_threadpool(service.store.check)
         except Exception:
             raise overloaded("the event store does not answer") from None
-        return schemas.Health(status="ready")
+        model = service.served.model
+        return schemas.Readiness(status="ready", task=model.info.task, language_model=model.network.uses_llm)
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:

@@ -48,10 +48,11 @@ class RecommendRequest(Whom):
     """For whom, how many, and from what."""
 
     k: Annotated[int, Field(ge=1, le=100), _whole] = 10
-    order: Order = Field(
-        "fused",
+    order: Order | None = Field(
+        None,
         description="fused: the model; cf: CF alone; text: closeness of the titles alone; next: what people with these "
-        "likes chose next. All but `fused` are answered at once.",
+        "likes chose next. All but `fused` are answered at once. Left out: `fused` where the model has learned what "
+        "people choose next, else `next`.",
     )
     filter_seen: bool = Field(True, description="Leave out what the user has met.")
     candidates: list[Id] | None = Field(
@@ -161,9 +162,10 @@ class Recommendation(Item):
 
     rank: int
     score: float = Field(
-        description="Log-odds of a like; in the order `text` the cosine of the titles, in `next` without a unit."
+        description="Log-odds of a like; in the order `text` the cosine of the titles; in `next`, and of models of the "
+        "ranking task, without a unit."
     )
-    probability: float | None = Field(description="Sigmoid of the log-odds; null in the orders `text` and `next`.")
+    probability: float | None = Field(description="Sigmoid of the log-odds; null where the score is none.")
     cf_rank: int | None = Field(
         description="Rank by CF alone among all items that the filters leave; null where it is not among the first "
         "thousand of a catalogue so large that an index searches it."
@@ -190,8 +192,8 @@ class Score(BaseModel):
     """A scored item."""
 
     item_id: str
-    score: float
-    probability: float
+    score: float = Field(description="Log-odds of a like; of models of the ranking task without a unit.")
+    probability: float | None = Field(description="Sigmoid of the log-odds; null where the score is none.")
 
 
 class ScoreResponse(_Answer):
@@ -211,8 +213,10 @@ class RerankResult(BaseModel):
     """A ranked item."""
 
     index: int = Field(description="Its place in `documents`, from 0.")
-    relevance_score: float = Field(description="Probability of a like: the sigmoid of `score`.")
-    score: float = Field(description="Log-odds of a like, by which the results are ordered.")
+    relevance_score: float = Field(
+        description="The sigmoid of `score`: of models of the rating task the probability of a like."
+    )
+    score: float = Field(description="What the results are ordered by: log-odds of a like in the rating task.")
     document: RankedDocument | None = Field(description="Null unless `return_documents`.")
 
 
@@ -307,6 +311,15 @@ class ReloadResponse(BaseModel):
 
 
 class Health(BaseModel):
-    """Alive, or ready."""
+    """Alive."""
 
     status: str
+
+
+class Readiness(Health):
+    """Ready, and with what."""
+
+    task: str = Field(description="What the model has learned: `rating` or `ranking`.")
+    language_model: bool = Field(
+        description="Whether the language model decides anything; not where validation gave it no weight."
+    )

@@ -66,13 +66,15 @@ class Service:
         """The best items for a person."""
         served, recommender = self.served, self.served.recommender
         filters = Filters(ask.candidates, ask.exclude, ask.category, ask.one_edition)
+        wanted = ask.order or recommender.order
+        waits = wanted == "fused" and served.model.network.uses_llm
 
         def rank(shortlist: Shortlist, scores: Floats, order: Order) -> dict[str, Any]:
             frame = recommender.ranking(shortlist, scores, ask.k, order, ask.diversity)
             codes = recommender.codes(frame["item_id"], "items")
             items = [row | served.item(code) for row, code in zip(frame.to_dicts(), codes, strict=True)]
             return {
-                **self._about(served, shortlist.person, degraded=order != ask.order),
+                **self._about(served, shortlist.person, degraded=order != wanted),
                 "order": order,
                 "items": items,
                 "reason": None if items else recommender.why_empty(shortlist.person, filters),
@@ -80,16 +82,18 @@ class Service:
 
         def first() -> tuple[Shortlist, dict[str, Any]]:
             person = self._person(served, ask, filter_seen=ask.filter_seen)
-            shortlist = recommender.shortlist(person, ask.k, filters, ask.order)
-            return shortlist, rank(shortlist, shortlist.scores, "cf" if ask.order == "fused" else ask.order)
+            shortlist = recommender.shortlist(person, ask.k, filters, wanted)
+            if wanted == "fused" and not waits:  # the language model decides nothing
+                return shortlist, rank(shortlist, served.model.score_rows(shortlist.rows()), wanted)
+            return shortlist, rank(shortlist, shortlist.scores, "cf" if waits else wanted)
 
         deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
-        if ask.order == "fused":
+        if waits:
             self.batcher.check()
         # The CF answer is made before the language model is waited for, so that nothing is left to do at the deadline.
         # It is begun in the first half of the time, or not at all: the other half is for what was not foreseen.
         shortlist, answer = await self._quick.do(first, (arrived + deadline) / 2)
-        if ask.order == "fused":
+        if waits:
             scores = await self._score(served.model, shortlist.rows(), deadline, erasures)
             if scores is not None:
                 answer = await self._due.do(lambda: rank(shortlist, scores, "fused"))
@@ -108,8 +112,8 @@ class Service:
         return {
             **self._about(served, person, degraded=late),
             "scores": [
-                {"item_id": item, "score": float(score), "probability": float(p)}
-                for item, score, p in zip(ask.item_ids, scores, probability(scores), strict=True)
+                {"item_id": item, "score": float(score), "probability": p if p is None else float(p)}
+                for item, score, p in zip(ask.item_ids, scores, recommender.probabilities(scores, "fused"), strict=True)
             ],
         }
 
@@ -249,11 +253,16 @@ class Service:
 
         def first() -> tuple[T, Rows, Floats]:
             found, rows = prepare()
-            return found, rows, served.model.network.cf.score(rows)
+            model = served.model
+            return found, rows, model.network.cf.score(rows) if waits else model.score_rows(rows)
 
+        waits = served.model.network.uses_llm
         deadline, erasures = self._deadline(ask, arrived), self.batcher.erasures
-        self.batcher.check()
+        if waits:
+            self.batcher.check()
         found, rows, cf = await self._quick.do(first, (arrived + deadline) / 2)
+        if not waits:
+            return found, cf, False
         scores = await self._score(served.model, rows, deadline, erasures)
         return found, cf if scores is None else scores, scores is None
 

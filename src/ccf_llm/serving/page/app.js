@@ -145,6 +145,10 @@ async function refresh() {
     const [answer, ms] = await timed({ ...ask, order });
     return round === state.round && showList(answer, `${QUICK[order]}: ${ms} ms`);
   }
+  if (!state.reads) {
+    const [answer, ms] = await timed({ ...ask, order });
+    return round === state.round && showList(answer, `${ms} ms; the language model added nothing in validation, so likes decide`);
+  }
   const [first, ms] = await timed({ ...ask, order: "cf" });
   if (round !== state.round) return;
   showList(first, `Collaborative model: ${ms} ms. The language model is reading…`, true);
@@ -238,6 +242,10 @@ $("category").addEventListener("change", () => attempt(refresh));
 for (const radio of document.querySelectorAll('input[name="order"]')) radio.addEventListener("change", () => attempt(refresh));
 
 await attempt(async () => {
+  const { task, language_model: reads } = await call("GET", "/readyz");
+  state.reads = reads;
+  // What people choose next: of a model that has learned it, its own order.
+  document.querySelector(`input[name="order"][value="${task === "ranking" ? "fused" : "next"}"]`).checked = true;
   const known = await call("GET", `/v1/users/${encodeURIComponent(state.user)}`);
   Object.assign(state, known);
   showLikes();
