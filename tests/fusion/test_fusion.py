@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -11,7 +12,9 @@ import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.fusion.fusion import Fusion, FusionPair
 from ccf_llm.fusion.settings import FusionConfig, Variant
+from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.saved import ModelInfo
 from ccf_llm.scoring import SharedPrefixScorer
 
 S, C, D, NORM = 7, 5, 12, 3.0
@@ -120,11 +123,53 @@ def test_cf_vectors_are_centred_and_share_one_scale() -> None:
     users, items = 5 + 3 * torch.randn(200, C), torch.randn(100, C)
     users[:, 0] = 1.0  # a constant dimension is no division by zero
     statistics = [(vectors.mean(0), vectors.var(0).mean().sqrt()) for vectors in (users, items)]
-    pair = FusionPair(FusionConfig(variant="cf_only", hidden=8), *statistics, D, NORM).eval()
+    pair = FusionPair(FusionConfig(variant="cf_only", hidden=8), *statistics, D, NORM, torch.zeros(D)).eval()
     scaled = (users[:S] - users.mean(0)) / users.var(0).mean().sqrt()
     aligned = pair.user.align(scaled)
     fused = pair.user(*inputs()[:1], users[:S], torch.zeros(S))[0]
     torch.testing.assert_close(fused, NORM * aligned / aligned.norm(dim=1, keepdim=True))
+
+
+def test_shared_users_and_items_are_read_by_one_network() -> None:
+    statistics = (torch.zeros(C), torch.ones(())), (torch.zeros(C), torch.ones(()))
+    pair = FusionPair(FusionConfig(shared=True, start="even", hidden=8), *statistics, D, NORM, torch.zeros(D))
+    assert pair.user is pair.item
+    apart = FusionPair(FusionConfig(start="even", hidden=8), *statistics, D, NORM, torch.zeros(D))
+    assert len(list(pair.parameters())) == len(list(apart.parameters())) / 2
+
+
+def test_vectors_of_sentences_are_mapped_without_what_they_share_and_alike_stays_alike() -> None:
+    torch.manual_seed(0)
+    mean = 5 * torch.randn(48)
+    vectors = mean + torch.randn(64, 48)
+    vectors[1] = vectors[0] + 0.01 * torch.randn(48)
+    statistics = (torch.zeros(C), torch.ones(())), (torch.zeros(C), torch.ones(()))
+    pair = FusionPair(FusionConfig(semantic="sentences", hidden=8), *statistics, 96, NORM, vectors.mean(0))
+    read = pair.read(vectors)
+    torch.testing.assert_close(read.norm(dim=1), torch.full((64,), NORM))
+    cosine = F.cosine_similarity(read[:1], read[1:])
+    assert cosine[0] > 0.99
+    assert cosine[1:].abs().mean() < 0.3
+    assert not pair.read(torch.zeros(1, 48)).any()  # no words
+
+
+def test_a_model_that_shares_and_reads_sentences_is_saved_and_grows(
+    make_network: Callable[..., CCFNetwork], tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vectors_of(texts: list[str]) -> np.ndarray:
+        return np.stack([np.random.default_rng(len(text) + ord(text[0])).normal(size=12) for text in texts]).astype("f")
+
+    monkeypatch.setattr("ccf_llm.model.network.sentence_vectors", vectors_of)
+    fusion = FusionConfig(shared=True, semantic="sentences", start="even", hidden=16)
+    network, info = tiny.stir(make_network(fusion)), ModelInfo(details=("genres",), dtype="float32")
+    model = CCFLLM(network, tiny_data.user_vocabulary, tiny_data.items, info)
+    rows = tiny_data.rows("test").take(slice(0, 20))
+    model.save(tmp_path / "model")
+    loaded = CCFLLM.load(tmp_path / "model", device="cpu")
+    np.testing.assert_allclose(loaded.score_rows(rows), model.score_rows(rows), rtol=0, atol=1e-5)
+    grown = model.network.with_items(["a new one (1999)"], ["drama"])
+    torch.testing.assert_close(grown.semantic[:-1], model.network.semantic)
+    np.testing.assert_allclose(SharedPrefixScorer(grown).score(rows), model.score_rows(rows), rtol=0, atol=1e-5)
 
 
 def test_stage_2_begins_where_stage_1_ended(make_network: Callable[..., CCFNetwork], tiny_data: Dataset) -> None:
