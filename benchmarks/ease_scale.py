@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.ease import EASE
-from ccf_llm.experiments.evaluate import circumstances
+from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import write_json
 
 TASTES = 10
