@@ -37,9 +37,9 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "popularity": {"days": [None, 7, 14, 30, 60, 90, 180, 365]},
     "knn": {"k": [20, 50, 100, 200], "shrink": [0, 5, 10, 20, 50]},
     "ease": {"l2": [50, 100, 150, 200, 300, 400, 600, 1000]},
-    "ease_recent": {"l2": [150, 300, 600], "half_life": [3, 6, 12, 25, 50]},
+    "ease_recent": {"l2": [150, 300, 600], "half_life": [6, 12, 25, 50, 100, 200]},
     "als": {"dim": [64, 128], "regularization": [5, 10, 20], "alpha": [1, 2, 5]},
-    "sasrec_softmax": {"horizon": [10]},
+    "sasrec_softmax": {"horizon": [1, 10, 30], "item_dropout": [0, 0.3]},
     "retriever_ensemble": {"weights": [{"ease": 1 - share, "sasrec_softmax": share} for share in (0.25, 0.5, 0.75)]},
 }
 DRAWN = ("als", "sasrec_softmax", "retriever_ensemble")
