@@ -26,6 +26,9 @@ from ccf_llm.experiments.trees import fit_trees
 from ccf_llm.io.progress import advance_of
 from ccf_llm.model.choice import fit_choice, held_out_loss
 
+WEIGHED = 300
+"""People by whose valid lists language model, retriever and trees are weighed."""
+
 
 class RankingFiller(Filler):
     """What is kept of a row's answers: its lists (see `evaluation.lists`)."""
@@ -104,6 +107,8 @@ class RankingFiller(Filler):
         row = method.name + WITH_TREES
         if row in missing:
             trees, valid, fit = self.trees[TREES_WORDS]
+            people = np.random.default_rng(self.config.seed).permutation(len(valid))[:WEIGHED]
+            valid = valid.take(np.sort(people))
             own, retrieved = valid.laid_out(scorer.language_scores(valid.rows())), valid.scores
             weights = _weigh([own, retrieved, trees.scores(valid)], valid)
             both = _sum([llm, candidates.scores, trees.scores(candidates)], candidates, weights)

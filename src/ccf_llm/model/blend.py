@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError
-from ccf_llm.model.choice import choice_losses, fit_choice, held_out_loss
+from ccf_llm.model.choice import choice_losses, fit_choice, held_out_loss, top_gain
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Of the language model's weight, that are tried where lists are blended."""
 FOLDS = 5
 """Of the cross-validation over users."""
 
@@ -70,6 +72,9 @@ class Blend(nn.Module):
         `fit` both models or one alone, whichever does best on people held out, and a model whose weight would be
         negative is left out. c is 0: it orders nothing.
 
+        The logit looks at all of a list, while people see its top. So of both, a is then what puts most to the top
+        among `SHARES` of itself, the least of equals.
+
         Raises `CCFError` where no list holds anything that is to be found.
         """
         known = relevant.any(1)
@@ -83,6 +88,10 @@ class Blend(nn.Module):
             loss = held_out_loss(columns, relevant, used)
             if candidate.min() >= 0 and loss < best:
                 best, weights = loss, candidate
+        if weights.all():
+            a, b = weights
+            gains = [top_gain(columns @ np.array([share * a, b]), relevant) for share in SHARES]
+            weights[0] *= SHARES[int(np.argmax(gains))]
         self.weights.copy_(torch.tensor([*weights, 0.0]))
 
 
