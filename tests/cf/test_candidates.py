@@ -6,10 +6,11 @@ from tests.tiny import make_dataset
 
 from ccf_llm.cf.candidates import Candidates, CrossFittedRetrievers
 from ccf_llm.cf.ease import EASE
-from ccf_llm.cf.settings import EASEConfig
+from ccf_llm.cf.popularity import Popularity
+from ccf_llm.cf.settings import EASEConfig, PopularityConfig
 from ccf_llm.data.cuts import draw_cuts
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.likes import likes_matrix, targets
+from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.data.split import user_time_split
 
 
@@ -60,3 +61,16 @@ def test_each_person_is_asked_of_the_one_that_has_not_seen_them(
     for person, user in enumerate(cuts.users):
         own = crossed.of_user(int(user)).top([cuts.histories[person]], 5, [cuts.seen[person]])[0]
         assert found.items[person].tolist() == own.tolist()
+
+
+def test_times_are_kept_with_the_likes_of_a_fold(dataset: Dataset) -> None:
+    """Also one of second 0, which a sparse matrix could take for nothing."""
+    likes, times = likes_matrix(dataset, "train"), like_times(dataset, "train")
+    times.data[0] = 0
+    crossed = CrossFittedRetrievers.fit(Popularity, likes, times, folds=3, config=PopularityConfig(days=0.01))
+    for fold, model in enumerate(crossed.models):
+        kept = crossed.fold_of_user != fold
+        others = times.toarray()[kept]
+        recent = (others > others.max() - 0.01 * 24 * 60 * 60).sum(0)[1:]
+        assert recent.sum() > 0
+        assert np.allclose(model.recent, recent / (np.diff(likes.indptr)[kept] > 0).sum())

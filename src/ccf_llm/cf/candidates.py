@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,11 +99,9 @@ class CrossFittedRetrievers:
         fold_of_user = np.random.default_rng(seed).permutation(likes.shape[0]) % folds
         models = []
         for fold in range(folds):
-            kept: Any = (fold_of_user != fold).astype(likes.dtype)[:, None]
-            others = csr_matrix(likes.multiply(kept))
-            others.eliminate_zeros()
-            when = None if times is None else csr_matrix(times.multiply(kept.astype(times.dtype)))
-            models.append(kind.fit(others, config=config, seed=seed, times=when))
+            kept = fold_of_user != fold
+            when = None if times is None else _of_users(times, kept)
+            models.append(kind.fit(_of_users(likes, kept), config=config, seed=seed, times=when))
         return cls(models, fold_of_user)
 
     @property
@@ -114,6 +112,13 @@ class CrossFittedRetrievers:
     def of_user(self, user: int) -> Retriever:
         """The one that has not seen the user."""
         return self.models[int(self.fold_of_user[user])]
+
+
+def _of_users(matrix: csr_matrix, kept: NDArray[np.bool_]) -> csr_matrix:
+    """The cells of the users who are kept, also those of 0, such as a time; the rows of the others are empty."""
+    cells = np.repeat(kept, np.diff(matrix.indptr))
+    indptr = np.cumsum([0, *np.where(kept, np.diff(matrix.indptr), 0)])
+    return csr_matrix((matrix.data[cells], matrix.indices[cells], indptr), shape=matrix.shape)
 
 
 def _shared_out(
