@@ -26,7 +26,8 @@ Clients = Callable[..., TestClient]
 
 
 def recommend(client: TestClient, **ask: Any) -> dict[str, Any]:
-    response = client.post("/v1/recommend", json=ask)
+    """The answer, in the model's order where none is asked for."""
+    response = client.post("/v1/recommend", json={"order": "fused"} | ask)
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
@@ -321,7 +322,7 @@ def test_a_crowd_is_told_to_come_back_before_any_work_is_done(
 
     monkeypatch.setattr(Batcher, "check", check)
     monkeypatch.setattr("ccf_llm.serving.served.Served.person", lambda *a, **k: pytest.fail("it worked for nothing"))
-    response = client.post("/v1/recommend", json={"history": ["i1"]})
+    response = client.post("/v1/recommend", json={"history": ["i1"], "order": "fused"})
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
@@ -427,7 +428,7 @@ def test_a_whole_number_may_be_written_with_a_point_and_wrong_methods_are_told(c
 
 def test_health_and_metrics(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
-    assert client.get("/readyz").json() == {"status": "ready"}
+    assert client.get("/readyz").json() == {"status": "ready", "task": "rating", "language_model": True}
     recommend(client, user_id="u1")
     text = client.get("/metrics").text
     assert 'ccf_llm_requests_total{method="POST",route="/v1/recommend",status="200"} 1.0' in text

@@ -32,7 +32,7 @@ def test_a_reload_drops_no_request(live: LiveServer) -> None:
     def ask() -> None:
         with httpx.Client(base_url=live.url, timeout=30) as client:
             while not swapped.is_set():
-                answer = client.post("/v1/recommend", json={"history": ["i1"], "deadline_ms": 20_000})
+                answer = client.post("/v1/recommend", json={"history": ["i1"], "order": "fused", "deadline_ms": 20_000})
                 statuses.append(answer.status_code if not answer.json()["degraded"] else -1)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
