@@ -21,7 +21,7 @@ from ccf_llm.serving.settings import ServeSettings
 from ccf_llm.serving.store import EventStore
 
 ADMIN = {"X-API-Key": "the-admin"}
-NEW = {"item_id": "n1", "title": "Ömer's iron night", "genres": "drama|war"}
+NEW = {"item_id": "n1", "title": "Ömer's zebra", "genres": "drama|war"}
 
 
 def add(client: TestClient, **words: Any) -> Any:
@@ -34,7 +34,7 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 def presence(client: TestClient, item: str = "n1") -> list[bool]:
     """Whether search, similar items, every order, candidates and categories know it."""
-    found = client.get("/v1/items", params={"query": "iron night"}).json()
+    found = client.get("/v1/items", params={"query": "zebra"}).json()
     near = client.get("/v1/items/i1/similar", params={"k": 100}).json()
     ask = {"history": ["i1"], "k": 30}
     orders = [
@@ -59,8 +59,8 @@ def test_an_item_is_everywhere_at_once_and_after_a_reload(client: TestClient) ->
     response = add(client)
     assert (response.status_code, response.json()) == (201, {"item_id": "n1", "duplicate": False})
     assert all(presence(client))
-    found = client.get("/v1/items", params={"query": "iron night"}).json()["items"][0]
-    assert found == {"item_id": "n1", "title": "Ömer's iron night", "details": "drama, war"}
+    found = client.get("/v1/items", params={"query": "zebra"}).json()["items"][0]
+    assert found == {"item_id": "n1", "title": "Ömer's zebra", "details": "drama, war"}
     after = client.post("/v1/recommend", json={"user_id": "u1", "k": 30, "order": "next"}).json()
     assert ids(after) == [*ids(before), "n1"]  # nobody has liked it yet
     client.post("/v1/events", json={"key": "1", "user_id": "ana", "item_id": "n1", "kind": "like"})
@@ -124,7 +124,7 @@ def test_the_same_item_counts_once_and_another_one_of_its_id_is_refused(client: 
     drama = of_training | {"genres": "drama"}
     assert client.post("/v1/items", json=drama, headers=ADMIN).json()["duplicate"]
     assert client.post("/v1/items", json=of_training, headers=ADMIN).status_code == 409
-    assert len(client.get("/v1/items", params={"query": "iron night"}).json()["items"]) == 1
+    assert len(client.get("/v1/items", params={"query": "zebra"}).json()["items"]) == 1
 
 
 def test_nothing_is_fitted_anew_and_items_that_come_together_are_taken_in_together(
@@ -148,7 +148,7 @@ def test_nothing_is_fitted_anew_and_items_that_come_together_are_taken_in_togeth
         assert [job.result(60).status_code for job in jobs] == [201] * 8
     assert len(taken) <= 2
     assert taken[-1] == 8
-    assert len(client.get("/v1/items", params={"query": "iron night"}).json()["items"]) == 8
+    assert len(client.get("/v1/items", params={"query": "zebra"}).json()["items"]) == 8
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
     assert response.json()["detail"].startswith(detail)
     assert "\n" not in response.json()["detail"]
-    assert len(client.get("/v1/items", params={"query": "iron night"}).json()["items"]) == 0
+    assert len(client.get("/v1/items", params={"query": "zebra"}).json()["items"]) == 0
 
 
 def test_only_the_administrator_adds_items(make_client: Callable[..., TestClient]) -> None:
