@@ -108,6 +108,7 @@ def test_orders_categories_and_reasons(page: Page) -> None:
 
 def test_because_of_names_what_raised_the_score_or_says_that_nothing_did(page: Page, live: LiveServer) -> None:
     pick(page, "(1972)")
+    page.reload()  # what stood there before the pick is gone
     titles(page)
     user = page.evaluate("localStorage.getItem('ccf-llm-user')")
     buttons = page.get_by_role("button", name="Why?")
