@@ -69,7 +69,7 @@ def evaluate(
     if json_file is not None:
         write_json(json_file, metrics)
     if metrics.get("task") == "ranking":
-        print_lists(metrics)
+        print_lists(metrics.get("sample") or metrics)  # where language models saw some users, all rows of these alone
     else:
         _print_table(metrics)
 

@@ -62,7 +62,7 @@ def _print(title: str, columns: list[str], lines: list[list[str]]) -> None:
 
     table = Table(title=title)
     for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if number else "left")
+        table.add_column(Text(column), justify="right" if number else "left", no_wrap=not number)
     for line in lines:
         table.add_row(*map(Text, line))  # names of methods are data, never markup
     Console().print(table)

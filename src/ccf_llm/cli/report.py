@@ -7,7 +7,7 @@ import typer
 
 
 def report(run: Annotated[Path, typer.Argument(help="Folder of an evaluated run.")]) -> None:
-    """Write the run's report.html: table, training curves, AUC by history length, the gate, recommendations.
+    """Write the run's report.html: what was asked, table, training curves, slices, the gate, recommendations.
 
     Example: [bold]ccf-llm report runs/demo[/bold]
     """

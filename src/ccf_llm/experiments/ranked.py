@@ -84,3 +84,19 @@ def model_scores(
     rows = candidates.rows()
     llm = scorer.language_scores(rows, tick) if scorer.network.uses_llm else np.zeros(len(rows), dtype=np.float32)
     return candidates.laid_out(scorer.blend(llm, rows)), candidates.laid_out(llm)
+
+
+def language_share(weights: Floats, llm: Floats, retriever: Floats) -> float:
+    """How much of what sets the items of a list apart is the language model's, 0 to 1.
+
+    Args:
+        weights: a and b of the score a x LLM + b x retriever.
+        llm: (U, m) the language model's part, NaN where there is no item.
+        retriever: (U, m) the retriever's.
+    """
+    there = ~np.isnan(llm)
+    spreads = [
+        abs(float(weight)) * float(np.nanmean(np.nanstd(np.where(there, part, np.nan), axis=1)))
+        for weight, part in zip(weights, (llm, retriever), strict=True)
+    ]
+    return spreads[0] / sum(spreads) if sum(spreads) else 0.0

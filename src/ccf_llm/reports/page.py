@@ -1,9 +1,9 @@
-"""Self-contained pages: one template, one style sheet, no script, no outside resource, every text escaped."""
+"""Self-contained pages: templates, one style sheet, no script, no outside resource, every text escaped."""
 
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 DASH = "\N{EN DASH}"
@@ -13,11 +13,13 @@ DASH = "\N{EN DASH}"
 def render(template: str, **values: Any) -> str:
     """The page that a template of this package makes of `values`."""
     package = files(__package__)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = FunctionLoader(lambda name: package.joinpath(name).read_text(encoding="utf-8"))
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"figure": figure, "signed": signed, "span": span}
     style = Markup(package.joinpath("page.css").read_text(encoding="utf-8"))  # our own file
-    text = package.joinpath(template).read_text(encoding="utf-8")
-    return environment.from_string(text).render(style=style, **values)
+    return environment.get_template(template).render(style=style, **values)
 
 
 def figure(value: float | None) -> str:

@@ -137,18 +137,26 @@ def rows_by_figure(table: dict[str, Any]) -> Figure:
 
 
 def ndcg_by_row(table: dict[str, Any]) -> Figure:
-    """NDCG of each row of a comparison of lists with its interval over users, the best on top."""
-    k, lines = table["lists"]["k"], table["rows"][::-1]
+    """NDCG of each row of a comparison of lists, and its paired difference to the retriever, with intervals over users;
+    the best on top.
+    """
+    k = table["lists"]["k"]
+    lines = [line for line in reversed(table["rows"]) if line[f"ndcg@{k}"] is not None]
     figure = Figure(figsize=(8.2, 1.1 + 0.26 * max(1, len(lines))), layout="constrained")
-    axes = figure.subplots()
+    left, right = figure.subplots(1, 2, sharey=True)
     for place, line in enumerate(lines):
-        value, (low, high) = line[f"ndcg@{k}"], line[f"ndcg@{k}_ci"]
         colour = COLOURS[0] if line["ours"] else COLOURS[-1]
-        axes.errorbar(value, place, xerr=[[value - low], [high - value]], color=colour, marker="o", markersize=5)
-    axes.set_yticks(range(len(lines)), [line["method"] for line in lines])
-    axes.set_ylim(-0.7, len(lines) - 0.3)
-    axes.set_xlabel(f"NDCG@{k}, with 95 % interval over users")
-    axes.grid(axis="y", visible=False)
+        _bar(left, place, line[f"ndcg@{k}"], line[f"ndcg@{k}_ci"], colour)
+        if line["vs_retriever"] is not None:
+            gap, *ends = line["vs_retriever"]["ndcg"]
+            _bar(right, place, gap, ends, colour)
+    left.set_yticks(range(len(lines)), [line["method"] for line in lines])
+    left.set_ylim(-0.7, len(lines) - 0.3)
+    left.set_xlabel(f"NDCG@{k}, with 95 % interval over users")
+    right.axvline(0, color=INK, linewidth=1)
+    right.set_xlabel(f"paired difference to {table['baseline']}")
+    for axes in (left, right):
+        axes.grid(axis="y", visible=False)
     return figure
 
 
@@ -220,6 +228,12 @@ def _point(axes: Axes, row: int, value: float, ends: list[float | None], colour:
         axes.hlines(row, ends[0], ends[1], color=colour, linewidth=2)  # type: ignore[arg-type]
     axes.plot(value, row, "o", color=colour, markersize=7)
     axes.annotate(f"{value:.3f}", (value, row), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)
+
+
+def _bar(axes: Axes, place: int, value: float, ends: list[float | None], colour: str) -> None:
+    """A dot with its interval, where there is one."""
+    low, high = (value if end is None else end for end in ends)
+    axes.errorbar(value, place, xerr=[[value - low], [high - value]], color=colour, marker="o", markersize=5)
 
 
 def _moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
