@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from ccf_llm.cf.kinds import FITTED, MODELS, VECTORS
+from ccf_llm.cf.kinds import FITTED, MODELS, RANKERS, VECTORS
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig, alone, check_config, dump_config, load_config
@@ -32,8 +32,10 @@ def test_every_shipped_file_is_a_run(path: Path) -> None:
     assert not config.output.is_absolute()
 
 
-def test_there_is_a_demo() -> None:
-    assert "demo.yaml" in [path.name for path in CONFIGS]
+@pytest.mark.parametrize(("name", "task"), [("demo", "ranking"), ("rating-demo", "rating")])
+def test_there_is_a_demo_of_each_task(name: str, task: str) -> None:
+    config = load_config(CONFIGS[0].parent / f"{name}.yaml")
+    assert (config.task, config.output) == (task, Path("runs") / name)
 
 
 def test_defaults_are_a_run(tmp_path: Path) -> None:
@@ -185,11 +187,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_every_cf_model_can_be_chosen() -> None:
     fields = CFSettings.model_fields
-    assert get_args(fields["model"].annotation) == tuple(MODELS)
-    assert get_args(get_args(fields["compare"].annotation)[0]) == tuple(FITTED)
+    without_vectors = {"popularity", "retriever_ensemble"}
+    assert get_args(fields["model"].annotation) == tuple(k for k in (*MODELS, *RANKERS) if k not in without_vectors)
+    assert set(get_args(get_args(fields["compare"].annotation)[0])) == set(FITTED)
     config = RunConfig(cf=CFSettings(model="din", compare=("mf", "din")))
     assert config.resolved.cf_rows == ("item_user_mean", "din", "mf")
-    assert get_args(get_args(MethodConfig.model_fields["cf"].annotation)[0]) == tuple(VECTORS)
+    slots = set(get_args(get_args(MethodConfig.model_fields["cf"].annotation)[0]))
+    assert slots == set(VECTORS) - without_vectors
     assert all(type(CFSettings().of(method)).__name__.endswith("Config") for method in FITTED)
 
 
