@@ -22,12 +22,12 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY)  ## Make .venv with the package and the tools, once
 
 .PHONY: demo
-demo: $(READY)  ## Train, compare, recommend and report on MovieLens-100K (about 12 minutes)
+demo: $(READY)  ## Which films next? Train, compare, recommend, report (about 12 minutes)
 	$(BIN)/ccf-llm data fetch ml-100k
 	$(BIN)/ccf-llm train configs/demo.yaml
 	$(BIN)/ccf-llm evaluate runs/demo
-	$(BIN)/ccf-llm recommend runs/demo --user 880 --order next --keep
-	$(BIN)/ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --liked "The Lion King" --order next --keep
+	$(BIN)/ccf-llm recommend runs/demo --user 880 --keep
+	$(BIN)/ccf-llm recommend runs/demo --liked "Toy Story" --liked "Aladdin" --liked "The Lion King" --keep
 	$(BIN)/ccf-llm report runs/demo
 
 .PHONY: serve

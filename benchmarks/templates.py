@@ -2,8 +2,8 @@
 
     python benchmarks/templates.py benchmarks/ml-100k/templates.json
 
-Each form trains the demo's CCF-LLM (one stage, adapter and fusion together) on the same number of rows with the same
-seed; AUC on the same valid rows. Test is not touched.
+Each form trains the CCF-LLM of configs/rating-demo.yaml (one stage, adapter and fusion together) on the same number of
+rows with the same seed; AUC on the same valid rows. Test is not touched.
 """
 
 import sys
@@ -54,7 +54,7 @@ def measure(form: dict[str, bool], folder: Path) -> dict[str, Any]:
         "stages.fusion.valid_rows": 240,
         "methods": "{ccf_llm: {stages: [fusion]}}",
     }
-    config = load_config(Path("configs/demo.yaml"), [f"{key}={value}" for key, value in settings.items()])
+    config = load_config(Path("configs/rating-demo.yaml"), [f"{key}={value}" for key, value in settings.items()])
     begun = time.perf_counter()
     train_run(config)
     training = time.perf_counter() - begun

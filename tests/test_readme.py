@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 import printed
 
 ROOT = Path(__file__).parents[1]
@@ -13,6 +15,50 @@ RESULTS = sorted((ROOT / "benchmarks" / "ml-100k").glob("seed-*.json"))
 
 def test_the_table_is_the_one_of_the_committed_results() -> None:
     assert "**CCF-LLM**" in printed.table_of(ROOT / "README.md", "table", "table.py", *RESULTS)
+
+
+@pytest.mark.parametrize("name", ["ml-100k", "ml-latest-small"])
+def test_the_ranking_tables_are_those_of_the_committed_results(name: str) -> None:
+    table = ROOT / "benchmarks" / "ranking" / name / "table.json"
+    if table.is_file():
+        assert "**ccf_llm**" in printed.table_of(ROOT / "README.md", f"ranking {name}", "comparison.py", table)
+    else:
+        place = f"<!-- ranking {name} -->\n(to be filled from benchmarks/ranking/{name}/table.json)\n"
+        assert place in README
+
+
+def test_a_table_of_the_ranking_task_is_printed_with_its_own_columns(tmp_path: Path) -> None:
+    row = {
+        "method": "ccf_llm",
+        "llm": "smollm2-135m",
+        "cf": "ease",
+        "ours": True,
+        "seeds": [0, 1, 2],
+        "users": 942,
+        "ndcg@10": 0.2,
+        "ndcg@10_ci": [0.19, 0.21],
+        "ndcg_sd": 0.001,
+        "vs_retriever": {"ndcg": [0.01, 0.002, 0.018]},
+        "vs_main": None,
+        "recall@10": 0.15,
+        "mrr@10": 0.4,
+        "llm_ndcg": 0.1,
+        "llm_weight": 0.5,
+        "train_minutes": 12.0,
+        "peak_mb": 900.0,
+        "coverage@10": 0.3,
+    }
+    table = {"task": "ranking", "main": "ccf_llm", "baseline": "ease", "lists": {"k": 10}, "rows": [row]}
+    (tmp_path / "table.json").write_text(json.dumps(table), encoding="utf-8")
+    (tmp_path / "page.md").write_text(
+        "<!-- ranking -->\n"
+        "| method | seeds | users | NDCG@10 | interval | against ease | Recall@10 | LLM alone | LLM's weight | "
+        "coverage | shared by two | most shown | minutes |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "| **ccf_llm** | 3 | 942 | 0.2000 ± 0.0010 | 0.1900 to 0.2100 | +0.010 (+0.002 to +0.018) | 0.1500 | 0.1000 | "
+        "0.5000 | 0.3000 | \N{EN DASH} | \N{EN DASH} | 12.0 |\n<!-- /ranking -->\n",
+        encoding="utf-8",
+    )
+    assert printed.table_of(tmp_path / "page.md", "ranking", "comparison.py", tmp_path / "table.json")
 
 
 def test_the_speed_table_is_the_one_of_the_committed_results() -> None:
