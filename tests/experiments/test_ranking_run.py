@@ -203,4 +203,4 @@ def test_a_language_model_of_no_weight_is_not_asked(
     assert not np.nansum(llm)
     there = found.items > 0
     b, c = model.network.blend.weights[1:].tolist()
-    np.testing.assert_allclose(scores[there], b * found.scores[there] + c, rtol=1e-5)
+    np.testing.assert_allclose(scores[there], b * model.network.cf.score(found.rows()) + c, rtol=1e-5)

@@ -51,7 +51,8 @@ def evaluate_ranking(
         scores, llm = model_scores(model.scorer, candidates, tick)
         frames.append(reranked_lists(method, candidates, scores, some, config.seed))
         weights[method] = model.network.blend.weights.tolist()[:2]
-        shares[method] = round(language_share(np.array(weights[method]), llm, candidates.scores), 4)
+        retrieved = candidates.laid_out(model.network.cf.score(candidates.rows()))
+        shares[method] = round(language_share(np.array(weights[method]), llm, retrieved), 4)
     lists = pl.concat(frames)
     write_lists(lists, list_file(folder, part))
     known = Known.of(dataset, part)

@@ -109,9 +109,11 @@ class RankingFiller(Filler):
             trees, valid, fit = self.trees[TREES_WORDS]
             people = np.random.default_rng(self.config.seed).permutation(len(valid))[:WEIGHED]
             valid = valid.take(np.sort(people))
-            own, retrieved = valid.laid_out(scorer.language_scores(valid.rows())), valid.scores
-            weights = _weigh([own, retrieved, trees.scores(valid)], valid)
-            both = _sum([llm, candidates.scores, trees.scores(candidates)], candidates, weights)
+            own, known = valid.rows(), candidates.rows()
+            told = [valid.laid_out(scores) for scores in (scorer.language_scores(own), network.cf.score(own))]
+            weights = _weigh([*told, trees.scores(valid)], valid)
+            retrieved = candidates.laid_out(network.cf.score(known))
+            both = _sum([llm, retrieved, trees.scores(candidates)], candidates, weights)
             lists = reranked_lists(row, candidates, both, self.some, self.config.seed)
             seconds = method.effort.seconds | {TREES_WORDS: fit.seconds}
             effort = replace(method.effort, seconds=seconds)
