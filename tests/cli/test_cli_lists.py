@@ -64,7 +64,10 @@ def test_a_data_set_opens_further_figures(
     ("arguments", "message"),
     [
         (["--lists", "none.parquet"], "error: none.parquet: no such file\n"),
-        (["run", "--lists", "x.parquet"], "error: give the folder of a run, or --method and --data, or --lists\n"),
+        (
+            ["--method", "mf", "--lists", "x.parquet"],
+            "error: give the folder of a run, or --method and --data, or --lists\n",
+        ),
         ([], "error: give the folder of a run, or --method and --data, or --lists\n"),
         (["--lists", "x.parquet", "--part", "train"], "error: --part train: choose valid or test\n"),
     ],
