@@ -7,8 +7,9 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.evaluate import evaluate_run
-from ccf_llm.experiments.evaluate_rating import evaluate_cf, gate_by_popularity
+from ccf_llm.experiments.evaluate_rating import evaluate_cf
 from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.experiments.gate import gate_by_popularity
 from ccf_llm.experiments.report import report_run
 from ccf_llm.experiments.train import train_run
 from ccf_llm.model.ccfllm import CCFLLM
