@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, load_config
+from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, TREES, TREES_WORDS, load_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "methods").glob("*.md")}
-ROWS = [*CF_METHODS, LATE_FUSION, *load_config(ROOT / "configs" / "ml-1m.yaml").methods]
+ROWS = [*CF_METHODS, LATE_FUSION, TREES, TREES_WORDS, *load_config(ROOT / "configs" / "ml-1m.yaml").methods]
 
 
 @pytest.mark.parametrize("row", ROWS)
