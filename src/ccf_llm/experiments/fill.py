@@ -62,6 +62,10 @@ class Filler(ABC):
         """What the store keeps of a CF row's answers, and its figures."""
 
     @abstractmethod
+    def headline(self, figures: dict[str, Any]) -> str:
+        """The figures of a row that are said once they are kept."""
+
+    @abstractmethod
     def needed_cf(self, missing: list[str]) -> list[str]:
         """CF models that other rows than their own need."""
 
@@ -121,3 +125,4 @@ class Filler(ABC):
             "made": circumstances(),
         }
         self.store.save(result, answers)
+        self.say(f"{row}, seed {config.seed}: {self.headline(figures)}")

@@ -74,6 +74,11 @@ class RankingFiller(Filler):
                 self._trees(row)
         super().fill([row for row in missing if row not in (*CF_METHODS, TREES, TREES_WORDS)])
 
+    def headline(self, figures: dict[str, Any]) -> str:
+        """NDCG, with its interval."""
+        low, high = figures["ndcg@10_ci"]
+        return f"NDCG@10 {figures['ndcg@10']:.4f} ({low:.4f} to {high:.4f})"
+
     def needed_cf(self, missing: list[str]) -> list[str]:
         """None but the methods' own, which come with them."""
         return []
@@ -131,8 +136,6 @@ class RankingFiller(Filler):
     def _figures(self, row: str, lists: pl.DataFrame) -> dict[str, Any]:
         found = evaluate_lists(lists, self.known)
         figures = {name: value for name, value in found["models"][row].items() if name not in ("diff", "seeds")}
-        low, high = figures["ndcg@10_ci"]
-        self.say(f"{row}, seed {self.config.seed}: NDCG@10 {figures['ndcg@10']:.4f} ({low:.4f} to {high:.4f})")
         return figures | {"lists": found["lists"]}
 
 

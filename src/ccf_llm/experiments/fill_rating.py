@@ -17,6 +17,10 @@ from ccf_llm.io.progress import advance_of
 class RatingFiller(Filler):
     """What is kept of a row's answers: (N,) log-odds of the part's rows."""
 
+    def headline(self, figures: dict[str, Any]) -> str:
+        """AUC and UAUC."""
+        return f"AUC {figures['auc']:.4f}, UAUC {figures['uauc'] or float('nan'):.4f}"
+
     def needed_cf(self, missing: list[str]) -> list[str]:
         """The other half of the late fusion."""
         return [self.config.cf.model] if LATE_FUSION in missing else []
@@ -74,7 +78,4 @@ class RatingFiller(Filler):
         part, rows = self.store.part, self.dataset.rows(self.store.part)
         found = measure(self.dataset, rows, {row: scores}, self.trained.counts, part=part, seed=self.config.seed)
         figures = {name: value for name, value in found["models"][row].items() if name != "diff"}
-        self.say(
-            f"{row}, seed {self.config.seed}: AUC {figures['auc']:.4f}, UAUC {figures['uauc'] or float('nan'):.4f}"
-        )
         return figures | {"rows": found["rows"]}
