@@ -11,7 +11,7 @@ from ccf_llm.cf.scorer import Scorer
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.experiments.cf import fit_cf, read_cost
 from ccf_llm.experiments.circumstances import circumstances
-from ccf_llm.experiments.config import CF_METHODS, RunConfig
+from ccf_llm.experiments.config import CF_METHODS, TREES, TREES_WORDS, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.results import ResultFolder, about_data, row_config
@@ -108,7 +108,7 @@ class Filler(ABC):
         result = {
             "method": row,
             "cf": cf,
-            "llm": None if row in CF_METHODS else Path(config.llm.model).name,
+            "llm": None if row in (*CF_METHODS, TREES, TREES_WORDS) else Path(config.llm.model).name,
             "seed": config.seed,
             "part": self.store.part,
             **figures,
