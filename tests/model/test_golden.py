@@ -35,7 +35,7 @@ def test_recommendations_are_those_of_then(golden: Path) -> None:
     assert model.info.data is not None
     recommender = Recommender(model, open_dataset(str(model.info.data.source)))
     expected = pl.read_parquet("recommended.parquet")
-    found = recommender.recommend_for_history(["i1", "i3", "i6", "i9"], k=len(expected))
+    found = recommender.recommend_for_history(["i1", "i3", "i6", "i9"], k=len(expected), order="fused")
     assert found["item_id"].to_list() == expected["item_id"].to_list()
     np.testing.assert_allclose(found["score"], expected["score"], rtol=0, atol=1e-6)
 

@@ -80,10 +80,10 @@ def test_a_new_item_is_reached_by_its_title_and_scored(grown: CCFLLM, tiny_data:
     by_cf = Recommender(grown, tiny_data, retrieve=10, text_share=0)
     history = by_both.stranger(LIKED)
     code = grown.item_vocabulary.code("new1")
-    assert code not in by_cf.shortlist(history, 5).items
-    shortlist = by_both.shortlist(history, 5)
+    assert code not in by_cf.shortlist(history, 5, order="fused").items
+    shortlist = by_both.shortlist(history, 5, order="fused")
     assert code in shortlist.items
-    found = by_both.recommend_for_history(LIKED, 10)
+    found = by_both.recommend_for_history(LIKED, 10, order="fused")
     mine = found.row(by_predicate=pl.col("item_id") == "new1", named=True)
     assert np.isfinite(mine["score"])
     assert (mine["text_rank"], mine["title"]) == (1, tiny_data.items["title"][2])
@@ -95,18 +95,18 @@ def test_the_shortlist_is_cfs_best_and_then_texts_each_once(model: CCFLLM, tiny_
     recommender = Recommender(model, tiny_data, retrieve=10, text_share=0.3)
     person = recommender.stranger(LIKED)
     by_cf, by_text = (recommender.shortlist(person, 24, order=order).items for order in ("cf", "text"))  # type: ignore[arg-type]
-    shortlist = recommender.shortlist(person, 5)
+    shortlist = recommender.shortlist(person, 5, order="fused")
     assert shortlist.items[:7].tolist() == by_cf[:7].tolist()
     others = [item for item in by_text if item not in by_cf[:7]]
     assert shortlist.items[7:].tolist() == others[:3]
     best = shortlist.items[np.argsort(-shortlist.scores, kind="stable")]
     assert best[:7].tolist() == by_cf[:7].tolist()
-    wide = recommender.shortlist(person, 10)  # the answer by CF alone is always whole
+    wide = recommender.shortlist(person, 10, order="fused")  # the answer by CF alone is always whole
     assert wide.items[:10].tolist() == by_cf[:10].tolist()
     assert len(wide.items) == 13
-    everything = recommender.shortlist(person, 100).items
+    everything = recommender.shortlist(person, 100, order="fused").items
     assert sorted(everything.tolist()) == sorted(by_cf.tolist())
-    nobody = recommender.shortlist(recommender.stranger([]), 5)  # no title is liked: CF alone
+    nobody = recommender.shortlist(recommender.stranger([]), 5, order="fused")  # no title is liked: CF alone
     assert nobody.cf_rank == list(range(1, 11))
 
 
