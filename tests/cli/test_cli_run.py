@@ -227,6 +227,8 @@ NAMES |= {
     "882": "u3",
     '"95"': '"i9"',
     '"50"': '"i5"',
+    '"71"': '"i7"',
+    '"588"': '"i8"',
     '"1"': '"i1"',
     " 50": " i5",
     "-deny 1": "-deny i1",
@@ -249,7 +251,7 @@ def test_the_commands_of_the_docs(run: Path, folder: Path, monkeypatch: pytest.M
     (folder / heredoc[1]).write_text(heredoc[2], encoding="utf-8")
     (folder / "some.csv").write_text("user_id\nu2\n")
     commands = [shlex.split(line, comments=True) for line in script.splitlines() if line.startswith("ccf-llm ")]
-    assert len(commands) == 13
+    assert len(commands) == 14
     for command in commands:
         assert call(*command[1:]) == 0, command
     assert pl.read_parquet(folder / "best.parquet")["user_id"].n_unique() > 20
