@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ccf_llm.cf.gbm import GBM
-from ccf_llm.cf.kinds import FITTED, VECTORS
+from ccf_llm.cf.kinds import FITTED, RANKERS, VECTORS
 from ccf_llm.cf.settings import GBMConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.model.network import CCFNetwork
@@ -46,9 +46,11 @@ def test_seeded_draws_from_the_seed_and_goes_back() -> None:
 def test_fitting_cf(kind: str, tiny_data: Dataset) -> None:
     made = {**VECTORS, **FITTED}[kind]
     sizes = {"n_users": len(tiny_data.user_vocabulary), "n_items": len(tiny_data.item_vocabulary)}
-    quick = {"max_trees": 5, "folds": 2} if kind == "gbm" else {"dim": 4, "max_epochs": 1}
+    quick = {"gbm": {"max_trees": 5, "folds": 2}, "sasrec_softmax": {"dim": 4, "epochs": 1}, "als": {"dim": 4}}
+    quick |= {name: {} for name in RANKERS if name not in quick}
+    settings = quick.get(kind, {"dim": 4, "max_epochs": 1})
     train, valid = tiny_data.rows("train"), tiny_data.rows("valid")
-    config = (GBMConfig if made is GBM else made.config_type).model_validate(quick)
+    config = (GBMConfig if made is GBM else made.config_type).model_validate(settings)
     with undisturbed():
         made.fit(train, valid, **sizes, config=config)  # type: ignore[arg-type]
 
