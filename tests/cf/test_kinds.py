@@ -16,9 +16,7 @@ def test_refuses_a_folder_without_a_model(tmp_path: Path) -> None:
 def test_refuses_other_kinds_and_formats(tmp_path: Path) -> None:
     settings = tmp_path / "cf.json"
     settings.write_text(json.dumps({"format": 2, "kind": "oracle"}))
-    with pytest.raises(
-        CCFError, match="'oracle' is not one of mean, mf, lightgcn, sasrec, din"
-    ):
+    with pytest.raises(CCFError, match="'oracle' is not one of mean, mf, lightgcn, sasrec, din"):
         load_cf(tmp_path)
     with pytest.raises(CCFError, match="of kind 'oracle', not 'mf'"):
         MF.load(tmp_path)
