@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from ccf_llm.evaluation.hits import ACCURACY, average_precision, ndcg, places, precision
+from ccf_llm.evaluation.hits import ACCURACY, average_precision, in_order, ndcg, places, precision
 from ccf_llm.evaluation.lists import read_lists
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -90,3 +90,15 @@ def test_places_cut_long_lists_and_keep_empty_ones() -> None:
     lists = pl.DataFrame({"rank": [1, 2, 3, 0, 1], "relevant": [True, False, True, False, True]})
     found = places(lists, lists["relevant"].to_numpy(), 2)
     np.testing.assert_array_equal(found, [[True, False], [False, False], [True, False]])
+
+
+def test_scores_put_a_list_in_order_and_places_without_an_item_last() -> None:
+    def gain(relevant: np.ndarray, k: int = 10) -> float:
+        return float(ndcg(in_order(scores, relevant, k), relevant.sum(1), k).mean())
+
+    scores = np.array([[3.0, 2.0, 1.0, np.nan], [1.0, 2.0, 3.0, 4.0]])
+    relevant = np.array([[True, False, False, False], [True, False, False, False]])
+    assert gain(relevant) == pytest.approx((1 + 1 / np.log2(5)) / 2)
+    assert gain(relevant, k=2) == pytest.approx(0.5)
+    both = np.array([[True, True, False, False], [False, True, False, True]])
+    assert gain(both) == pytest.approx((1 + (1 + 1 / np.log2(4)) / (1 + 1 / np.log2(3))) / 2)

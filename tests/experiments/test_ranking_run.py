@@ -199,7 +199,7 @@ def test_a_language_model_of_no_weight_is_not_asked(
     found = Candidates.of(targets(open_split(config), "test"), 12, model.network.cf.retriever)
     never: Callable[..., Any] = lambda *a, **k: pytest.fail("the language model was asked")  # noqa: E731
     monkeypatch.setattr(model.scorer, "language_scores", never)
-    scores, llm = model_scores(model.scorer, found)
+    scores, llm, _ = model_scores(model.scorer, found)
     assert not np.nansum(llm)
     there = found.items > 0
     b, c = model.network.blend.weights[1:].tolist()

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.errors import CCFError
 from ccf_llm.model.blend import Blend
-from ccf_llm.model.choice import choice_losses, fit_choice, held_out_loss, top_gain
+from ccf_llm.model.choice import choice_losses, fit_choice, held_out_loss
 
 
 def choices(weights: list[float], lists: int = 4000, m: int = 12) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -43,15 +43,6 @@ def test_a_blend_of_lists_weighs_both_where_both_help() -> None:
     a, b, c = blend.weights.tolist()
     assert (b, c) == pytest.approx((2.0, 0.0), abs=0.15)
     assert a / b == pytest.approx(0.5, abs=0.15)
-
-
-def test_the_gain_of_the_top_is_that_of_the_best_order() -> None:
-    scores = np.array([[3.0, 2.0, 1.0, np.nan], [1.0, 2.0, 3.0, 4.0]])
-    relevant = np.array([[True, False, False, False], [True, False, False, False]])
-    assert top_gain(scores, relevant) == pytest.approx((1 + 1 / np.log2(5)) / 2)
-    assert top_gain(scores, relevant, k=2) == pytest.approx(0.5)
-    both = np.array([[True, True, False, False], [False, True, False, True]])
-    assert top_gain(scores, both) == pytest.approx((1 + (1 + 1 / np.log2(4)) / (1 + 1 / np.log2(3))) / 2)
 
 
 @pytest.mark.parametrize("weights", [[0.0, 1.0], [-1.0, 1.0]])

@@ -10,9 +10,9 @@ import pytest
 
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation import evaluate
+from ccf_llm.io.files import write_text
 from ccf_llm.reports.plots import overview, write_png
 from ccf_llm.reports.rating_report import render_rating_report, verdict
-from ccf_llm.reports.report_page import write_report
 from html_reader import Reader
 from tiny import random_rows
 
@@ -109,7 +109,7 @@ def test_only_metrics_and_undefined_figures_still_make_a_page(report: dict[str, 
 
 
 def test_same_report_same_page(report: dict[str, Any], tmp_path: Path) -> None:
-    write_report(render_rating_report(report), tmp_path / "report.html")
+    write_text(tmp_path / "report.html", render_rating_report(report))
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_rating_report(report)
 
 

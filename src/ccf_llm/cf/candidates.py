@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from ccf_llm.cf.retriever import BATCH, Retriever
 from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.likes import Targets
 from ccf_llm.data.rows import Codes, Floats, Rows
+from ccf_llm.evaluation.hits import in_order, ndcg
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,7 @@ class Candidates:
             for begin in range(0, len(people), BATCH):
                 some = people[begin : begin + BATCH]
                 histories = [asked.histories[i] for i in some]
-                items[some] = retriever.top(histories, m, [asked.seen[i] for i in some])
-                found = items[some]
-                scores[some] = np.take_along_axis(retriever.scores_of(histories), np.maximum(found - 1, 0), axis=1)
-                scores[some] *= found > 0
+                items[some], scores[some] = retriever.best(histories, m, [asked.seen[i] for i in some])
         relevant = np.array([np.isin(best, found) for best, found in zip(items, asked.items, strict=True)])
         return cls(asked, items, scores, relevant.reshape(items.shape))
 
@@ -53,16 +51,8 @@ class Candidates:
     def rows(self) -> Rows:
         """Every item of every list as a row, person by person, with the label 1 where it is to be found."""
         there = self.items > 0
-        lengths, counts = np.array([len(history) for history in self.asked.histories]), there.sum(1)
-        ends = np.cumsum(lengths, dtype=np.int64)
-        return Rows(
-            users=np.repeat(self.asked.users, counts),
-            items=self.items[there],
-            labels=self.relevant[there].astype(np.int8),
-            timestamps=np.zeros(counts.sum(), dtype=np.int64),
-            likes=np.concatenate([np.zeros(0, dtype=np.int64), *self.asked.histories]),
-            start=np.repeat(ends - lengths, counts),
-            end=np.repeat(ends, counts),
+        return Rows.for_lists(
+            self.asked.users, self.asked.histories, there.sum(1), self.items[there], self.relevant[there]
         )
 
     def laid_out(self, scores: Floats) -> Floats:
@@ -70,6 +60,11 @@ class Candidates:
         laid: Floats = np.full(self.items.shape, np.nan, dtype=np.float32)
         laid[self.items > 0] = scores
         return laid
+
+    def ndcg(self, scores: NDArray[np.floating[Any]], k: int) -> float:
+        """Mean NDCG@k over people of their lists in the order of scores (U, m); places without an item come last."""
+        relevant = in_order(np.where(self.items > 0, scores, np.nan), self.relevant, k)
+        return float(np.nanmean(ndcg(relevant, np.array([len(found) for found in self.asked.items]), k)))
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class CrossFittedRetrievers:
         seed: int = 0,
     ) -> Self:
         """One for each fold of users, which are drawn with the seed. The arguments are those of `Retriever.fit`."""
-        fold_of_user = np.random.default_rng(seed).permutation(likes.shape[0]) % folds
+        fold_of_user = draw_folds(likes.shape[0] - 1, folds, seed)
         models = []
         for fold in range(folds):
             kept = fold_of_user != fold
@@ -112,6 +107,12 @@ class CrossFittedRetrievers:
     def of_user(self, user: int) -> Retriever:
         """The one that has not seen the user."""
         return self.models[int(self.fold_of_user[user])]
+
+
+def draw_folds(users: int, folds: int, seed: int) -> Codes:
+    """(users + 1,) the fold of each user code, drawn; all are of one size, or nearly."""
+    drawn: Codes = np.random.default_rng(seed).permutation(users + 1) % folds
+    return drawn
 
 
 def _of_users(matrix: csr_matrix, kept: NDArray[np.bool_]) -> csr_matrix:

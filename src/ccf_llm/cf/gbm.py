@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.cross_fit import assign_folds
 from ccf_llm.cf.features import NAMES, Features
-from ccf_llm.cf.settings import GBMConfig
+from ccf_llm.cf.settings import GBMConfig, RankTreesConfig
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings, stored
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
@@ -77,7 +77,7 @@ class GBM:
         told = features.of(valid, config.history_length)
         data = lightgbm.Dataset(table, train.labels)
         booster = lightgbm.train(
-            _parameters(config, seed),
+            tree_parameters(config, seed) | {"objective": "binary", "metric": "auc"},
             data,
             config.max_trees,
             valid_sets=[lightgbm.Dataset(told, valid.labels, reference=data)],
@@ -151,11 +151,9 @@ def import_lightgbm() -> Any:
     return lightgbm
 
 
-def _parameters(config: GBMConfig, seed: int) -> dict[str, Any]:
-    """The settings in LightGBM's words; the same seed gives the same trees."""
+def tree_parameters(config: GBMConfig | RankTreesConfig, seed: int) -> dict[str, Any]:
+    """The settings in LightGBM's words, but for what is learned; the same seed gives the same trees."""
     return {
-        "objective": "binary",
-        "metric": "auc",
         "learning_rate": config.learning_rate,
         "num_leaves": config.leaves,
         "min_data_in_leaf": config.min_rows,

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ccf_llm.cf.candidates import Candidates, CrossFittedRetrievers
-from ccf_llm.cf.gbm import TREES_FILE, import_lightgbm, read_trees, trees_checksum
+from ccf_llm.cf.gbm import TREES_FILE, import_lightgbm, read_trees, tree_parameters, trees_checksum
 from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.rank_features import Likes, RankFeatures
 from ccf_llm.cf.retriever import Retriever
@@ -23,6 +22,12 @@ from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError, one_line
 
 K = 10
+LEARNED = {
+    "objective": "lambdarank",
+    "metric": "None",  # only our own, which knows of targets outside the list
+    "max_bin": 63,  # faster, and as good
+}
+"""Beside the settings, in LightGBM's words."""
 Extra = Mapping[str, NDArray[np.floating[Any]]]
 """(U, m) further columns by name, such as a language model's scores of the same candidates."""
 Told = tuple[Mapping[str, NDArray[np.floating[Any]]], Candidates]
@@ -164,10 +169,10 @@ def _grow(train: Told, valid: Told, config: RankTreesConfig, seed: int) -> tuple
     told = lightgbm.Dataset(_table(columns, every), asked.relevant.ravel(), group=every.sum(1), reference=data)
 
     def ndcg(scores: NDArray[np.float64], _: Any) -> tuple[str, float, bool]:
-        return "ndcg", _ndcg(asked, scores.reshape(asked.items.shape)), True
+        return "ndcg", asked.ndcg(scores.reshape(asked.items.shape), K), True
 
     booster = lightgbm.train(
-        _parameters(config, seed),
+        tree_parameters(config, seed) | LEARNED,
         data,
         config.max_trees,
         valid_sets=[told],
@@ -194,34 +199,3 @@ def _with_extra(columns: dict[str, Floats], lists: Candidates, extra: Extra, nam
 def _table(columns: Mapping[str, NDArray[np.floating[Any]]], kept: NDArray[np.bool_]) -> Floats:
     """(N, F) of the candidates that are kept."""
     return np.stack([values[kept] for values in columns.values()], axis=1).astype(np.float32)
-
-
-def _ndcg(lists: Candidates, scores: NDArray[np.floating[Any]]) -> float:
-    """Mean NDCG@10 of the lists in the order of the scores."""
-    depth = min(K, scores.shape[1])
-    order = np.argsort(-np.where(lists.items > 0, scores, -np.inf), axis=1, kind="stable")[:, :depth]
-    discount = 1 / np.log2(np.arange(2, K + 2))
-    gain = np.take_along_axis(lists.relevant, order, axis=1) @ discount[:depth]
-    best = np.cumsum(discount)[np.minimum([len(found) for found in lists.asked.items], K) - 1]
-    return float((gain / best).mean())
-
-
-def _parameters(config: RankTreesConfig, seed: int) -> dict[str, Any]:
-    """The settings in LightGBM's words; the same seed gives the same trees."""
-    return {
-        "objective": "lambdarank",
-        "metric": "None",  # only our own, which knows of targets outside the list
-        "max_bin": 63,  # faster, and as good
-        "learning_rate": config.learning_rate,
-        "num_leaves": config.leaves,
-        "min_data_in_leaf": config.min_rows,
-        "lambda_l2": config.l2,
-        "bagging_fraction": config.sampled,
-        "bagging_freq": 1,
-        "feature_fraction": config.sampled,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,  # the choice between row- and column-wise is otherwise made by timing
-        "num_threads": torch.get_num_threads(),
-        "verbosity": -1,
-    }

@@ -118,15 +118,20 @@ class Retriever(ABC):
         return scores
 
     def top(self, histories: Sequence[Codes], k: int, seen: Sequence[Codes] | None = None) -> Codes:
-        """(B, k) the item codes of the best scores, best first; of equal ones the more popular, then the lower code.
+        """(B, k) the item codes of `best`."""
+        return self.best(histories, k, seen)[0]
 
-        `seen` are each person's item codes to leave out. Where these leave fewer than k, code 0 fills up. Raises
-        `CCFError` for k beyond the catalogue.
+    def best(self, histories: Sequence[Codes], k: int, seen: Sequence[Codes] | None = None) -> tuple[Codes, Floats]:
+        """(B, k) the item codes of the best scores, best first, and these scores.
+
+        Of equal ones the more popular comes first, then the lower code. `seen` are each person's item codes to leave
+        out. Where these leave fewer than k, code 0 fills up, of score 0. Raises `CCFError` for k beyond the catalogue.
         """
         if not 1 <= k <= self.n_items:
             raise CCFError(f"k: {k} items of a catalogue of {self.n_items}; ask for 1 to {self.n_items}")
         by_popularity = np.argsort(-self.popularity, kind="stable")
         best = np.zeros((len(histories), k), dtype=np.int64)
+        found = np.zeros((len(histories), k), dtype=np.float32)
         for batch in _batches(len(histories)):
             scores = self.scores_of(histories[batch])
             if seen is not None:
@@ -136,8 +141,10 @@ class Retriever(ABC):
                 least = np.partition(row, -k)[-k]
                 columns = np.flatnonzero(row >= least)
                 columns = columns[np.argsort(-row[columns], kind="stable")[:k]]
-                best[place] = np.where(np.isneginf(row[columns]), 0, by_popularity[columns] + 1)
-        return best
+                left = ~np.isneginf(row[columns])
+                best[place] = np.where(left, by_popularity[columns] + 1, 0)
+                found[place] = np.where(left, row[columns], 0)
+        return best, found
 
     def similar(self, item: int) -> Floats:
         """(n_items,) how much each item, by code from 1, is liked by those who like this one; itself -inf."""

@@ -108,6 +108,36 @@ class Rows:
         )
 
     @classmethod
+    def for_lists(
+        cls,
+        users: Codes,
+        histories: Sequence[Codes],
+        lengths: NDArray[np.integer],
+        items: Codes,
+        found: NDArray[np.bool_],
+    ) -> Self:
+        """Rows of L lists, one list after the other, each with a history of its own.
+
+        Args:
+            users: (L,) for whom.
+            histories: L times what they like, oldest first.
+            lengths: (L,) rows of each list.
+            items: (N,) what stands in the lists.
+            found: (N,) whether it is to be found, which is the label.
+        """
+        sizes = np.array([len(history) for history in histories], dtype=np.int64)
+        ends = np.cumsum(sizes)
+        return cls(
+            users=np.repeat(users, lengths),
+            items=items,
+            labels=found.astype(np.int8),
+            timestamps=np.zeros(len(items), dtype=np.int64),
+            likes=np.concatenate([np.zeros(0, dtype=np.int64), *histories]),
+            start=np.repeat(ends - sizes, lengths),
+            end=np.repeat(ends, lengths),
+        )
+
+    @classmethod
     def for_candidates(cls, history: Codes, candidates: Codes, *, user: int = 0) -> Self:
         """Rows that ask for a score of each candidate for one user, known by code, by history, or both."""
         n = len(candidates)

@@ -27,6 +27,16 @@ def places(lists: pl.DataFrame, marked: Booleans, depth: int) -> Booleans:
     return found
 
 
+def in_order(scores: NDArray[np.floating[Any]], relevant: Booleans, k: int) -> Booleans:
+    """(L, k) whether each place is relevant, where scores put items in order: (L, m) scores, NaN for none, and marks.
+
+    Of equal scores the first comes first.
+    """
+    order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=1, kind="stable")[:, :k]
+    marks = np.take_along_axis(relevant, order, axis=1)
+    return np.pad(marks, ((0, 0), (0, k - marks.shape[1])))
+
+
 def ndcg(relevant: Booleans, targets: Integers, k: int) -> Doubles:
     """Normalised discounted cumulative gain (Järvelin and Kekäläinen 2002), with gain 1 for a relevant item.
 

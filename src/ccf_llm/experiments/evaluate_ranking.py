@@ -48,11 +48,10 @@ def evaluate_ranking(
         trained.check(model.info.data.identity if model.info.data else None, str(folder.model(method)))
         candidates = Candidates.of(some.targets, config.ranking.depth, retriever_of(model.network.cf))
         tick = advance_of(scoring, method, int((candidates.items > 0).sum()))
-        scores, llm = model_scores(model.scorer, candidates, tick)
+        scores, llm, retriever = model_scores(model.scorer, candidates, tick)
         frames.append(reranked_lists(method, candidates, scores, some, config.seed))
         weights[method] = model.network.blend.weights.tolist()[:2]
-        retrieved = candidates.laid_out(model.network.cf.score(candidates.rows()))
-        shares[method] = round(language_share(np.array(weights[method]), llm, retrieved), 4)
+        shares[method] = round(language_share(np.array(weights[method]), llm, retriever), 4)
     lists = pl.concat(frames)
     write_lists(lists, list_file(folder, part))
     known = Known.of(dataset, part)

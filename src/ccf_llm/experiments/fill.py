@@ -41,7 +41,7 @@ class Filler(ABC):
         self.trained = TrainedOn.of(dataset)
 
     def fill(self, missing: list[str]) -> None:
-        """All rows in `missing`: CF first, then methods in training order."""
+        """All rows in `missing`: CF first, then further ones, then methods in training order."""
         self.trained.save(self.folder.data)
         cf = [row for row in missing if row in CF_METHODS]
         self.fit([*cf, *self.needed_cf(missing)])
@@ -53,6 +53,7 @@ class Filler(ABC):
             trained = {"cf": sum(weight.numel() for weight in parameters())} if parameters else {}
             effort = Effort({row: fit.seconds}, trained, {row: fit.peak_mb})
             self.keep(row, row if row in VECTORS else None, answers, figures, effort, cost)
+        self.fill_further(missing)
         if wanted := self.wanted_methods(missing):
             for method in train_methods(self.config, self.dataset, only=wanted, say=self.say, report=self.report):
                 self.finish(method, missing)
@@ -76,6 +77,10 @@ class Filler(ABC):
     @abstractmethod
     def finish(self, method: Trained, missing: list[str]) -> None:
         """Keep all rows that come with a trained method."""
+
+    @abstractmethod
+    def fill_further(self, missing: list[str]) -> None:
+        """Keep the rows that are neither CF nor come with a method."""
 
     def fit(self, kinds: list[str]) -> None:
         """Fit CF models, but those that are there."""

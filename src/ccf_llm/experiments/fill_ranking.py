@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.candidates import Candidates
 from ccf_llm.cf.kinds import load_cf
-from ccf_llm.cf.rank_trees import RankTrees
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.data.rows import Floats
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.ranking import evaluate_lists
-from ccf_llm.experiments.config import CF_METHODS, TREES, TREES_WORDS, WITH_TREES
-from ccf_llm.experiments.cost import Cost, measured
+from ccf_llm.experiments.config import TREES, TREES_WORDS, WITH_TREES
+from ccf_llm.experiments.cost import measured
 from ccf_llm.experiments.fill import Filler
 from ccf_llm.experiments.lists import retriever_of
 from ccf_llm.experiments.ranked import Asked, model_scores, reranked_lists, retriever_lists
 from ccf_llm.experiments.train import Effort, Trained
-from ccf_llm.experiments.trees import fit_trees
+from ccf_llm.experiments.trees import TreeRows
 from ccf_llm.io.progress import advance_of
-from ccf_llm.model.choice import fit_choice, held_out_loss
+from ccf_llm.model.choice import tried
 
 WEIGHED = 300
 """People by whose valid lists language model, retriever and trees are weighed."""
@@ -55,24 +54,15 @@ class RankingFiller(Filler):
         return retriever_of(load_cf(self.folder.cf(self.config.cf.model)))
 
     @cached_property
-    def trees(self) -> dict[str, tuple[RankTrees, Candidates, Cost]]:
-        """Fitted when first asked for: the trees of each row, their valid lists and what the fit took."""
-        found = {}
-        for row in (TREES, TREES_WORDS):
-            with measured() as cost:
-                fitted, valid = fit_trees(
-                    self.config, self.dataset, self.retriever, words=row == TREES_WORDS, say=self.say
-                )
-            found[row] = (fitted, valid, cost)
-        return found
+    def trees(self) -> TreeRows:
+        """What the trees learn from, and those that are fitted already."""
+        return TreeRows(self.config, self.dataset, self.retriever, self.say)
 
-    def fill(self, missing: list[str]) -> None:
-        """CF first, then trees, then methods in training order."""
-        super().fill([row for row in missing if row in CF_METHODS])
+    def fill_further(self, missing: list[str]) -> None:
+        """The trees alone."""
         for row in (TREES, TREES_WORDS):
             if row in missing:
                 self._trees(row)
-        super().fill([row for row in missing if row not in (*CF_METHODS, TREES, TREES_WORDS)])
 
     def headline(self, figures: dict[str, Any]) -> str:
         """NDCG, with its interval."""
@@ -98,7 +88,7 @@ class RankingFiller(Filler):
         candidates = Candidates.of(self.some.targets, self.config.ranking.depth, retriever_of(network.cf))
         tick = advance_of(self.scoring, method.name, int((candidates.items > 0).sum()))
         with self.scoring_cost() as cost:
-            scores, llm = model_scores(scorer, candidates, tick)
+            scores, llm, retriever = model_scores(scorer, candidates, tick)
         kind = self.config.resolved[method.name].cf
         if method.name in missing:
             lists = reranked_lists(method.name, candidates, scores, self.some, self.config.seed)
@@ -111,21 +101,20 @@ class RankingFiller(Filler):
             self.keep(method.name, kind, lists, self._figures(method.name, lists), method.effort, cost, more)
         row = method.name + WITH_TREES
         if row in missing:
-            trees, valid, fit = self.trees[TREES_WORDS]
-            people = np.random.default_rng(self.config.seed).permutation(len(valid))[:WEIGHED]
-            valid = valid.take(np.sort(people))
-            own, known = valid.rows(), candidates.rows()
+            trees, fit = self.trees.fitted(words=True)
+            people = np.random.default_rng(self.config.seed).permutation(len(self.trees.valid))[:WEIGHED]
+            valid = self.trees.valid.take(np.sort(people))
+            own = valid.rows()
             told = [valid.laid_out(scores) for scores in (scorer.language_scores(own), network.cf.score(own))]
             weights = _weigh([*told, trees.scores(valid)], valid)
-            retrieved = candidates.laid_out(network.cf.score(known))
-            both = _sum([llm, retrieved, trees.scores(candidates)], candidates, weights)
+            both = _sum([llm, retriever, trees.scores(candidates)], candidates, weights)
             lists = reranked_lists(row, candidates, both, self.some, self.config.seed)
             seconds = method.effort.seconds | {TREES_WORDS: fit.seconds}
             effort = replace(method.effort, seconds=seconds)
             self.keep(row, kind, lists, self._figures(row, lists), effort, cost, {"weights": weights.tolist()})
 
     def _trees(self, row: str) -> None:
-        trees, _, fit = self.trees[row]
+        trees, fit = self.trees.fitted(words=row == TREES_WORDS)
         with measured() as cost:
             candidates = Candidates.of(self.everybody.targets, self.config.cf.rank_trees.candidates, self.retriever)
             scores = np.where(candidates.items > 0, trees.scores(candidates), np.nan)
@@ -142,13 +131,8 @@ class RankingFiller(Filler):
 def _weigh(columns: list[Floats], valid: Candidates) -> NDArray[np.float64]:
     """(3,) weights of language model, retriever and trees, by people held out; the trees are always among them."""
     known = valid.relevant.any(1)
-    told = _laid_out(columns, valid)[known]
-    best, weights = np.inf, np.zeros(3)
-    for used in ([2], [1, 2], [0, 2], [0, 1, 2]):
-        loss = held_out_loss(told, valid.relevant[known], used)
-        if loss < best:
-            best, weights = loss, fit_choice(told, valid.relevant[known], used)
-    return weights
+    fits = tried(_laid_out(columns, valid)[known], valid.relevant[known], ([2], [1, 2], [0, 2], [0, 1, 2]))
+    return min(fits, key=lambda fit: fit[0])[1]
 
 
 def _sum(columns: list[Floats], lists: Candidates, weights: NDArray[np.float64]) -> Floats:

@@ -36,6 +36,9 @@ class RatingFiller(Filler):
         scores = model.score(self.dataset.rows(self.store.part))
         return scores, self._figures(row, scores)
 
+    def fill_further(self, missing: list[str]) -> None:
+        """There are none."""
+
     def finish(self, method: Trained, missing: list[str]) -> None:
         """Its own row, and the late fusion."""
         late = LATE_FUSION in missing and method.name == self.config.resolved.text_only

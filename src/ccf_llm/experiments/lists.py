@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from ccf_llm.cf.candidates import Candidates, CrossFittedRetrievers
+from ccf_llm.cf.candidates import Candidates, CrossFittedRetrievers, draw_folds
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.cuts import draw_cuts
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix, targets
-from ccf_llm.data.rows import Codes
 from ccf_llm.experiments.cf import CrossFitted, fit_folds
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.folder import RunFolder
@@ -34,7 +33,7 @@ def make_lists(
     asked: Retriever | CrossFittedRetrievers = reference.retriever
     crossed, fold_of_user = None, np.zeros(0, dtype=np.int64)
     if folds:
-        fold_of_user = folds_of_users(len(dataset.user_vocabulary), folds, seed)
+        fold_of_user = draw_folds(len(dataset.user_vocabulary), folds, seed)
         crossed = fit_folds(folder, dataset, config.cf, seed, reference, fold_of_user[dataset.rows("train").users], say)
         asked = CrossFittedRetrievers([retriever_of(model) for model in crossed.models], fold_of_user)
     cuts = draw_cuts(dataset, each=ranking.cuts, horizon=ranking.horizon, earliest=ranking.earliest, seed=seed)
@@ -47,12 +46,6 @@ def make_lists(
         return ListData(train, size, valid), None
     models = crossed.models
     return ListData(train, size, valid, lambda row: models[int(fold_of_user[train.users[row]])]), crossed
-
-
-def folds_of_users(users: int, folds: int, seed: int) -> Codes:
-    """(users + 1,) the fold of each user code, drawn."""
-    drawn: Codes = np.random.default_rng(seed).permutation(users + 1) % folds
-    return drawn
 
 
 def retriever_of(model: object) -> Retriever:

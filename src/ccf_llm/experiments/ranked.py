@@ -76,14 +76,17 @@ def reranked_lists(method: str, candidates: Candidates, scores: Floats, asked: A
 
 def model_scores(
     scorer: SharedPrefixScorer, candidates: Candidates, tick: Callable[[int], None] | None = None
-) -> tuple[Floats, Floats]:
-    """(U, m) scores of a model, and what its language model adds to them, in the order of `candidates`.
+) -> tuple[Floats, Floats, Floats]:
+    """(U, m) scores of a model, and of its language model and its retriever alone, in the order of `candidates`.
 
     Where the blend gives the language model no weight, it is not asked: its part is 0.
     """
-    rows = candidates.rows()
-    llm = scorer.language_scores(rows, tick) if scorer.network.uses_llm else np.zeros(len(rows), dtype=np.float32)
-    return candidates.laid_out(scorer.blend(llm, rows)), candidates.laid_out(llm)
+    network, rows = scorer.network, candidates.rows()
+    llm = scorer.language_scores(rows, tick) if network.uses_llm else np.zeros(len(rows), dtype=np.float32)
+    retriever = network.cf.score(rows)
+    scores = network.blend(llm, retriever) if network.blends else llm
+    laid_out = candidates.laid_out
+    return laid_out(scores), laid_out(llm), laid_out(retriever)
 
 
 def language_share(weights: Floats, llm: Floats, retriever: Floats) -> float:

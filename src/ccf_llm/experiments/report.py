@@ -7,12 +7,11 @@ from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import LATE_FUSION, RunConfig, check_config
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.gate import gate_by_popularity
-from ccf_llm.io.files import read_json, write_json
+from ccf_llm.io.files import read_json, write_json, write_text
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.reports.plots import ndcg_by_row, overview, write_png
 from ccf_llm.reports.ranking_report import overview_table, render_ranking_report
 from ccf_llm.reports.rating_report import render_rating_report
-from ccf_llm.reports.report_page import write_report
 
 
 def report_run(folder: RunFolder) -> Path:
@@ -35,11 +34,11 @@ def report_run(folder: RunFolder) -> Path:
     }
     if config.ranks:
         report |= {"main": config.main, "retriever": config.resolved[config.main].cf, "depth": config.ranking.depth}
-        write_report(render_ranking_report(report), folder.report)
+        write_text(folder.report, render_ranking_report(report))
         write_png(lambda: ndcg_by_row(overview_table(report)), folder.path / "overview.png")
     else:
         report["rivals"] = [name for name in (config.cf.model, config.resolved.text_only) if name]
-        write_report(render_rating_report(report), folder.report)
+        write_text(folder.report, render_rating_report(report))
         write_png(lambda: overview(metrics), folder.path / "overview.png")
     return folder.report
 

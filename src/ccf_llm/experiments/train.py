@@ -20,7 +20,7 @@ from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.methods import Method
 from ccf_llm.experiments.trained import TrainedOn
-from ccf_llm.io.files import atomic_file, read_json, write_json
+from ccf_llm.io.files import read_json, write_json, write_text
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say
 from ccf_llm.llm.base import LanguageModel
@@ -115,8 +115,7 @@ def train_methods(
 ) -> Iterator[Trained]:
     """Train and save each method in turn (or those in `only`, after what they start from); see `train_run`."""
     folder = RunFolder(config.output)
-    with atomic_file(folder.config) as temporary:
-        temporary.write_text(dump_config(config), encoding="utf-8")
+    write_text(folder.config, dump_config(config))
     wanted = {needed for name in (config.methods if only is None else only) for needed in config.resolved[name].needed}
     networks = _Networks(config, folder, dataset, say)
     states: dict[str, _State] = {}

@@ -10,27 +10,59 @@ from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.experiments.config import RunConfig
+from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.io.progress import Say
 from ccf_llm.text.sentences import sentence_vectors
 from ccf_llm.text.titles import reading_order
 
 
-def fit_trees(
-    config: RunConfig, dataset: Dataset, retriever: Retriever, *, words: bool, say: Say
-) -> tuple[RankTrees, Candidates]:
-    """Trees on lists of retrievers like `retriever` that have not seen the people, and the valid lists they stop by.
+class TreeRows:
+    """The trees of a run, each fitted when first asked for, over lists that are made once.
 
-    With `words` they read genres, years, and how close titles are by a sentence encoder: the same words as the
-    language models, and more of them than any language model of this size makes use of.
+    Args:
+        config: of the run: its retriever's settings, and those of the trees.
+        dataset: with a split.
+        retriever: the run's own, fitted on all of train.
+        say: gets a line for each fit.
     """
-    settings = config.cf.rank_trees
-    own = config.cf.of(config.cf.model)
-    assert isinstance(own, RetrieverConfig)  # the configuration names no other kind
-    lists = training_lists(dataset, RETRIEVERS[config.cf.model], retriever=own, config=settings, seed=config.seed)
-    valid = Candidates.of(targets(dataset, "valid"), settings.candidates, retriever)
-    likes = Likes.of(likes_matrix(dataset, "train"), like_times(dataset, "train"))
-    known = item_words(dataset) if words else None
-    return RankTrees.fit(lists, valid, likes, words=known, config=settings, seed=config.seed, progress=say), valid
+
+    def __init__(self, config: RunConfig, dataset: Dataset, retriever: Retriever, say: Say) -> None:
+        settings, kind = config.cf.rank_trees, config.cf.model
+        own = config.cf.of(kind)
+        assert isinstance(own, RetrieverConfig)  # the configuration names no other kind
+        self._config, self._dataset, self._say = config, dataset, say
+        self._fitted: dict[bool, tuple[RankTrees, Cost]] = {}
+        with measured() as self._made:
+            self._lists = training_lists(dataset, RETRIEVERS[kind], retriever=own, config=settings, seed=config.seed)
+            self.valid = Candidates.of(targets(dataset, "valid"), settings.candidates, retriever)
+            """The valid lists, by which the trees stop."""
+
+    def fitted(self, *, words: bool) -> tuple[RankTrees, Cost]:
+        """Trees, and what they took, their lists included.
+
+        With `words` they read genres, years, and how close titles are by a sentence encoder: the same words as the
+        language models, and more of them than any language model of this size makes use of.
+        """
+        if words not in self._fitted:
+            with measured() as cost:
+                trees = self._fit(item_words(self._dataset) if words else None)
+            cost.seconds = round(cost.seconds + self._made.seconds, 2)
+            cost.peak_mb = max(cost.peak_mb, self._made.peak_mb)
+            self._fitted[words] = trees, cost
+        return self._fitted[words]
+
+    def _fit(self, words: ItemWords | None) -> RankTrees:
+        config, dataset = self._config, self._dataset
+        likes = Likes.of(likes_matrix(dataset, "train"), like_times(dataset, "train"))
+        return RankTrees.fit(
+            self._lists,
+            self.valid,
+            likes,
+            words=words,
+            config=config.cf.rank_trees,
+            seed=config.seed,
+            progress=self._say,
+        )
 
 
 def item_words(dataset: Dataset) -> ItemWords:

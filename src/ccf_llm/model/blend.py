@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError
-from ccf_llm.model.choice import choice_losses, fit_choice, held_out_loss, top_gain
+from ccf_llm.evaluation.hits import in_order, ndcg
+from ccf_llm.model.choice import choice_losses, tried
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
+K = 10
+"""Length of the top of a list."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the language model's weight, that are tried where lists are blended."""
 FOLDS = 5
@@ -81,16 +84,14 @@ class Blend(nn.Module):
         if not known.any():
             raise CCFError("valid: no list holds an item that is to be found; raise ranking.depth or valid_rows")
         columns, relevant = np.stack([llm[known], cf[known]], axis=-1).astype(np.float64), relevant[known]
-        weights = np.array([1.0, 0.0])
-        best = float(choice_losses(columns, relevant, weights).mean())
-        for used in ([0, 1], [0], [1]):
-            candidate = fit_choice(columns, relevant, used)
-            loss = held_out_loss(columns, relevant, used)
-            if candidate.min() >= 0 and loss < best:
-                best, weights = loss, candidate
+        start = np.array([1.0, 0.0])
+        found = [(float(choice_losses(columns, relevant, start).mean()), start)]
+        found += [(loss, fit) for loss, fit in tried(columns, relevant, ([0, 1], [0], [1])) if fit.min() >= 0]
+        weights = min(found, key=lambda pair: pair[0])[1]
         if weights.all():
             a, b = weights
-            gains = [top_gain(columns @ np.array([share * a, b]), relevant) for share in SHARES]
+            ordered = [in_order(columns @ np.array([share * a, b]), relevant, K) for share in SHARES]
+            gains = [ndcg(marks, relevant.sum(1), K).mean() for marks in ordered]
             weights[0] *= SHARES[int(np.argmax(gains))]
         self.weights.copy_(torch.tensor([*weights, 0.0]))
 

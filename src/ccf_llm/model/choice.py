@@ -47,13 +47,9 @@ def choice_losses(columns: Scores, relevant: NDArray[np.bool_], weights: Scores)
     return _losses(_shares(columns, weights), relevant)
 
 
-def top_gain(scores: Scores, relevant: NDArray[np.bool_], k: int = 10) -> float:
-    """Mean discounted gain of the first `k` of each list (L, m) by scores, where the best order of it has 1."""
-    discounts = 1 / np.log2(np.arange(2, k + 2))
-    order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=1, kind="stable")[:, :k]
-    gains = np.take_along_axis(relevant, order, axis=1) @ discounts[: order.shape[1]]
-    best = np.cumsum(discounts)[np.minimum(relevant.sum(1), k) - 1]
-    return float((gains / best).mean())
+def tried(columns: Scores, relevant: NDArray[np.bool_], subsets: Sequence[Sequence[int]]) -> list[tuple[float, Scores]]:
+    """The held-out loss, and the weights fitted on all lists, with each of these subsets of the scores."""
+    return [(held_out_loss(columns, relevant, used), fit_choice(columns, relevant, used)) for used in subsets]
 
 
 def held_out_loss(columns: Scores, relevant: NDArray[np.bool_], used: Sequence[int] | None = None) -> float:

@@ -7,9 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ccf_llm.io.files import atomic_file, write_json
-from ccf_llm.reports.page import DASH, render, signed
+from ccf_llm.io.files import write_json, write_text
+from ccf_llm.reports.page import DASH, render
 from ccf_llm.reports.plots import ndcg_by_row, to_svg, write_png
+from ccf_llm.reports.table import Line, four, gap, markdown, page_of_table
 
 HEADS = (
     "method", "LLM", "retriever", "seeds", "users", "NDCG@{k}", "interval", "against {baseline}", "against {main}",
@@ -30,36 +31,34 @@ NOTES = (
 def write_ranking(table: dict[str, Any], path: Callable[[str], Path], plot: Callable[[str], Path]) -> None:
     """Write table.json, table.md, table.html and a PNG; `path` gets a suffix and `plot` a name."""
     write_json(path(".json"), table)
-    _write(path(".md"), to_markdown(table))
+    write_text(path(".md"), to_markdown(table))
     draw = partial(ndcg_by_row, table)
     write_png(draw, plot("rows"))
     heads = _heads(table)
-    lines = [(line, _cells(line, table)) for line in table["rows"]]
+    lines = _lines(table)
     plots = {"rows": Markup(to_svg(draw, "rows"))}
     page = render("comparison.html.j2", table=table, heads=heads, lines=lines, plots=plots, notes=NOTES)
-    _write(path(".html"), page)
+    write_text(path(".html"), page)
 
 
 def to_markdown(table: dict[str, Any]) -> str:
     """The table and what a reader must know, as Markdown."""
-    missing = f"\nNot run: {'; '.join(table['missing'])}.\n" if table["missing"] else ""
-    about = f"{table['dataset']}, {table['part']}, {table['lists']['users']:,} users, {table['llm']}.\n"
-    return "\n".join([about, ranking_table(table), "", *(f"{note}\n" for note in NOTES)]) + missing
+    about = f"{table['dataset']}, {table['part']}, {table['lists']['users']:,} users, {table['llm']}."
+    return page_of_table(about, ranking_table(table), NOTES, table["missing"])
 
 
 def ranking_table(table: dict[str, Any], columns: Sequence[str] = HEADS) -> str:
     """Some columns of the table, named as in `HEADS`, as Markdown; the first is the method, ours in bold."""
-    chosen = [HEADS.index(column) for column in columns]
-    heads = _heads(table)
-    body = [f"| {' | '.join(heads[k] for k in chosen)} |", "|---" * len(chosen) + "|"]
-    for line in table["rows"]:
-        name, *rest = (_cells(line, table)[k].replace("|", r"\|") for k in chosen)
-        body.append(f"| {' | '.join([f'**{name}**' if line['ours'] else name, *rest])} |")
-    return "\n".join(body)
+    return markdown(_heads(table), _lines(table), [HEADS.index(column) for column in columns])
 
 
 def _heads(table: dict[str, Any]) -> list[str]:
     return [head.format(k=table["lists"]["k"], main=table["main"], baseline=table["baseline"]) for head in HEADS]
+
+
+def _lines(table: dict[str, Any]) -> list[Line]:
+    """Each line with its cells in words."""
+    return [(line, _cells(line, table)) for line in table["rows"]]
 
 
 def _cells(line: dict[str, Any], table: dict[str, Any]) -> list[str]:
@@ -73,32 +72,15 @@ def _cells(line: dict[str, Any], table: dict[str, Any]) -> list[str]:
         line["cf"] or DASH,
         str(len(line["seeds"])),
         f"{line['users']:,}",
-        _four(line[f"ndcg@{k}"]) + spread,
-        f"{_four(low)} to {_four(high)}",
-        _gap(line["vs_retriever"]),
-        _gap(line["vs_main"]),
-        _four(line[f"recall@{k}"]),
-        _four(line[f"mrr@{k}"]),
-        _four(line["llm_ndcg"]),
-        _four(line["llm_weight"]),
-        *(_four(line.get(f"{name}@{k}")) for name in ("coverage", "overlap", "most_shown", "long_tail")),
+        four(line[f"ndcg@{k}"]) + spread,
+        f"{four(low)} to {four(high)}",
+        gap(line["vs_retriever"], "ndcg"),
+        gap(line["vs_main"], "ndcg"),
+        four(line[f"recall@{k}"]),
+        four(line[f"mrr@{k}"]),
+        four(line["llm_ndcg"]),
+        four(line["llm_weight"]),
+        *(four(line.get(f"{name}@{k}")) for name in ("coverage", "overlap", "most_shown", "long_tail")),
         f"{line['train_minutes']:.1f}",
         f"{line['peak_mb']:,.0f}",
     ]
-
-
-def _four(value: float | None) -> str:
-    return DASH if value is None else f"{value:.4f}"
-
-
-def _gap(difference: dict[str, Any] | None) -> str:
-    """`+0.012 (+0.002 to +0.022)`."""
-    if difference is None:
-        return DASH
-    gap, low, high = difference["ndcg"]
-    return f"{signed(gap)} ({signed(low)} to {signed(high)})"
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

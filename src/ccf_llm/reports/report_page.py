@@ -1,21 +1,13 @@
 """The report: one self-contained HTML page from one plain dict. What every task's has in common."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ccf_llm.io.files import atomic_file
 from ccf_llm.reports import plots
 from ccf_llm.reports.page import render
-
-
-def write_report(page: str, path: Path) -> None:
-    """Write a rendered page, atomically."""
-    with atomic_file(Path(path)) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def render_parts(

@@ -9,14 +9,10 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.prompts.pack import Sequence
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Of the rating task: labels to learn, rows to choose by, and who reads the former."""
+class _Read:
+    """What is read by CF models that need not be the network's own."""
 
-    train: Rows
-    valid: Rows
-    cf_of_row: Callable[[int], CFModel] | None = None
-    """The CF model to read a training row with, one that has not seen it; None for the model's own."""
+    cf_of_row: Callable[[int], CFModel] | None
 
     def cf_of(self, packs: list[Sequence]) -> list[CFModel] | None:
         """The CF model of each pack; None for the model's own."""
@@ -24,7 +20,17 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
-class ListData:
+class TrainingData(_Read):
+    """Of the rating task: labels to learn, rows to choose by, and who reads the former."""
+
+    train: Rows
+    valid: Rows
+    cf_of_row: Callable[[int], CFModel] | None = None
+    """The CF model to read a training row with, one that has not seen it; None for the model's own."""
+
+
+@dataclass(frozen=True)
+class ListData(_Read):
     """Of the ranking task: lists to learn, whole people's lists to choose by, and who reads the former."""
 
     train: Rows
@@ -33,7 +39,3 @@ class ListData:
     valid: Candidates
     cf_of_row: Callable[[int], CFModel] | None = None
     """As of `TrainingData`; the rows of a list share theirs."""
-
-    def cf_of(self, packs: list[Sequence]) -> list[CFModel] | None:
-        """As of `TrainingData`."""
-        return [self.cf_of_row(pack.rows[0]) for pack in packs] if self.cf_of_row else None

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.candidates import Candidates
-from ccf_llm.data.likes import Targets
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.training.stage import ListConfig
@@ -50,7 +49,14 @@ def draw_lists(
             f"ranking: no history of train has something to be found and {config.size} items in the retriever's best "
             f"{found.items.shape[1]}; lower ranking.size or raise ranking.depth"
         )
-    return _rows(found.asked, np.array(people), np.stack(items), np.array(found_in))
+    drawn, asked = np.stack(items), found.asked
+    return Rows.for_lists(
+        asked.users[people],
+        [asked.histories[person] for person in people],
+        np.full(len(people), config.size),
+        drawn.ravel(),
+        (np.arange(config.size) < np.array(found_in)[:, None]).ravel(),
+    )
 
 
 def _popular(chances: NDArray[np.floating], known: Codes, config: ListConfig, random: np.random.Generator) -> Codes:
@@ -58,20 +64,3 @@ def _popular(chances: NDArray[np.floating], known: Codes, config: ListConfig, ra
     wanted = round((config.size - config.positives) * config.popular)
     drawn: Codes = np.unique(random.choice(len(chances), wanted, p=chances) + 1)
     return np.setdiff1d(drawn, known)
-
-
-def _rows(asked: Targets, people: NDArray[np.int64], items: Codes, found_in: NDArray[np.int64]) -> Rows:
-    """(L * size) rows of L lists (L, size), each with a history of its own."""
-    size = items.shape[1]
-    histories = [asked.histories[person] for person in people]
-    lengths = np.array([len(history) for history in histories])
-    ends = np.cumsum(lengths, dtype=np.int64)
-    return Rows(
-        users=np.repeat(asked.users[people], size),
-        items=items.ravel(),
-        labels=(np.arange(size) < found_in[:, None]).ravel().astype(np.int8),
-        timestamps=np.zeros(items.size, dtype=np.int64),
-        likes=np.concatenate(histories),
-        start=np.repeat(ends - lengths, size),
-        end=np.repeat(ends, size),
-    )

@@ -5,9 +5,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ccf_llm.cf.candidates import Candidates
-from ccf_llm.data.rows import Floats
-from ccf_llm.evaluation.hits import ndcg
 from ccf_llm.model.choice import fit_choice
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence, plan_sequences
@@ -78,12 +75,12 @@ class RankingObjective:
         scores = SharedPrefixScorer(model, memory_mb=memory_mb).language_scores(rows)
         check_finite(scores)
         llm = lists.laid_out(scores)
-        alone = list_ndcg(lists, llm)
+        alone = lists.ndcg(llm, K)
         value = alone
         if model.blends:
             retriever = lists.laid_out(model.cf.score(rows))
             model.blend.fit_lists(llm, retriever, lists.relevant)
-            value = list_ndcg(lists, model.blend(llm, retriever))
+            value = lists.ndcg(model.blend(llm, retriever), K)
         weights = [round(float(weight), 4) for weight in model.blend.weights[:2]]
         point: dict[str, float | None] = {
             f"ndcg@{K}": round(value, 5),
@@ -99,11 +96,3 @@ def list_losses(scores: Tensor, wanted: Tensor) -> Tensor:
     others = scores.masked_fill(wanted, -torch.inf).logsumexp(1, keepdim=True)
     losses = F.softplus(others - scores) * wanted  # log(1 + sum of exp(other - wanted))
     return losses.sum(1) / wanted.sum(1)
-
-
-def list_ndcg(lists: Candidates, scores: Floats) -> float:
-    """Mean NDCG of people's lists in the order of scores (U, m), NaN where there is no item."""
-    order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=1, kind="stable")[:, :K]
-    relevant = np.take_along_axis(lists.relevant, order, axis=1)
-    targets = np.array([len(found) for found in lists.asked.items])
-    return float(np.nanmean(ndcg(relevant, targets, K)))
