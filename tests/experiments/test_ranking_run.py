@@ -153,6 +153,8 @@ def test_a_comparison_keeps_lists_and_runs_nothing_twice(
     ours = next(line for line in table["rows"] if line["method"] == "ccf_llm")
     gap, low, high = ours["vs_retriever"]["ndcg"]
     assert low <= gap <= high
+    assert ours["vs_all"].keys() == rows - {"ccf_llm"}
+    assert ours["vs_all"]["ease"] == [gap, low, high]
     assert "| **ccf_llm** |" in store.table(".md").read_text()
     weights = store.load("ccf_llm_with_trees", 0)["weights"]
     assert len(weights) == 3

@@ -39,8 +39,6 @@ HISTORY = 50
 HALF_LIFE = 3.0
 """Likes after which one counts half as much in a user's vector; 1, 3 and 10 were tried on the valid likes of
 MovieLens-100K, where the cosine of such a vector and an item's says most beside EASE's own score."""
-
-
 UNIT = 0.002
 """What a retriever's score is measured in before its logarithm is taken: far below those of the best hundred."""
 
@@ -50,11 +48,11 @@ class RetrieverVectors(CFModel):
 
     Its score is the retriever's, of all likes alike. Where that is a sum over the likes, it grows with their number,
     while odds follow ratios: so it is shown as asinh(score / `UNIT`), a logarithm that also takes zero and less and
-    keeps the order. On the valid likes of MovieLens-100K a conditional logit over the best hundred so has a loss of
-    4.36 for 4.46, and for those with fewer than 15 likes of 4.08 for 4.36. It is an order, no log-odds. The vector
-    of an item is the retriever's at length 1, with the standardised logarithm of its popularity as the bias. A user's
-    is the mean of those of the last likes, the latest counting most: what the score does not know. Where a retriever
-    has no vectors (`Popularity`), the bias is all that there is.
+    keeps the order. It is an order, no log-odds.
+
+    The vector of an item is the retriever's at length 1, with the standardised logarithm of its popularity as the bias.
+    A user's is the mean of those of the last likes, the latest counting most: what the score does not know. Where a
+    retriever has no vectors (`Popularity`), the bias is all that there is.
     """
 
     config_type: ClassVar[type[RetrieverConfig]]  # type: ignore[assignment]  # no settings of a training on labels

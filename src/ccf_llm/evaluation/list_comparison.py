@@ -28,7 +28,8 @@ def compare_lists(
 ) -> dict[str, Any]:
     """The whole table as plain values, best NDCG first.
 
-    A user's figures are averaged over a row's seeds; intervals and paired differences are over users.
+    A user's figures are averaged over a row's seeds; intervals and paired differences are over users. `vs_all` of a row
+    holds its difference in NDCG to every other one, `[difference, low, high]`.
 
     Args:
         results: row -> what was measured of each of its seeds, as `ccf-llm compare` writes it.
@@ -64,6 +65,7 @@ def compare_lists(
                 **{name: value for name, value in model.items() if name.split("@")[0] in FIGURES},
                 "slices": model["slices"],
                 **{name: gap and _short(gap, k) for name, gap in others.items()},
+                "vs_all": {other: _short(gap, k)["ndcg"] for other, gap in model["diff"].items()},
             }
         )
     lines.sort(key=lambda line: -(line[f"ndcg@{k}"] or 0))
