@@ -138,6 +138,17 @@ def test_shared_users_and_items_are_read_by_one_network() -> None:
     assert len(list(pair.parameters())) == len(list(apart.parameters())) / 2
 
 
+def test_a_seed_draws_users_first_as_it_always_did() -> None:
+    statistics = (torch.zeros(C), torch.ones(())), (torch.zeros(C), torch.ones(()))
+    torch.manual_seed(3)
+    pair = FusionPair(FusionConfig(start="even", hidden=8), *statistics, D, NORM, torch.zeros(D))
+    torch.manual_seed(3)
+    users, items = (Fusion(FusionConfig(start="even", hidden=8), *of, D, NORM) for of in statistics)
+    for ours, alone in ((pair.user, users), (pair.item, items)):
+        for name, weight in alone.state_dict().items():
+            torch.testing.assert_close(ours.state_dict()[name], weight, rtol=0, atol=0)
+
+
 def test_vectors_of_sentences_are_mapped_without_what_they_share_and_alike_stays_alike() -> None:
     torch.manual_seed(0)
     mean = 5 * torch.randn(48)

@@ -81,9 +81,13 @@ class FusionPair(nn.Module):
     ) -> None:
         """`users` and `items` are the mean and the scale of their CF vectors, `words` the mean (w,) of their words'."""
         super().__init__()
-        self.item = Fusion(config, *items, width, token_norm)
+        if config.shared:
+            self.item = Fusion(config, *items, width, token_norm)
+            self.user = self.item
+        else:  # in this order, which decides what a seed draws
+            self.user = Fusion(config, *users, width, token_norm)
+            self.item = Fusion(config, *items, width, token_norm)
         self.text = Reading(words, width, token_norm) if config.semantic == "sentences" else None
-        self.user = self.item if config.shared else Fusion(config, *users, width, token_norm)
 
     def read(self, semantic: Tensor) -> Tensor:
         """(..., d) semantic embeddings in the language model's space, of vectors of words (..., w)."""
