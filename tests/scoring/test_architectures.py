@@ -118,8 +118,13 @@ def test_training_takes_the_merged_adapter_out(tmp_path: Path) -> None:
     assert model.train()(e, tokens, branches).requires_grad
 
 
+@pytest.mark.parametrize("onednn", [True, False], ids=["onednn", "plain weights"])
 @pytest.mark.parametrize("name", ["llama", "qwen2", "phi3", "gpt2"])
-def test_training_in_bf16_is_as_precise_as_the_plain_layers(name: str, tmp_path: Path) -> None:
+def test_training_in_bf16_is_as_precise_as_the_plain_layers(
+    name: str, onednn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not onednn:  # as on a GPU
+        monkeypatch.setattr("ccf_llm.llm.products._has_onednn", lambda weight: False)
     model = build(tmp_path / "llm", name, ARCHITECTURES[name])
     tokens = torch.arange(9)
     e, branches = model.embeddings(tokens), Branches(tokens.view(1, 1, 9), tokens)

@@ -1,5 +1,6 @@
 """How figures came about: when, with which commit, on what."""
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -15,7 +16,12 @@ def circumstances() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, with a + where it was changed; None outside one."""
+    """The commit of the checkout that this code runs from, with a + where it was changed; None outside one.
+
+    Where the code came without its history, as into a container, `CCF_LLM_COMMIT` says which it is.
+    """
+    if stated := os.environ.get("CCF_LLM_COMMIT"):
+        return stated
     here = Path(__file__).parent
     try:
         run = ["git", "-C", str(here)]

@@ -140,7 +140,7 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
         kinds.add(RankTrees.kind)
     values |= {
         "llm": own.llm.model_dump(mode="json", exclude={"device"}),
-        "batch": own.batch.model_dump(mode="json", exclude={"memory_mb"}),
+        "batch": own.batch.model_dump(mode="json", exclude={"memory_mb", "batch_tokens"}),
         "methods": {name: m.model_dump(mode="json", exclude={"paper"}) for name, m in own.methods.items()},
         "stages": {name: stage.model_dump(mode="json") for name, stage in own.stages.items()},
         "cf": _cf_settings(config, kinds),

@@ -9,7 +9,7 @@ short branches cost as much as one long text. Softmax runs over both parts toget
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -98,7 +98,7 @@ def branch_attention(
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
-    branches: Branches | None = None,
+    branches: Branches | tuple[Branches, Branches] | None = None,
     exact: bool = False,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -111,7 +111,8 @@ def branch_attention(
         attention_mask: unused; `branches` says who reads whom.
         scaling: of the products, 1 / sqrt(D) if None.
         dropout: of the attention weights.
-        branches: None for plain causal attention over a (B, H, T, D) batch, by PyTorch's own kernels.
+        branches: None for plain causal attention over a (B, H, T, D) batch, by PyTorch's own kernels. A pair: the tokens
+            are those of the first and then those of the second, whose prefixes the first ones are.
         exact: compute the plain attention in fp64.
         options: further settings of an architecture.
 
@@ -121,6 +122,8 @@ def branch_attention(
     Raises:
         CCFError: the architecture attends in a way that is not supported here.
     """
+    if isinstance(branches, tuple):
+        return _one_after_the_other(module, (query, key, value), branches, scaling=scaling, dropout=dropout, **options)
     dtype = query.dtype
     if exact or (branches is not None and dtype == torch.float32 and query.device.type == "cpu"):
         # PyTorch's fused kernels take exp to 20 bits, and a language model amplifies that a hundredfold: separate
@@ -154,6 +157,22 @@ def branch_attention(
 
 
 AttentionInterface.register(NAME, branch_attention)
+
+
+def _one_after_the_other(
+    module: nn.Module, heads: tuple[Tensor, Tensor, Tensor], branches: tuple[Branches, Branches], **options: Any
+) -> tuple[Tensor, None]:
+    """Chains and the branches that read them, in one pass: all but attention is computed for both at once."""
+    chains, targets = branches
+    T, prefix = len(chains.place), Prefix()
+    out = [
+        branch_attention(module, *(x[:, :, part] for x in heads), None, branches=mine, **options)[0]
+        for part, mine in (
+            (slice(T), replace(chains, record=prefix)),
+            (slice(T, None), replace(targets, prefix=prefix)),
+        )
+    ]
+    return torch.cat(out, dim=1), None
 
 
 def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:

@@ -76,14 +76,19 @@ class LanguageModel(nn.Module):
         return float(self.embeddings.weight.norm(dim=1).mean())
 
     def forward(
-        self, embeddings: Tensor, positions: Tensor, branches: Branches | None, *, exact: bool = False
+        self,
+        embeddings: Tensor,
+        positions: Tensor,
+        branches: Branches | tuple[Branches, Branches] | None,
+        *,
+        exact: bool = False,
     ) -> Tensor:
         """Last hidden states.
 
         Args:
             embeddings: (T, d) input embeddings of one pass; without `branches` (B, T, d), read causally.
             positions: (T,).
-            branches: who reads whom.
+            branches: who reads whom; of a pair the tokens of the first come first.
             exact: compute plain causal attention in fp64, to compare with.
 
         Returns:

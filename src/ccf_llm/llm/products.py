@@ -44,11 +44,11 @@ class Products:
             self._state = version
 
     def for_training(self) -> None:
-        """Compute with gradients: in bf16 on a CPU from weights in oneDNN's layout and with the adapter in bf16 too,
-        else as the layers were made to. The adapter's weights and their gradients are fp32 in either case.
+        """Compute with gradients: in bf16 with the adapter in bf16 too (on a CPU from weights in oneDNN's layout), else as
+        the layers were made to. The adapter's weights and their gradients are fp32 in either case.
         """
         weight = next(p for name, p in self._body.named_parameters() if "lora_" not in name)
-        if weight.dtype != torch.bfloat16 or not _has_onednn(weight):
+        if weight.dtype != torch.bfloat16:
             self.undo()
         elif self._state != "training":
             self._exchange(_training_product)
@@ -88,13 +88,7 @@ def _scoring_product(base: nn.Linear, layer: nn.Module) -> Product:
 
 def _training_product(base: nn.Linear, layer: nn.Module) -> Product:
     """x W' + b, with a gradient to x only, plus the adapter's s (x A') B' in x's dtype."""
-    weight, bias = base.weight.detach(), base.bias
-    forth, back = _onednn_layout(weight), _onednn_layout(weight.t().contiguous())
-
-    def frozen(x: Tensor) -> Tensor:
-        product: Tensor = _FrozenProduct.apply(x, forth, back, bias)  # type: ignore[no-untyped-call]
-        return product
-
+    frozen = _frozen_product(base.weight.detach(), base.bias)
     if not isinstance(layer, LoraLayer):
         return frozen
     parts: Any = layer
@@ -107,6 +101,19 @@ def _training_product(base: nn.Linear, layer: nn.Module) -> Product:
         return torch.addmm(out.flatten(0, -2), low, (scale * up).to(x.dtype).t()).view_as(out)
 
     return adapted
+
+
+def _frozen_product(weight: Tensor, bias: Tensor | None) -> Product:
+    """x W' + b, with a gradient to x only."""
+    if not _has_onednn(weight):
+        return lambda x: F.linear(x, weight, bias)
+    forth, back = _onednn_layout(weight), _onednn_layout(weight.t().contiguous())
+
+    def product(x: Tensor) -> Tensor:
+        out: Tensor = _FrozenProduct.apply(x, forth, back, bias)  # type: ignore[no-untyped-call]
+        return out
+
+    return product
 
 
 class _FrozenProduct(torch.autograd.Function):

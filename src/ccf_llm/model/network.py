@@ -128,8 +128,11 @@ class CCFNetwork(nn.Module):
         """
         if torch.is_grad_enabled():
             self.llm.products.for_training()
-        chains, targets = collate_chains(sequences), collate_targets(sequences)
-        return self.answer(targets, rows, self.read_chains(chains, rows, cf), cf)
+        passes = [part.to(self.device) for part in (collate_chains(sequences), collate_targets(sequences))]
+        embedded = torch.cat([self.embed(part, rows, cf) for part in passes])
+        chains, targets = (Branches(part.index, part.place, part.limits) for part in passes)
+        hidden = self.llm(embedded, torch.cat([part.positions for part in passes]), (chains, targets))
+        return self.llm.answer(hidden[len(passes[0].ids) + passes[1].last])
 
     def read_chains(self, chains: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Prefix:
         """Keys and values of chains, which the targets that branch off them read."""

@@ -15,7 +15,7 @@ from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_t
 from ccf_llm.scoring.cache import PrefixCache, PrefixKey
 
 MOST_TOKENS = 1024
-"""Of a batch: beyond it nothing gets faster, as activations leave the processor's cache."""
+"""Of a batch on a CPU: beyond it nothing gets faster, as activations leave the processor's cache."""
 
 
 class SharedPrefixScorer:
@@ -118,7 +118,7 @@ class SharedPrefixScorer:
         inner = int(getattr(config, "intermediate_size", None) or 4 * llm.width)
         attention = 5 * int(config.num_attention_heads) * (chain + 32)
         most: int = self.memory_mb * 2**20 // ((8 * llm.width + 4 * inner + attention) * llm.dtype.itemsize)
-        return max(64, min(MOST_TOKENS, most))
+        return max(64, min(MOST_TOKENS, most) if self.network.device.type == "cpu" else most)
 
 
 def _key(sequence: Sequence, rows: Rows) -> PrefixKey:
