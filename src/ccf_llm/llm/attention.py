@@ -111,8 +111,8 @@ def branch_attention(
         attention_mask: unused; `branches` says who reads whom.
         scaling: of the products, 1 / sqrt(D) if None.
         dropout: of the attention weights.
-        branches: None for plain causal attention over a (B, H, T, D) batch, by PyTorch's own kernels. A pair: the tokens
-            are those of the first and then those of the second, whose prefixes the first ones are.
+        branches: None for plain causal attention over a (B, H, T, D) batch, by PyTorch's own kernels. A pair: the
+            tokens are those of the first and then those of the second, whose prefixes the first ones are.
         exact: compute the plain attention in fp64.
         options: further settings of an architecture.
 

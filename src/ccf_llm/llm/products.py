@@ -44,8 +44,8 @@ class Products:
             self._state = version
 
     def for_training(self) -> None:
-        """Compute with gradients: in bf16 with the adapter in bf16 too (on a CPU from weights in oneDNN's layout), else as
-        the layers were made to. The adapter's weights and their gradients are fp32 in either case.
+        """Compute with gradients: in bf16 with the adapter in bf16 too, on a CPU from weights in oneDNN's layout; else
+        as the layers were made to. The adapter's weights and their gradients are fp32 in either case.
         """
         weight = next(p for name, p in self._body.named_parameters() if "lora_" not in name)
         if weight.dtype != torch.bfloat16:
