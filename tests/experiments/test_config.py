@@ -54,7 +54,7 @@ def test_what_is_dumped_is_read_back(path: Path, tmp_path: Path) -> None:
         [
             "name='Ömer: [x]'",
             "notes=['010', '1e3', '0o7', 'no', '12:30']",
-            "data.details=[genres]",
+            "data.details=[genres, {column: tags, before: 'about ', most: 24}]",
             "prompt.template.history_titles=false",
         ],
     )
@@ -88,6 +88,8 @@ def test_one_setting_of_a_default_stage_or_method_can_be_replaced(path: Path) ->
     [
         ("colour=1", "unknown setting 'colour'; remove it or correct its name"),
         ("cf.mf.colour=1", r"unknown setting 'cf\.mf\.colour'"),
+        ("data.details=[{colum: tags}]", r"data\.details\.0\.column: Field required"),
+        ("data.details=[{column: tags, most: 0}]", r"data\.details\.0\.most: Input should be greater"),
         ("seed=x", "seed: Input should be a valid integer"),
         ("cf.folds=-1", r"cf\.folds: Input should be greater than or equal to 0"),
         ("fusion.variant=both", r"fusion\.variant: Input should be 'dimension', 'scalar'"),

@@ -16,6 +16,7 @@ from ccf_llm.experiments.methods import Method
 from ccf_llm.llm.base import base_config
 from ccf_llm.llm.runtime import choose_device
 from ccf_llm.llm.source import resolve_model
+from ccf_llm.prompts.details import columns_of
 from ccf_llm.prompts.shots import draw_shots
 
 
@@ -60,7 +61,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_details(config: RunConfig, dataset: Dataset) -> None:
-    for column in config.data.details:
+    for column in columns_of(config.data.details):
         if column not in dataset.items.columns:
             there = ", ".join(name for name in dataset.items.columns if name not in ("item_id", "title"))
             raise CCFError(f"data.details: items have no column '{column}'; they have {there or 'titles alone'}")

@@ -15,6 +15,7 @@ from ccf_llm.experiments.methods import Method, MethodConfig, MethodPrompt, Meth
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.io.yaml import Lines, dump_yaml, parse_yaml
 from ccf_llm.llm.settings import LLMConfig
+from ccf_llm.prompts.details import Details
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.settings import PathSetting, PathText, Settings
 from ccf_llm.training.stage import BatchConfig, ListConfig, StageConfig
@@ -54,8 +55,9 @@ class DataConfig(Settings):
     """A name that `ccf-llm data fetch` knows, or a folder."""
     split: SplitConfig = SplitConfig()
     """How to split, where the source does not come with a split."""
-    details: tuple[str, ...] = ()
-    """Columns of the items whose words follow the title of the target item, such as genres."""
+    details: Details = ()
+    """What is told of items beside their titles: columns, such as genres, or columns with words around them and a
+    budget of tokens (`prompts.details`)."""
 
 
 class RunConfig(Settings):

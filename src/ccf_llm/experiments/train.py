@@ -28,6 +28,7 @@ from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.model.store import save_model
+from ccf_llm.prompts.details import columns_of
 from ccf_llm.prompts.shots import draw_shots
 from ccf_llm.training.checkpoint import Checkpoint, Progress
 from ccf_llm.training.data import ListData, TrainingData
@@ -260,21 +261,24 @@ def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost
 
 
 def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
-    """Everything outside the methods that decides a result; of layers only where some are left out, and of lists only
-    where they are learned from, so that older checkpoints hold.
+    """Everything outside the methods that decides a result; of layers only where some are left out, of lists only where
+    they are learned from, and of details only where more than columns are named, so that older checkpoints hold.
     """
+    data = config.data.model_dump(mode="json", include={"details"})
+    details = {} if all(isinstance(detail, str) for detail in config.data.details) else data
     layers = {} if config.llm.layers is None else {"layers": config.llm.layers}
     lists = {"ranking": config.ranking.model_dump(exclude={"people"})} if config.ranks else {}
     return fingerprint(
         layers
         | lists
+        | details
         | {
             "data": dataset.identity.to_json(),
             "model": network.llm.source.checksum,
             "dtype": str(network.llm.dtype),
             "lora": config.llm.lora.model_dump(),
             "batch": config.batch.model_dump(),
-            "items": dataset.items.select("item_id", "title", *config.data.details).to_dicts(),
+            "items": dataset.items.select("item_id", "title", *columns_of(config.data.details)).to_dicts(),
             "seed": config.seed,
         }
     )
@@ -285,7 +289,7 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
     if own["prompt"]["template"]["candidate_titles"]:  # as ever: older checkpoints hold
         del own["prompt"]["template"]["candidate_titles"]
-    for name, default in (("blend_text", False), ("shared", False), ("semantic", "tokens")):
+    for name, default in (("blend_text", False), ("shared", False), ("semantic", "tokens"), ("details", None)):
         if own["fusion"] and own["fusion"][name] == default:
             del own["fusion"][name]
     own["cf"] = cf_key(method.cf, dataset, config.cf, config.seed) if method.reads_cf else None

@@ -18,6 +18,9 @@ class FusionConfig(Settings):
     semantic: Literal["tokens", "sentences"] = "tokens"
     """What an item's semantic embedding is. `tokens`: the mean of the token embeddings of its words. `sentences`: the
     vector of a sentence encoder (`text.sentences`), by a learned linear map."""
+    details: bool | None = None
+    """Whether an item's semantic embedding reads its details (`data.details`) beside its title. None: where the target
+    item is its slot alone (`candidate_titles: false`), so that nothing else would."""
     hidden: int = Field(default=256, ge=1)
     """Width of the alignment network's hidden layer."""
     start: Literal["semantic", "even"] = "semantic"

@@ -1,6 +1,7 @@
 """Putting a network together: base model, adapter, prompts over a catalogue, CF model and fusion."""
 
 import polars as pl
+from transformers import PreTrainedTokenizerBase
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.errors import CCFError
@@ -11,6 +12,7 @@ from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.codes import BinaryCodes
+from ccf_llm.prompts.details import Details, columns_of, words_of
 from ccf_llm.prompts.encoder import PromptEncoder
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.prompts.shots import Shot
@@ -23,7 +25,7 @@ def build_network(
     llm: LLMConfig,
     prompt: PromptConfig,
     fusion: FusionConfig,
-    details: tuple[str, ...],
+    details: Details,
     seed: int,
     shots: tuple[Shot, ...] = (),
     source: ModelSource | None = None,
@@ -36,7 +38,7 @@ def build_network(
     `llm.model`. `loaded` is the language model itself, as another network of the same settings has it: it is shared,
     adapter included, and nothing is loaded anew.
     """
-    missing = [column for column in details if column not in items.columns]
+    missing = [column for column in columns_of(details) if column not in items.columns]
     if missing:
         raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
     if loaded is None:
@@ -46,9 +48,10 @@ def build_network(
         source = source or resolve_model(llm.model)
         dtype = choose_dtype(llm.dtype, device)
         loaded = LanguageModel(source, dtype, llm.lora, seed, layers=llm.layers).to(device)
-    words = details_of(items, details)
+    tokenizer = load_tokenizer(loaded.source)
+    words = details_of(items, details, tokenizer)
     encoder = PromptEncoder(
-        load_tokenizer(loaded.source),
+        tokenizer,
         prompt.template,
         ["", *items["title"].to_list()],
         ["", *words] if words is not None else None,
@@ -65,9 +68,13 @@ def describing_columns(items: pl.DataFrame) -> tuple[str, ...]:
     return tuple(name for name in ("genres", "genre", "categories", "category", "tags") if name in items.columns)
 
 
-def details_of(items: pl.DataFrame, details: tuple[str, ...]) -> list[str] | None:
-    """The further words of each item, from these of its columns; None where there are no such columns."""
-    return [", ".join(word or "" for word in row) for row in items.select(details).iter_rows()] if details else None
+def details_of(items: pl.DataFrame, details: Details, tokenizer: PreTrainedTokenizerBase) -> list[str] | None:
+    """The further words of each item, within budgets counted in this tokenizer's tokens; None where none are asked."""
+
+    def tokens(text: str) -> int:
+        return len(tokenizer.encode(f" {text}", add_special_tokens=False, split_special_tokens=True))
+
+    return words_of(items, details, tokens) if details else None
 
 
 def _check_context(llm: LanguageModel, prompt: PromptConfig) -> None:

@@ -20,6 +20,7 @@ from ccf_llm.model.build import details_of
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
 from ccf_llm.model.store import load_model, save_model
+from ccf_llm.prompts.details import columns_of
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 
 
@@ -47,8 +48,8 @@ class CCFLLM:
         self.items = items
         self.item_vocabulary = vocabulary_of(items)
         self.info = info or ModelInfo()
-        self.details = self.info.details
-        """Columns of the items whose words follow the title of the target item."""
+        self.details = columns_of(self.info.details)
+        """Columns of the items whose words are told beside the title."""
         self.scorer = SharedPrefixScorer(network, memory_mb=self.info.memory_mb, cache=PrefixCache())
 
     @staticmethod
@@ -82,7 +83,8 @@ class CCFLLM:
         known = new.filter(pl.col("item_id").is_in(self.items["item_id"].implode()))
         if len(known):
             raise CCFError(f"items: item '{known['item_id'][0]}' is in the model's catalogue already; leave it out")
-        network = self.network.with_items(new["title"].to_list(), details_of(new, self.details))
+        words = details_of(new, self.info.details, self.network.encoder.tokenizer)
+        network = self.network.with_items(new["title"].to_list(), words)
         new = new.select(column for column in self.items.columns if column in new.columns)
         return type(self)(network, self.users, pl.concat([self.items, new], how="diagonal"), self.info)
 

@@ -218,8 +218,10 @@ class CCFNetwork(nn.Module):
         encoder = encoder or self.encoder
         items = range(first, len(encoder.titles))
         if config.semantic == "sentences":
-            return torch.from_numpy(sentence_vectors([encoder.text(item) for item in items])).to(self.device)
+            texts = [encoder.text(item, details=config.details) for item in items]
+            return torch.from_numpy(sentence_vectors(texts)).to(self.device)
         table = torch.zeros(len(items), self.llm.width, device=self.device)
         for row, item in enumerate(items):
-            table[row] = self.llm.embeddings(torch.from_numpy(encoder.words(item)).to(table.device)).mean(0)
+            ids = torch.from_numpy(encoder.words(item, details=config.details)).to(table.device)
+            table[row] = self.llm.embeddings(ids).mean(0)
         return to_norm(table, self.token_norm)

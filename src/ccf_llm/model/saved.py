@@ -11,6 +11,7 @@ from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.io.files import read_json
 from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.llm.source import ModelSource
+from ccf_llm.prompts.details import Details
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.prompts.shots import Shot
 from ccf_llm.settings import Settings
@@ -33,8 +34,8 @@ class DataRecord(Settings):
 class ModelInfo(Settings):
     """What a model needs beside its network, and what it was made from."""
 
-    details: tuple[str, ...] = ()
-    """Columns of the items whose words follow the title of the target item."""
+    details: Details = ()
+    """What is told of items beside their titles."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the frozen body computes in (`LLMConfig.dtype`)."""
     memory_mb: int = Field(default=512, ge=16)

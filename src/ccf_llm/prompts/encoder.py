@@ -32,7 +32,7 @@ class PromptEncoder:
         tokenizer: a fast tokenizer of the base model.
         template: the wording.
         titles: titles by item code; `titles[0]` stands for items that are not in the vocabulary.
-        details: further words by item code, or None.
+        details: further words by item code (`prompts.details`), or None.
         shots: answered examples, for a template that has them.
         binary_codes: CF vectors as text, for a template that writes them out.
     """
@@ -103,16 +103,19 @@ class PromptEncoder:
             for s in self.shots
         )
 
-    def text(self, item: int) -> str:
-        """The words whose meaning is the item's semantic embedding: its title and, where the target item is its slot
-        alone and nothing else would read them, its further words.
-        """
-        title, details = clean(reading_order(self.titles[item])), clean(self.details[item])
-        return f"{title}, {details}" if details and not self.template.candidate_titles else title
+    def text(self, item: int, *, details: bool | None = None) -> str:
+        """The words whose meaning is the item's semantic embedding: its title and its further words.
 
-    def words(self, item: int) -> Ids:
+        `details` says whether these are read too. None: where the target item is its slot alone, so that nothing else
+        would read them.
+        """
+        title, further = clean(reading_order(self.titles[item])), clean(self.details[item], limit=None)
+        read = not self.template.candidate_titles if details is None else details
+        return f"{title}, {further}" if further and read else title
+
+    def words(self, item: int, *, details: bool | None = None) -> Ids:
         """Ids of `text`."""
-        return self.encode([Text(f" {self.text(item)}")])
+        return self.encode([Text(f" {self.text(item, details=details)}")])
 
     def encode(self, segments: SequenceOf[Segment]) -> Ids:
         """Ids of segments, each text tokenized alone, special tokens inside it read as plain characters."""

@@ -92,10 +92,10 @@ class HybridTemplate(Settings):
     def candidate(self, title: str, details: str = "", reader: str = "") -> list[Segment]:
         """The user's preference slot, the target item, the request and the answer cue.
 
-        `details` are further words on the item (genres, category), `reader` words on the user; both are given for the
+        `details` are further words on the item (`prompts.details`), `reader` words on the user; both are given for the
         candidate only.
         """
-        words = ", ".join(part for part in (clean(reading_order(title)), clean(details)) if part)
+        words = ", ".join(part for part in (clean(reading_order(title)), clean(details, limit=None)) if part)
         user: list[Segment] = [Slot("user")] if self.slots != "none" else []
         item: list[Segment] = [Text(f" {words}")] if self.candidate_titles else []
         if self.slots != "none":
@@ -109,7 +109,7 @@ class HybridTemplate(Settings):
 
     def example(self, liked: list[str], title: str, details: str, answer: bool) -> str:
         """One answered example: titles liked before, the item and the answer, in words alone."""
-        words = ", ".join(part for part in (clean(reading_order(title)), clean(details)) if part)
+        words = ", ".join(part for part in (clean(reading_order(title)), clean(details, limit=None)) if part)
         before = "".join(f" {clean(reading_order(other))};" for other in liked)
         request = "" if self.request_first else f"{self.request}\n"
         return f"The user liked:{before}\n {words}\n{request}{self.cue} {'Yes' if answer else 'No'}\n"
@@ -128,14 +128,14 @@ class HybridTemplate(Settings):
 JOINERS = "\u200c\u200d"  # they part or join letters (Persian, Hindi) and emoji
 
 
-def clean(text: str, limit: int = 200) -> str:
-    """The text on one line and at most `limit` characters long.
+def clean(text: str, limit: int | None = 200) -> str:
+    """The text on one line and at most `limit` characters long; None: whole.
 
     Control characters and line breaks become spaces, so that no title can open a new field of the prompt or fill it.
     Marks that show nothing (soft hyphens, signs of direction) are left out.
     """
     line = " ".join("".join(map(_shown, text)).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _shown(character: str) -> str:

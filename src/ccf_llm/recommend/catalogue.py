@@ -32,12 +32,9 @@ class Catalogue:
         self._network = model.network
         self.ids: list[str] = model.items["item_id"].to_list()
         self.titles = [reading_order(title) for title in model.items["title"]]
-        details = model.details
-        self.details = (
-            [", ".join(filter(None, row)) for row in model.items.select(pl.col(*details).cast(pl.String)).rows()]
-            if details
-            else []
-        )
+        self.details: list[str] = model.network.encoder.details[1:] if model.details else []
+        """What is told of each item beside its title, as the model reads it."""
+        self._columns = model.items.select(pl.col(*model.details).cast(pl.String)) if model.details else pl.DataFrame()
         named = next((column for column in model.items.columns if column.casefold() in AUTHORS), None)
         self._authors: list[str] = [""] * len(self.ids) if named is None else model.items[named].to_list()
         self._folded = pl.Series([fold(title) for title in self.titles], dtype=pl.String)
@@ -127,11 +124,12 @@ class Catalogue:
 
     @cached_property
     def categories(self) -> dict[str, NDArray[np.bool_]]:
-        """Category -> (n_items,) which items have it: the entries between commas of the items' details.
+        """Category -> (n_items,) which items have it: the entries between commas of the columns of the items' details.
 
         Empty where there are no details, or where they are so varied that they sort nothing.
         """
-        entries = [{entry.strip() for entry in text.split(",") if entry.strip()} for text in self.details]
+        texts = (",".join(filter(None, row)) for row in self._columns.rows())
+        entries = [{entry.strip() for entry in text.split(",") if entry.strip()} for text in texts]
         names = sorted(set().union(*entries)) if entries else []
         if len(names) > MAX_CATEGORIES:
             return {}
