@@ -14,7 +14,7 @@ ITEMS = {
     "author": ["Ömer", "", "A. B."],
     "genre": ["Fantasy/Slice of life", "", "Horror"],
     "system": ["Twine", "", "Inform 7"],
-    "tags": ["magic,short|sweet, IFComp 2020", "", "female protagonist"],
+    "tags": ["magic,short|sweet,magic, IFComp 2020", ",".join(["rain", "x" * 290, "torn"])[:300], "female protagonist"],
     "year": ["2020", "", "1999"],
     "description": ["<p>You are <i>late</i>.<br/>Run &amp; hide</p>", "", "See <a href="],
 }
@@ -54,7 +54,7 @@ def test_words_are_plain(folder: Path) -> None:
     items = import_ifdb(folder).items
     assert items["title"].to_list() == ITEMS["title"]
     assert items["genre"].to_list() == ["Fantasy, Slice of life", "", "Horror"]
-    assert items["tags"].to_list() == ["magic, short, sweet, IFComp 2020", "", "female protagonist"]
+    assert items["tags"].to_list() == ["magic, short, sweet, IFComp 2020", f"rain, {'x' * 290}", "female protagonist"]
     assert items["description"].to_list() == ["You are late. Run & hide", "", "See"]
 
 

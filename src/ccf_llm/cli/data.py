@@ -42,7 +42,9 @@ def fetch(
 
 @app.command("import")
 def import_data(
-    source: Annotated[Path, typer.Argument(help="Folder or zip (MovieLens, RecBole, ML-1M benchmark), or your table.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder or zip (MovieLens, RecBole, IFDB, ML-1M benchmark), or your table.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the data set to.")],
     items: Annotated[Path | None, typer.Option(help="Your table of items: .csv, .tsv, .jsonl or .parquet.")] = None,
     users: Annotated[Path | None, typer.Option(help="Your table of users, if there is one.")] = None,

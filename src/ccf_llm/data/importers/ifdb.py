@@ -15,6 +15,7 @@ from ccf_llm.io.parquet import read_parquet
 
 ITEMS, PLAYS, LABELS = "items.parquet", "plays.parquet", "labels.parquet"
 WORDS = ("title", "author", "genre", "system", "tags", "year", "description")
+CUT_AT = 300  # characters of tags: longer fields end in the middle of one
 FIRST_PLAY = 852_076_800  # the start of 1997: IFDB's own times begin later, what stands before is a dummy
 NOTES = (
     "IFDB: from the Interactive Fiction Database (ifdb.org), CC BY 3.0 US; credit IFDB where you show it",
@@ -45,11 +46,16 @@ def import_ifdb(path: str | Path, *, drop_unknown: bool = False, reading: Readin
         reading.note(f"IFDB: {dummies} plays have dummy times of 1980; they count as the oldest")
     return Dataset.from_frames(
         interactions.select("user_id", "item_id", third),
-        # Genres stand between slashes: "Fantasy/Slice of life". A rare bar would pass for the separator of a column.
-        items.select("item_id", *WORDS)
-        .with_columns(pl.col("genre", "tags").str.replace_all("[|;]", ","))
-        .with_columns(pl.col("genre").str.replace_all("/", ",", literal=True)),
+        items.select("item_id", *WORDS).with_columns(_names("genre", "[/|;]"), _names("tags", "[|;]")),
         name="ifdb-labels" if table.name == LABELS else "ifdb",
         drop_unknown=drop_unknown,
         reading=reading,
     )
+
+
+def _names(column: str, separators: str) -> pl.Expr:
+    """The names in a column between commas (or `separators`), each once, without the last where the field was cut."""
+    field = pl.col(column).fill_null("")
+    whole = pl.when(field.str.len_chars() < CUT_AT).then(field).otherwise(field.str.replace(r",[^,]*$", ""))
+    names = whole.str.replace_all(separators, ",").str.split(",").list.eval(pl.element().str.strip_chars())
+    return names.list.unique(maintain_order=True).list.join(", ").alias(column)
