@@ -6,6 +6,7 @@ import huggingface_hub
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import tiny
@@ -19,6 +20,7 @@ from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
 from ccf_llm.model.store import load_model, save_model
+from ccf_llm.prompts.details import Detail
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.scoring import SharedPrefixScorer
 
@@ -208,3 +210,32 @@ def test_items_need_no_words_but_their_titles(tiny_llm: Path, tiny_data: Dataset
     )
     scores = SharedPrefixScorer(network).score(tiny_data.rows("test"))
     assert np.isfinite(scores).all()
+
+
+def test_what_is_told_of_items_comes_back(tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF, tmp_path: Path) -> None:
+    """Words around columns and budgets are the model's own; a new item is told like the others."""
+    about = Detail(column="about", before="It is ", most=4)
+    items = tiny_data.items.with_columns(about=pl.lit("red rain, iron night. The end of the world."))
+    network = build_network(
+        items,
+        tiny_mf,
+        llm=LLMConfig(model=str(tiny_llm), dtype="float32", device="cpu"),
+        prompt=PromptConfig(),
+        fusion=FusionConfig(hidden=16, details=True),
+        details=("genres", about),
+        seed=0,
+    )
+    info = ModelInfo(details=("genres", about), dtype="float32")
+    save_model(network, tiny_data.user_vocabulary, items, info, tmp_path / "model")
+    model = CCFLLM.load(tmp_path / "model")
+    assert model.info.details == ("genres", about)
+    assert model.details == ("genres", "about")
+    told = network.encoder.details[1]
+    assert "It is red" in told
+    assert "world" not in told
+    assert told in model.network.encoder.text(1, details=True)
+    assert torch.equal(model.network.semantic, network.semantic)
+    new = items.head(1).with_columns(item_id=pl.lit("new"))
+    grown = model.with_items(new)
+    assert grown.network.encoder.details[-1] == told
+    torch.testing.assert_close(grown.network.semantic[-1], network.semantic[1])
