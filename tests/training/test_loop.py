@@ -162,6 +162,31 @@ def test_training_reads_rows_through_the_cf_model_given(
     assert len(asked) == len(set(asked))
 
 
+def test_an_average_of_the_best_states_is_never_worse_on_valid(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    # A rate so large that single states jump about.
+    stage = StageConfig(rows=300, batch_rows=10, fusion_rate=5e-2, lora_rate=2e-2, evaluations=10, patience=99)
+    plain, averaged = make_network(CF_ONLY), make_network(CF_ONLY)
+    single = fit(plain, stage, folder=tmp_path / "plain")
+    words: list[str] = []
+    soup = fit(averaged, stage.model_copy(update={"average": 5}), report=lambda _, word, *__: words.append(word))
+    assert words[-1] == "average"
+    assert soup.valid == single.valid  # what is trained is the same
+    tried = [point["step"] for point in soup.averaged]
+    by_value = sorted(single.valid, key=lambda point: -(point["auc"] or 0))
+    assert [soup.best_step, *tried] == [point["step"] for point in by_value[:5]]
+    assert any(point["stays"] for point in soup.averaged)
+    assert soup.best >= single.best
+    valid = tiny_data.rows("valid")
+    assert auc(valid.labels, SharedPrefixScorer(averaged).score(valid)) == pytest.approx(soup.best, abs=1e-4)
+    assert not any(name.startswith("kept/") for name in load_file(tmp_path / "stage" / "state.safetensors"))
+
+    again = make_network(CF_ONLY)
+    assert fit(again, stage.model_copy(update={"average": 5})).averaged == soup.averaged
+    assert all(torch.equal(weight, weights_of(averaged)[name]) for name, weight in weights_of(again).items())
+
+
 DRIVER = """
 import sys, time
 from pathlib import Path
@@ -192,11 +217,14 @@ train_stage(
 """
 
 
+@pytest.mark.parametrize("average", [0, 4])
 def test_a_killed_stage_ends_as_an_unbroken_one(
-    tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF, tmp_path: Path
+    average: int, tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF, tmp_path: Path
 ) -> None:
     """SIGKILL after step 5, one step past a checkpoint; what is trained from there is the same to the last bit."""
-    stage = StageConfig(rows=160, batch_rows=16, evaluations=5, patience=9, lora_rate=1e-3, valid_rows=None)
+    stage = StageConfig(
+        rows=160, batch_rows=16, evaluations=5, patience=9, lora_rate=1e-3, valid_rows=None, average=average
+    )
     tiny_data.save(tmp_path / "data")
     tiny_mf.save(tmp_path / "mf")
     driver = subprocess.Popen(

@@ -39,6 +39,11 @@ class Bars:
             left = progress.seconds / progress.step * (steps - progress.step) if progress.step else 0.0
             remaining = f", about {left:.0f} s left" if left else ""
             self.say(f"{name}: step {progress.step}/{steps} {note}{remaining}")
+        if word == "average":
+            steps_in = [progress.best_step, *(int(one["step"] or 0) for one in progress.averaged if one["stays"])]
+            self.say(
+                f"{name}: average of the states of steps {', '.join(map(str, steps_in))}: valid {progress.best:.4f}"
+            )
 
     def scoring(self, name: str, done: int, total: int) -> None:
         """After a batch of scores."""

@@ -233,7 +233,7 @@ def _train_method(
     if method.reads_cf:
         effort.seconds[method.cf] = read_cost(folder.cf(method.cf)).seconds
     for name, stage in method.stages:
-        key = fingerprint([key, stage.model_dump(mode="json")])
+        key = fingerprint([key, _stage_key(stage)])
         data, folds = networks.data(method, network, stage)
         if folds is not None:
             effort.seconds[f"{method.cf}, {len(folds.models)} folds"] = folds.seconds
@@ -295,6 +295,12 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     own["cf"] = cf_key(method.cf, dataset, config.cf, config.seed) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
     return own
+
+
+def _stage_key(stage: StageConfig) -> dict[str, Any]:
+    """All settings of a stage; younger ones only where they are not their default, so that older checkpoints hold."""
+    defaults = {name: StageConfig.model_fields[name].default for name in ("average",)}
+    return {k: v for k, v in stage.model_dump(mode="json").items() if k not in defaults or v != defaults[k]}
 
 
 def _copy_state(network: CCFNetwork) -> dict[str, Tensor]:

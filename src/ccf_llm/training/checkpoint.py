@@ -1,7 +1,9 @@
 """Checkpoints of a stage: everything that a killed run needs to go on to the same result. Safetensors and JSON only."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -37,6 +39,12 @@ class Progress:
     valid: list[dict[str, float | None]] = field(default_factory=list)
     """`{"step", "auc", "uauc", "llm_auc"}` of each measurement; `llm_auc` is before the blend; the UAUC is None
     where no user has both classes. Of lists `{"step", "ndcg@10", "llm_ndcg@10", "a", "b"}`, the blend's weights too."""
+    ranks: list[tuple[float, float, int]] = field(default_factory=list)
+    """Of each state that is kept to be averaged: what decides, the same before the blend, and its step; best first."""
+    averaged: list[dict[str, float | None]] = field(default_factory=list)
+    """The average that the stage ends with, as it was grown from the state of `best_step`: of each state that was
+    tried `{"step", "stays", ...}`, with the figures, as in `valid`, of the average with it. `best` is that of the last
+    one that stays."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,11 @@ class Checkpoint:
         weights: dict[str, Tensor],
         best: dict[str, Tensor],
         optimizer: torch.optim.Optimizer,
+        kept: Mapping[int, dict[str, Tensor]] = MappingProxyType({}),
     ) -> None:
-        """Write everything, atomically."""
+        """Write everything, atomically. `kept` are the states that may be averaged, by step."""
         tensors = {f"weights/{k}": v for k, v in weights.items()} | {f"best/{k}": v for k, v in best.items()}
+        tensors |= {f"kept/{step}/{k}": v for step, state in kept.items() for k, v in state.items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
         with atomic_folder(self.folder) as temporary:
@@ -91,6 +101,12 @@ class Checkpoint:
                 state.setdefault(int(index), {})[entry] = value
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         return _under("best/", tensors)
+
+    def kept(self, steps: Iterable[int]) -> dict[int, dict[str, Tensor]]:
+        """The states of these steps that were kept to be averaged."""
+        path = self.folder / TENSORS
+        tensors = read_tensors(path, remedy=f"delete {self.folder} to start the stage anew")
+        return {step: _under(f"kept/{step}/", tensors) for step in steps}
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,9 +13,10 @@ from ccf_llm.errors import CCFError
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import plan_batches
 from ccf_llm.randomness import seeded
+from ccf_llm.training.average import BestStates, greedy_average
 from ccf_llm.training.checkpoint import Checkpoint, Progress
 from ccf_llm.training.data import ListData, TrainingData
-from ccf_llm.training.objective import Objective
+from ccf_llm.training.objective import Measured, Objective
 from ccf_llm.training.ranking import RankingObjective
 from ccf_llm.training.rating import RatingObjective
 from ccf_llm.training.stage import BatchConfig, StageConfig
@@ -27,7 +28,7 @@ SAVE_SECONDS = 60.0
 """A checkpoint is written at least so often, so that a killed run loses little."""
 
 Report = Callable[[str, str, Progress, int], None]
-"""Told of the stage, what happened (`step` or `valid`), the progress, and the number of steps."""
+"""Told of the stage, what happened (`step`, `valid` or `average`), the progress, and the number of steps."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def train_stage(
     """Train the parts that `stage` names and leave the model in its state of best valid AUC or, of lists, NDCG.
 
     The state before the first step counts as a candidate, so a stage never ends worse on valid than it began; where the
-    blend makes states equal, the better language model stays. A checkpoint is written after every validation and at
+    blend makes states equal, the better language model stays. Where the stage says so, its best states are averaged, as
+    long as valid does not fall by it. A checkpoint is written after every validation and at
     least once a minute; called again with the same key, a stage that was killed goes on from there to the same
     result, and a finished one is only loaded.
 
@@ -96,6 +98,7 @@ class _Training:
         ]
         self.objective.begin([pack for step in self.steps for pack in step])
         self.best: dict[str, Tensor] = {}
+        self.kept = BestStates(stage.average if stage.average > 1 else 0)
 
     def go_on(self, progress: Progress | None) -> Progress:
         """Take the steps that are left, and end in the best state."""
@@ -107,6 +110,8 @@ class _Training:
             self._tell("valid", progress)
         else:
             self.best = checkpoint.load(self.weights, self.optimizer)
+            self.kept.ranks = [(value, alone, step) for value, alone, step in progress.ranks]
+            self.kept.states = checkpoint.kept(step for *_, step in self.kept.ranks)
         log_every, every = max(1, last // LOSS_POINTS), max(1, math.ceil(last / stage.evaluations))
         saved = time.monotonic()
         while progress.step < last and progress.bad < stage.patience:
@@ -122,6 +127,8 @@ class _Training:
                 self._save(progress)
                 saved = time.monotonic()
             self._tell("valid" if measure else "step", progress)
+        if len(self.kept.ranks) > 1:
+            self._average(progress)
         progress.done = True
         _restore(self.weights, self.best)
         self._save(progress)
@@ -153,10 +160,7 @@ class _Training:
 
     def _validate(self, progress: Progress) -> None:
         """Measure the state on valid; where it is the best so far, it is kept."""
-        try:
-            found = self.objective.measure(self.batch.memory_mb)
-        except FloatingPointError as error:
-            raise self._diverged(str(error), progress) from None
+        found = self._measure(progress)
         progress.valid.append({"step": progress.step, **found.point})
         if (found.value, found.alone) > (progress.best, progress.best_llm):
             progress.best, progress.best_llm = found.value, found.alone
@@ -164,12 +168,31 @@ class _Training:
             self.best = {name: weight.detach().clone() for name, weight in self.weights.items()}
         else:
             progress.bad += 1
+        if self.kept.most:
+            self.kept.offer(found, progress.step, self.weights)
+            progress.ranks = self.kept.ranks
+
+    def _average(self, progress: Progress) -> None:
+        """Make the best state an average of the kept ones. Nothing is saved on the way: a killed one begins anew."""
+        with _timed(progress):
+            self.best, reached, progress.averaged = greedy_average(
+                self.kept, self.weights, lambda: self._measure(progress)
+            )
+        progress.best, progress.best_llm = reached
+        progress.ranks, self.kept = [], BestStates(0)
+        self._tell("average", progress)
+
+    def _measure(self, progress: Progress) -> Measured:
+        try:
+            return self.objective.measure(self.batch.memory_mb)
+        except FloatingPointError as error:
+            raise self._diverged(str(error), progress) from None
 
     def _save(self, progress: Progress) -> None:
         """A checkpoint, unless the state is one that nothing can go on from."""
         if not all(bool(weight.isfinite().all()) for weight in self.weights.values()):
             raise self._diverged("weights not finite", progress)
-        self.run.checkpoint.save(progress, self.weights, self.best, self.optimizer)
+        self.run.checkpoint.save(progress, self.weights, self.best, self.optimizer, self.kept.states)
 
     def _diverged(self, what: str, progress: Progress) -> CCFError:
         rates = ", ".join(f"{part}_rate {rate:g}" for part, rate in _rates(self.stage).items())

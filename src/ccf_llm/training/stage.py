@@ -48,6 +48,9 @@ class StageConfig(Settings):
     same: few rows of many users measure a method, and weigh a blend, better than many of a few."""
     patience: int = Field(default=3, ge=1)
     """Measurements without a better valid AUC after which the stage ends."""
+    average: int = Field(default=0, ge=0)
+    """At the end, average the weights of the best so many measured states, greedily: best first, and a state stays in
+    the average only where the valid AUC does not fall (Wortsman et al. 2022). 0 or 1: the best state by itself."""
 
     @model_validator(mode="after")
     def _cf_stands_still(self) -> Self:
