@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -111,6 +112,14 @@ def make_dataset(rows: int = 900, seed: int = 0) -> Dataset:
         }
     )
     return Dataset.from_frames(interactions, catalogue, name="tiny")
+
+
+def two_categories() -> NDArray[np.float32]:
+    """(N_ITEMS + 1, 2) the parity of each item's code; 0 is no item, and nobody has told of item 7."""
+    codes = np.arange(N_ITEMS + 1)
+    found = np.stack([codes % 2 == 0, codes % 2 == 1], axis=1).astype(np.float32)
+    found[[0, 7]] = 0
+    return found
 
 
 def early(dataset: Dataset) -> Dataset:

@@ -9,6 +9,8 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers import Columns, import_movielens, import_path, import_tables
 from ccf_llm.data.named import open_dataset
 from ccf_llm.errors import CCFError
+from ccf_llm.experiments.config import check_config
+from ccf_llm.experiments.folder import open_split
 
 
 def write(folder: Path, files: dict[str, str], encoding: str = "utf-8") -> Path:
@@ -117,6 +119,20 @@ def test_a_benchmark_file_without_histories_is_named(tmp_path: Path) -> None:
     pl.read_parquet(folder / "valid.parquet").drop("history").write_parquet(folder / "valid.parquet")
     with pytest.raises(CCFError, match=r"valid\.parquet: no column `history`"):
         open_dataset(folder)
+
+
+def test_genres_of_the_benchmark_are_read_where_they_are_named(tmp_path: Path) -> None:
+    folder = benchmark(tmp_path / "ml")
+    plain = {"data": {"source": str(folder)}}
+    assert open_split(check_config(plain, "plain")).items.columns == ["item_id", "title"]
+    named = check_config({"data": {"source": str(folder), "categories": "genres"}}, "named")
+    with pytest.raises(CCFError, match=r"genres\.parquet: no such file"):
+        open_split(named)
+    genres = pl.DataFrame({"item_id": [3, 1], "genres": ["War|Drama", "Comedy"]})
+    genres.write_parquet(folder / "genres.parquet")
+    found = open_split(named)
+    assert found.items["genres"].to_list() == ["Comedy", "", "War, Drama"]
+    assert found.identity == open_split(check_config(plain, "plain")).identity
 
 
 def test_the_published_split() -> None:

@@ -110,6 +110,14 @@ def test_published_figures_stand_beside_the_same_rows_only() -> None:
     assert published("tiny", ML_1M) == []
 
 
+def test_rows_that_read_genres_are_marked(table: dict[str, Any]) -> None:
+    assert "†" not in to_markdown(table)
+    marked = to_markdown({**table, "genres": ["ours"]})
+    assert "ours †" in marked
+    assert "mean †" not in marked
+    assert "Rows marked † read genres" in marked
+
+
 def test_pages_escape_and_show_everything(table: dict[str, Any], tmp_path: Path) -> None:
     papers = {**table, "rows": [*table["rows"], *published("ml-1m-benchmark", ML_1M)]}
     write_comparison(papers, lambda suffix: tmp_path / f"table{suffix}", lambda name: tmp_path / f"{name}.png")

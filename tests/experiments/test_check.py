@@ -42,6 +42,7 @@ def test_a_sound_run_passes_and_begins_nothing(tiny_run: RunConfig, tiny_data: D
     ("settings", "message"),
     [
         ({"data": {"details": ["colour"]}}, r"^data\.details: items have no column 'colour'; they have genres$"),
+        ({"data": {"categories": "colour"}}, r"^data\.categories: items have no column 'colour'; they have genres$"),
         ({"llm": {"device": "cuda:99"}}, r"^llm\.device: no device 'cuda:99' here"),
         ({"llm": {"device": "toaster"}}, r"^llm\.device: no device 'toaster' here"),
         ({"llm": {"model": "/nowhere/model.gguf"}}, r"^/nowhere/model\.gguf: no such file"),

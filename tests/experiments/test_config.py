@@ -12,6 +12,7 @@ from ccf_llm.cf.settings import CFSettings
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig, alone, check_config, dump_config, load_config
 from ccf_llm.experiments.methods import MethodConfig
+from ccf_llm.experiments.results import comparison_rows, reads_genres, row_config
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.settings import Settings
 
@@ -226,6 +227,29 @@ def test_a_method_alone_is_the_same_method() -> None:
         assert (one.fusion, same.reads_cf) == (method.fusion, method.reads_cf)
         assert not method.reads_cf or same.cf == method.cf
         assert alone(one, name) == one
+
+
+def test_a_loss_on_categories_needs_a_column() -> None:
+    stages = {"text": {"train": ["lora"]}, "fusion": {"category_weight": 0.5}}
+    with pytest.raises(CCFError, match=r"stages\.fusion\.category_weight: .* name a column by data\.categories"):
+        check_config({"stages": stages}, "test")
+
+
+def test_only_rows_that_learn_genres_are_made_with_them(tmp_path: Path) -> None:
+    for part in ("train", "valid", "test", "items"):
+        (tmp_path / f"{part}.parquet").touch()
+    config = check_config(
+        {
+            "data": {"source": str(tmp_path), "categories": "genres"},
+            "stages": {"text": {"train": ["lora"]}, "fusion": {"category_weight": 0.5}},
+        },
+        "test",
+    )
+    assert [row for row in comparison_rows(config) if reads_genres(config, row)] == ["ccf_llm"]
+    assert "categories" not in row_config(config, "llm_text")["data"]
+    assert row_config(config, "ccf_llm")["data"]["categories"] == "genres"
+    elsewhere = config.model_copy(update={"data": config.data.model_copy(update={"source": "ml-100k"})})
+    assert not reads_genres(elsewhere, "ccf_llm")
 
 
 def test_what_a_method_needs() -> None:

@@ -211,19 +211,27 @@ def report(name, word, progress, steps):
         time.sleep(600)
 
 train_stage(
-    network, TrainingData(data.rows("train"), data.rows("valid")), StageConfig.model_validate_json(sys.argv[4]),
+    network, TrainingData(data.rows("train"), data.rows("valid"), categories=tiny.two_categories()),
+    StageConfig.model_validate_json(sys.argv[4]),
     StageRun("killed", Checkpoint(folder / "stage", "key"), report), batch=BatchConfig(), seed=7,
 )
 """
 
 
-@pytest.mark.parametrize("average", [0, 4])
+@pytest.mark.parametrize(("average", "category_weight"), [(0, 0.0), (4, 0.5)])
 def test_a_killed_stage_ends_as_an_unbroken_one(
-    average: int, tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF, tmp_path: Path
+    average: int, category_weight: float, tiny_llm: Path, tiny_data: Dataset, tiny_mf: MF, tmp_path: Path
 ) -> None:
     """SIGKILL after step 5, one step past a checkpoint; what is trained from there is the same to the last bit."""
     stage = StageConfig(
-        rows=160, batch_rows=16, evaluations=5, patience=9, lora_rate=1e-3, valid_rows=None, average=average
+        rows=160,
+        batch_rows=16,
+        evaluations=5,
+        patience=9,
+        lora_rate=1e-3,
+        valid_rows=None,
+        average=average,
+        category_weight=category_weight,
     )
     tiny_data.save(tmp_path / "data")
     tiny_mf.save(tmp_path / "mf")
@@ -244,7 +252,7 @@ def test_a_killed_stage_ends_as_an_unbroken_one(
     def finish(folder: Path) -> tuple[CCFNetwork, Progress]:
         data, mf = Dataset.load(tmp_path / "data"), MF.load(tmp_path / "mf")
         network = tiny.make_network(tiny_llm, data, mf, dropout=0.1)
-        rows = TrainingData(data.rows("train"), data.rows("valid"))
+        rows = TrainingData(data.rows("train"), data.rows("valid"), categories=tiny.two_categories())
         run = StageRun("again", Checkpoint(folder, "key"))
         return network, train_stage(network, rows, stage, run, batch=BatchConfig(), seed=7)
 

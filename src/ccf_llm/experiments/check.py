@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ccf_llm.cf.checks import check_labels
 from ccf_llm.cf.gbm import GBM, import_lightgbm
+from ccf_llm.data.categories import categories_of
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import targets
 from ccf_llm.data.manifest import Part
@@ -65,6 +66,8 @@ def _check_details(config: RunConfig, dataset: Dataset) -> None:
         if column not in dataset.items.columns:
             there = ", ".join(name for name in dataset.items.columns if name not in ("item_id", "title"))
             raise CCFError(f"data.details: items have no column '{column}'; they have {there or 'titles alone'}")
+    if config.data.categories is not None:
+        categories_of(dataset.items, config.data.categories)
 
 
 def _check_prompts(config: RunConfig, dataset: Dataset, methods: list[Method]) -> None:

@@ -18,7 +18,7 @@ from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.fill_ranking import RankingFiller
 from ccf_llm.experiments.fill_rating import RatingFiller
 from ccf_llm.experiments.folder import RunFolder, open_split
-from ccf_llm.experiments.results import ResultFolder, comparison_rows
+from ccf_llm.experiments.results import ResultFolder, comparison_rows, reads_genres
 from ccf_llm.io.progress import Advance, Say
 from ccf_llm.reports.comparison_page import write_comparison
 from ccf_llm.reports.ranking_page import write_ranking
@@ -101,13 +101,15 @@ def _rating_table(
         row: {seed: Measured(store.load(row, seed), store.scores(row, seed)) for seed in seeds}
         for row, seeds in there.items()
     }
+    genres = [row for row in there if reads_genres(config, row)]
     return compare_rows(
         dataset.rows(store.part),
         found,
         main=config.main,
         baseline=ItemUserMean.name,
         papers={name: method.paper for name, method in config.methods.items()},
-        about={"dataset": dataset.name, "part": store.part, "llm": config.llm.model},
+        about={"dataset": dataset.name, "part": store.part, "llm": config.llm.model}
+        | ({"genres": genres} if genres else {}),
         test_hash=dataset.split.parts["test"].sha256 if dataset.split else "",
         missing=missing,
     )

@@ -58,6 +58,10 @@ class DataConfig(Settings):
     details: Details = ()
     """What is told of items beside their titles: columns, such as genres, or columns with words around them and a
     budget of tokens (`prompts.details`)."""
+    categories: str | None = None
+    """Column of the items, such as genres, that stages with a `category_weight` learn to tell. The published
+    MovieLens-1M split has genres in a file of their own, which is read only where this or `details` names `genres`: its
+    protocol reads titles alone, so tables mark such rows."""
 
 
 class RunConfig(Settings):
@@ -156,6 +160,10 @@ class RunConfig(Settings):
     def _stages_train_something(self) -> Self:
         for method in self.resolved:
             for name, stage in method.stages:
+                if stage.category_weight and self.data.categories is None:
+                    raise ValueError(
+                        f"stages.{name}.category_weight: nobody says what to learn; name a column by data.categories"
+                    )
                 if not set(stage.train) & method.trainable:
                     remedy = (
                         "; give the template learned vectors"

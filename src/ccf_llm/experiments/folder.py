@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers.benchmark import GENRES, add_genres, is_benchmark
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import split_dataset
 from ccf_llm.errors import CCFError
@@ -84,8 +85,14 @@ def model_folder(path: Path) -> Path:
 
 
 def open_split(config: RunConfig) -> Dataset:
-    """The run's data set with its split: the source's own where it has one, else by `split_dataset`."""
-    dataset = open_dataset(config.data.source)
+    """The run's data set with its split: the source's own where it has one, else by `split_dataset`.
+
+    Of the published MovieLens-1M split genres are read where the configuration names them.
+    """
+    data = config.data
+    dataset = open_dataset(data.source)
+    if GENRES in (*data.details, data.categories) and is_benchmark(Path(data.source)):
+        dataset = add_genres(dataset, Path(data.source))
     if "split" in dataset.interactions.columns:
         return dataset
     split = config.data.split

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ccf_llm.cf.rank_trees import RankTrees
 from ccf_llm.cf.settings import ModelKind
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers.benchmark import GENRES, is_benchmark
 from ccf_llm.data.manifest import Part
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.lists import read_lists, write_lists
@@ -121,6 +122,8 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     if config.ranks:
         values["task"] = config.task
     values["data"]["source"] = Path(config.data.source).name
+    if not learns_categories(config, row):
+        del values["data"]["categories"]
     if row in CF_METHODS:
         settings = _cf_settings(config, {row})
         if config.ranks:  # it needs a retriever, which may be this one
@@ -157,6 +160,22 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     if not own.stages:  # a frozen model: what is for training decides nothing
         del values["llm"]["lora"], values["batch"]
     return values
+
+
+def learns_categories(config: RunConfig, row: str) -> bool:
+    """Whether a row's stages, or those that it starts from, learn to tell categories."""
+    method = config.resolved.text_only if row == LATE_FUSION else row.removesuffix(WITH_TREES)
+    if method not in config.methods:
+        return False
+    needed = config.resolved[method].needed
+    return any(stage.category_weight for name in needed for _, stage in config.resolved[name].stages)
+
+
+def reads_genres(config: RunConfig, row: str) -> bool:
+    """Whether a row reads the genres of the published MovieLens-1M split, whose protocol reads titles alone."""
+    if row not in (LATE_FUSION, *config.methods) or not is_benchmark(Path(config.data.source)):
+        return False
+    return GENRES in config.data.details or (learns_categories(config, row) and config.data.categories == GENRES)
 
 
 def about_data(dataset: Dataset) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ccf_llm.cf.vectors import RetrieverVectors
+from ccf_llm.data.categories import categories_of
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
@@ -183,6 +185,16 @@ class _Networks:
         self, method: Method, network: CCFNetwork, stage: StageConfig
     ) -> tuple[TrainingData | ListData, CrossFitted | None]:
         """What a stage of a method reads, and the cross-fitted CF models among it; None where its own is read."""
+        data, folds = self._read(method, network, stage)
+        column = self.config.data.categories
+        if stage.category_weight and column is not None:
+            told = categories_of(self.dataset.items, column)
+            data = replace(data, categories=np.pad(told, ((1, 0), (0, 0))).astype(np.float32))  # code 0 is no item
+        return data, folds
+
+    def _read(
+        self, method: Method, network: CCFNetwork, stage: StageConfig
+    ) -> tuple[TrainingData | ListData, CrossFitted | None]:
         # Where the CF model itself is trained, it must be the one that is read.
         reads_folds = method.folds > 0 and (method.fills_slots or method.ranks) and "cf" not in stage.train
         if method.ranks:
@@ -233,8 +245,9 @@ def _train_method(
     if method.reads_cf:
         effort.seconds[method.cf] = read_cost(folder.cf(method.cf)).seconds
     for name, stage in method.stages:
-        key = fingerprint([key, _stage_key(stage)])
         data, folds = networks.data(method, network, stage)
+        told = [] if data.categories is None else [data.categories.tolist()]
+        key = fingerprint([key, _stage_key(stage), *told])
         if folds is not None:
             effort.seconds[f"{method.cf}, {len(folds.models)} folds"] = folds.seconds
         with measured() as cost:
@@ -299,7 +312,9 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
 
 def _stage_key(stage: StageConfig) -> dict[str, Any]:
     """All settings of a stage; younger ones only where they are not their default, so that older checkpoints hold."""
-    defaults = {name: StageConfig.model_fields[name].default for name in ("average",)}
+    defaults = {
+        name: StageConfig.model_fields[name].default for name in ("average", "category_weight", "category_rate")
+    }
     return {k: v for k, v in stage.model_dump(mode="json").items() if k not in defaults or v != defaults[k]}
 
 

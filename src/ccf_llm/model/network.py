@@ -126,13 +126,17 @@ class CCFNetwork(nn.Module):
             cf: for each sequence the CF model to read it with (in training: one that has not seen its rows); None reads
                 all with the own one.
         """
+        return self.llm.answer(self.read(sequences, rows, cf))
+
+    def read(self, sequences: list[Sequence], rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
+        """(N, d) last hidden states of the targets' answer positions; the arguments are those of `forward`."""
         if torch.is_grad_enabled():
             self.llm.products.for_training()
         passes = [part.to(self.device) for part in (collate_chains(sequences), collate_targets(sequences))]
         embedded = torch.cat([self.embed(part, rows, cf) for part in passes])
         chains, targets = (Branches(part.index, part.place, part.limits) for part in passes)
         hidden = self.llm(embedded, torch.cat([part.positions for part in passes]), (chains, targets))
-        return self.llm.answer(hidden[len(passes[0].ids) + passes[1].last])
+        return hidden[len(passes[0].ids) + passes[1].last]
 
     def read_chains(self, chains: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Prefix:
         """Keys and values of chains, which the targets that branch off them read."""

@@ -27,6 +27,7 @@ NOTES = (
     "Peak: resident memory of the process in its stages and its scoring.",
     "Rows marked * are published figures of other language models, not run here.",
 )
+READ_GENRES = "Rows marked † read genres, which the published protocol leaves out."
 
 
 def write_comparison(table: dict[str, Any], path: Callable[[str], Path], plot: Callable[[str], Path]) -> None:
@@ -39,14 +40,16 @@ def write_comparison(table: dict[str, Any], path: Callable[[str], Path], plot: C
     for name, draw in draws.items():
         write_png(draw, plot(name))
     svgs = {name: Markup(to_svg(draw, name)) for name, draw in draws.items()}
-    page = render("comparison.html.j2", table=table, heads=_heads(table), lines=_lines(table), plots=svgs, notes=NOTES)
+    page = render(
+        "comparison.html.j2", table=table, heads=_heads(table), lines=_lines(table), plots=svgs, notes=_notes(table)
+    )
     write_text(path(".html"), page)
 
 
 def to_markdown(table: dict[str, Any]) -> str:
     """The table and what a reader must know, as Markdown."""
     about = f"{table['dataset']}, {table['part']} rows, {table['llm']}."
-    return page_of_table(about, markdown_table(table), NOTES, table["missing"])
+    return page_of_table(about, markdown_table(table), _notes(table), table["missing"])
 
 
 def markdown_table(table: dict[str, Any], columns: Sequence[str] = HEADS) -> str:
@@ -60,13 +63,18 @@ def _heads(table: dict[str, Any]) -> list[str]:
 
 def _lines(table: dict[str, Any]) -> list[Line]:
     """Each line with its cells in words."""
-    return [(line, _cells(line)) for line in table["rows"]]
+    genres = table.get("genres", ())
+    return [(line, _cells(line, " †" if line["method"] in genres else "")) for line in table["rows"]]
 
 
-def _cells(line: dict[str, Any]) -> list[str]:
+def _notes(table: dict[str, Any]) -> tuple[str, ...]:
+    return (*NOTES, READ_GENRES) if table.get("genres") else NOTES
+
+
+def _cells(line: dict[str, Any], mark: str) -> list[str]:
     minutes, trainable, peak = (line[key] for key in ("train_minutes", "trainable", "peak_mb"))
     return [
-        f"{line['method']}{' *' if line['published'] else ''}",
+        f"{line['method']}{' *' if line['published'] else mark}",
         line["llm"] or DASH,
         line["cf"] or DASH,
         DASH if line["published"] else str(len(line["seeds"])),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.candidates import Candidates
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.prompts.pack import Sequence
 
 
@@ -27,6 +27,8 @@ class TrainingData(_Read):
     valid: Rows
     cf_of_row: Callable[[int], CFModel] | None = None
     """The CF model to read a training row with, one that has not seen it; None for the model's own."""
+    categories: Floats | None = None
+    """(n_items + 1, C) 1 where an item has a category, by item code; None where no stage asks."""
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,5 @@ class ListData(_Read):
     valid: Candidates
     cf_of_row: Callable[[int], CFModel] | None = None
     """As of `TrainingData`; the rows of a list share theirs."""
+    categories: Floats | None = None
+    """As of `TrainingData`."""

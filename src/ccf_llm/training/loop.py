@@ -84,11 +84,16 @@ class _Training:
         seed: int,
     ) -> None:
         self.model, self.stage, self.run, self.weights, self.batch, self.seed = model, stage, run, weights, batch, seed
-        self.optimizer = torch.optim.AdamW(_groups(model, stage), weight_decay=stage.weight_decay)
         self.objective: Objective = (
             RankingObjective(model, data, stage, seed)
             if isinstance(data, ListData)
             else RatingObjective(model, data, stage, seed)
+        )
+        head = self.objective.head
+        self.extra = {f"categories.{name}": weight for name, weight in head.named_parameters()} if head else {}
+        """Trained beside the model's own weights, and dropped at the end."""
+        self.optimizer = torch.optim.AdamW(
+            _groups(model, stage, list(self.extra.values())), weight_decay=stage.weight_decay
         )
         sequences = self.objective.plan(batch)
         self.steps = [
@@ -109,7 +114,7 @@ class _Training:
             self._save(progress)
             self._tell("valid", progress)
         else:
-            self.best = checkpoint.load(self.weights, self.optimizer)
+            self.best = checkpoint.load(self.weights | self.extra, self.optimizer)
             self.kept.ranks = [(value, alone, step) for value, alone, step in progress.ranks]
             self.kept.states = checkpoint.kept(step for *_, step in self.kept.ranks)
         log_every, every = max(1, last // LOSS_POINTS), max(1, math.ceil(last / stage.evaluations))
@@ -129,7 +134,7 @@ class _Training:
             self._tell("valid" if measure else "step", progress)
         if len(self.kept.ranks) > 1:
             self._average(progress)
-        progress.done = True
+        progress.done, self.extra = True, {}
         _restore(self.weights, self.best)
         self._save(progress)
         return progress
@@ -147,7 +152,7 @@ class _Training:
             loss = self.objective.loss(group) / whole
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        trained = [weight for weight in self.weights.values() if weight.requires_grad]
+        trained = [weight for weight in (self.weights | self.extra).values() if weight.requires_grad]
         norm = float(nn.utils.clip_grad_norm_(trained, self.stage.clip))
         progress.step += 1
         if not math.isfinite(total) or not math.isfinite(norm):
@@ -190,9 +195,10 @@ class _Training:
 
     def _save(self, progress: Progress) -> None:
         """A checkpoint, unless the state is one that nothing can go on from."""
-        if not all(bool(weight.isfinite().all()) for weight in self.weights.values()):
+        weights = self.weights | self.extra
+        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
             raise self._diverged("weights not finite", progress)
-        self.run.checkpoint.save(progress, self.weights, self.best, self.optimizer, self.kept.states)
+        self.run.checkpoint.save(progress, weights, self.best, self.optimizer, self.kept.states)
 
     def _diverged(self, what: str, progress: Progress) -> CCFError:
         rates = ", ".join(f"{part}_rate {rate:g}" for part, rate in _rates(self.stage).items())
@@ -231,10 +237,12 @@ def _rates(stage: StageConfig) -> dict[str, float]:
     return {part: rates[part] for part in stage.train}
 
 
-def _groups(model: CCFNetwork, stage: StageConfig) -> list[dict[str, object]]:
-    """Optimizer groups, one for each part."""
+def _groups(model: CCFNetwork, stage: StageConfig, extra: list[nn.Parameter]) -> list[dict[str, object]]:
+    """Optimizer groups, one for each part, and one for what is trained beside them."""
     rates = _rates(stage)
-    return [{"params": list(model.part(part).values()), "lr": rates[part], "peak": rates[part]} for part in stage.train]
+    groups = [(list(model.part(part).values()), rates[part]) for part in stage.train]
+    groups += [(extra, stage.category_rate)] if extra else []
+    return [{"params": weights, "lr": rate, "peak": rate} for weights, rate in groups]
 
 
 @contextmanager

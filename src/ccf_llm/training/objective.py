@@ -11,6 +11,7 @@ from ccf_llm.cf.base import CFModel
 from ccf_llm.data.rows import Floats
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence
+from ccf_llm.training.categories import CategoryHead
 from ccf_llm.training.data import ListData, TrainingData
 from ccf_llm.training.stage import BatchConfig
 
@@ -29,6 +30,9 @@ class Measured:
 
 class Objective(Protocol):
     """One of the two tasks, as the loop sees it."""
+
+    head: CategoryHead | None
+    """What tells categories, to be trained beside the model's own parts."""
 
     def plan(self, batch: BatchConfig) -> list[Sequence]:
         """All training rows as packs; what a step takes is whole packs."""

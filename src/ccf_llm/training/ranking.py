@@ -9,6 +9,7 @@ from ccf_llm.model.choice import fit_choice
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence, plan_sequences
 from ccf_llm.scoring import SharedPrefixScorer
+from ccf_llm.training.categories import category_head
 from ccf_llm.training.data import ListData
 from ccf_llm.training.objective import Measured, cf_scores, check_finite, rows_of
 from ccf_llm.training.stage import BatchConfig, StageConfig
@@ -33,6 +34,7 @@ class RankingObjective:
     def __init__(self, model: CCFNetwork, data: ListData, stage: StageConfig, seed: int) -> None:
         self.model, self.data, self.stage = model, data, stage
         self.residual: Tensor | None = None
+        self.head = category_head(model, data, stage)
         people = len(data.valid)
         if stage.valid_rows is not None:
             people = min(people, max(1, stage.valid_rows // data.valid.items.shape[1]))
@@ -62,11 +64,16 @@ class RankingObjective:
     def loss(self, packs: list[Sequence]) -> Tensor:
         """() the sum of the lists' losses."""
         rows, size = rows_of(packs), self.data.size
-        score = self.model(packs, self.data.train, self.data.cf_of(packs))
+        hidden = self.model.read(packs, self.data.train, self.data.cf_of(packs))
+        score = self.model.llm.answer(hidden)
         if self.residual is not None:
             score = score + self.residual[rows]
         wanted = torch.from_numpy(self.data.train.labels[rows].reshape(-1, size) == 1).to(score.device)
-        return list_losses(score.reshape(-1, size), wanted).sum()
+        losses = list_losses(score.reshape(-1, size), wanted)
+        if self.head is not None:
+            told = self.head(hidden, self.data.train.items[rows]).reshape(-1, size)
+            losses = losses + self.stage.category_weight * told.mean(1)
+        return losses.sum()
 
     def measure(self, memory_mb: int) -> Measured:
         """NDCG of the lists in the order of the blended score, and in that of the language model alone."""

@@ -11,6 +11,7 @@ from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence, plan_sequences
 from ccf_llm.scoring import SharedPrefixScorer
+from ccf_llm.training.categories import category_head
 from ccf_llm.training.data import TrainingData
 from ccf_llm.training.objective import Measured, cf_scores, check_finite, rows_of
 from ccf_llm.training.stage import BatchConfig, StageConfig
@@ -33,6 +34,7 @@ class RatingObjective:
         self.row_weight = torch.from_numpy(row_weights(data.train, stage.user_balance)).to(model.device)
         self.measured = sample_users(data.valid, stage.valid_rows, seed, stage.valid_user_rows)
         self.residual: Tensor | None = None
+        self.head = category_head(model, data, stage)
         if len(np.unique(self.measured.labels)) < 2:
             raise CCFError(
                 f"valid: the {len(self.measured)} rows measured are all of one class; raise valid_rows or split "
@@ -56,10 +58,13 @@ class RatingObjective:
         """() the sum of the targets' weighted losses."""
         train, rows = self.data.train, rows_of(packs)
         labels = torch.from_numpy(train.labels[rows]).float().to(self.model.device)
-        score = self.model(packs, train, self.data.cf_of(packs))
+        hidden = self.model.read(packs, train, self.data.cf_of(packs))
+        score = self.model.llm.answer(hidden)
         if self.residual is not None:
             score = score + self.residual[rows]
         losses = F.binary_cross_entropy_with_logits(score, labels, reduction="none")
+        if self.head is not None:
+            losses = losses + self.stage.category_weight * self.head(hidden, train.items[rows])
         return losses @ self.row_weight[rows]
 
     def measure(self, memory_mb: int) -> Measured:

@@ -33,6 +33,11 @@ class StageConfig(Settings):
     """Peak learning rate of the CF model."""
     prompt_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate of the vectors learned at the prompt's start."""
+    category_weight: float = Field(default=0.0, ge=0)
+    """Weight of an auxiliary loss beside the task's own: the state that answers also tells the target item's categories
+    (`data.categories`), by a linear head that is dropped afterwards. 0: none."""
+    category_rate: float = Field(default=1e-3, gt=0)
+    """Peak learning rate of that head."""
     weight_decay: float = Field(default=1e-3, ge=0)
     """Decoupled weight decay (AdamW)."""
     warmup: float = Field(default=0.1, ge=0, lt=1)

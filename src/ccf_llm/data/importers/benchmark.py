@@ -1,20 +1,23 @@
 """The ML-1M split that CCF-LLM, CoLLM, BinLLM and others report on, as a folder of Parquet files.
 
 `train.parquet`, `valid.parquet` and `test.parquet` hold user_id, item_id, label, timestamp and history (the items liked
-before the row, oldest first); `items.parquet` holds item_id and title. The user brings the folder: MovieLens may not be
+before the row, oldest first); `items.parquet` holds item_id and title, `genres.parquet`
+item_id and genres, which the published protocol does not read. The user brings the folder: MovieLens may not be
 passed on.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import PARTS
-from ccf_llm.data.validate import require
+from ccf_llm.data.validate import check_items, require
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.parquet import read_parquet
 
+GENRES = "genres"
 COLUMNS = ["user_id", "item_id", "label", "timestamp", "history"]
 
 
@@ -37,3 +40,13 @@ def import_benchmark(folder: str | Path) -> Dataset:
     except pl.exceptions.PolarsError as error:
         reason = one_line(error)
         raise CCFError(f"{folder}: the three parts do not fit together ({reason}); fetch the folder again") from None
+
+
+def add_genres(dataset: Dataset, folder: Path) -> Dataset:
+    """The data set of the folder with the column `genres`, empty for an item that the file leaves out."""
+    path = folder / f"{GENRES}.parquet"
+    found = read_parquet(path)
+    require(found, str(path), ["item_id", GENRES])
+    titled = check_items(found.select("item_id", GENRES, title=pl.lit("any"))).select("item_id", GENRES)
+    items = dataset.items.join(titled, on="item_id", how="left", maintain_order="left")
+    return replace(dataset, items=items.with_columns(pl.col(GENRES).fill_null("")))
