@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from ccf_llm.errors import CCFError
 from ccf_llm.io import files
-from ccf_llm.io.files import atomic_file, atomic_folder, read_json, write_json
+from ccf_llm.io.files import atomic_file, atomic_folder, own_folder, read_json, write_json
 
 LARGE = 200_000
 
@@ -209,6 +209,19 @@ def test_an_error_of_the_writer_itself_passes_and_leaves_nothing(tmp_path: Path,
         write_folder(tmp_path / "folder", fail)
     assert fault.value is error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_folder_is_of_one_process_and_what_killed_ones_left_goes(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = own_folder(tmp_path / "scratch")
+    assert list(tmp_path.iterdir()) == []
+    left, running = (mine.with_name(mine.name.replace(str(os.getpid()), str(p))) for p in (gone.pid, os.getppid()))
+    for folder in (left, running, tmp_path / "scratch", tmp_path / "other"):
+        folder.mkdir()
+    assert own_folder(tmp_path / "scratch") == mine
+    assert {path.name for path in tmp_path.iterdir()} == {running.name, "scratch", "other"}
+    assert own_folder(tmp_path / "nowhere" / "scratch").name == mine.name
 
 
 def test_json_that_is_cut_or_missing_is_named(tmp_path: Path) -> None:

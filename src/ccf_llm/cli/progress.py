@@ -41,9 +41,8 @@ class Bars:
             self.say(f"{name}: step {progress.step}/{steps} {note}{remaining}")
         if word == "average":
             steps_in = [progress.best_step, *(int(one["step"] or 0) for one in progress.averaged if one["stays"])]
-            self.say(
-                f"{name}: average of the states of steps {', '.join(map(str, steps_in))}: valid {progress.best:.4f}"
-            )
+            words = f"average of steps {', '.join(map(str, steps_in))}" if len(steps_in) > 1 else "no average is better"
+            self.say(f"{name}: {words}, valid {progress.best:.4f}")
 
     def scoring(self, name: str, done: int, total: int) -> None:
         """After a batch of scores."""

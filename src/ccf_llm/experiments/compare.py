@@ -19,6 +19,7 @@ from ccf_llm.experiments.fill_ranking import RankingFiller
 from ccf_llm.experiments.fill_rating import RatingFiller
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.results import ResultFolder, comparison_rows, reads_genres
+from ccf_llm.io.files import own_folder
 from ccf_llm.io.progress import Advance, Say
 from ccf_llm.reports.comparison_page import write_comparison
 from ccf_llm.reports.ranking_page import write_ranking
@@ -67,7 +68,7 @@ def compare_run(
         if missing:
             one = runs[seed]
             say(f"seed {seed}: {', '.join(missing)}")
-            with PrefixFiles(RunFolder(one.output).prefixes) as prefixes:
+            with PrefixFiles(own_folder(RunFolder(one.output).prefixes)) as prefixes:
                 filler(one, dataset, store, prefixes, say, report, scoring).fill(missing)
     write_table(config, dataset, store, seeds)
     return store

@@ -36,7 +36,7 @@ class RunFolder:
 
     @property
     def prefixes(self) -> Path:
-        """Histories that rows of a comparison share, while they are scored."""
+        """Histories that rows of a comparison share, while they are scored; each process has its own (`own_folder`)."""
         return self.path / "prefixes"
 
     @property

@@ -71,6 +71,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def own_folder(path: Path) -> Path:
+    """`path` with the name of this process, for a scratch folder that no other process touches.
+
+    What killed processes of this machine have left under such names is removed; nothing is made.
+    """
+    mark = f"{path.name}.{platform.node()}."
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        process = left.name.removeprefix(mark)
+        if left.name.startswith(mark) and process.isdecimal() and not _runs(int(process)):
+            _remove(left)
+    return path.with_name(f"{mark}{os.getpid()}")
+
+
 def _take_place(new: Path, path: Path) -> None:
     """Give `new` the name `path`. A folder that has it goes, or on any error stays."""
     if not os.path.lexists(path):
