@@ -33,6 +33,12 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random Gemma 3 with the same tokenizer, whose window is shorter than any prompt."""
+    return tiny.write_llm(tmp_path_factory.mktemp("tiny-gemma"), window=24)
+
+
+@pytest.fixture(scope="session")
 def tiny_data() -> Dataset:
     """900 interactions of 30 users of two tastes, split by time."""
     return global_time_split(tiny.make_dataset(), 0.7, 0.15)

@@ -5,10 +5,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from ccf_llm.cf.kinds import MODELS
 from ccf_llm.cf.mf import MF
@@ -17,6 +26,8 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.llm.settings import LLMConfig, LoRAConfig
+from ccf_llm.llm.source import is_cached
+from ccf_llm.llm.terms import GEMMA, VARIABLE
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.budget import HistoryBudget
@@ -43,8 +54,18 @@ def random_rows(rng: np.random.Generator, n: int, users: int, histories: list[in
     )
 
 
-def write_llm(folder: Path) -> Path:
-    """A random Llama of 2 layers with a real byte-level tokenizer that has special tokens."""
+needs_gemma = pytest.mark.skipif(
+    not (GEMMA.accepted and is_cached("gemma3-270m")),
+    reason=f"gemma3-270m is not in the cache, or its terms are not accepted ({VARIABLE}=gemma)",
+)
+"""On tests with the real Gemma 3 270M, which nobody has to have."""
+
+
+def write_llm(folder: Path, window: int | None = None) -> Path:
+    """A random model of 2 layers with a real byte-level tokenizer that has special tokens.
+
+    It is a Llama, or with a `window` a Gemma 3 whose first layer reads so many tokens back and whose second reads all.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -62,17 +83,23 @@ def write_llm(folder: Path) -> Path:
     )
     fast.save_pretrained(folder)
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        initializer_range=0.2,  # large enough that scores differ clearly
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    sizes: dict[str, Any] = {
+        "vocab_size": len(fast),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "initializer_range": 0.2,  # large enough that scores differ clearly
+    }
+    if window is None:
+        LlamaForCausalLM(LlamaConfig(**sizes)).save_pretrained(folder)
+        return folder
+    layers = ["sliding_attention", "full_attention"]
+    tokens = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    config = Gemma3TextConfig(**sizes, **tokens, head_dim=8, sliding_window=window, layer_types=layers)
+    Gemma3ForCausalLM(config).save_pretrained(folder)
     return folder
 
 

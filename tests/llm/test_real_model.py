@@ -1,4 +1,4 @@
-"""The whole network over the real SmolLM2-135M and MovieLens-100K."""
+"""The whole network over the real SmolLM2-135M, and over Gemma 3 270M where it is, and MovieLens-100K."""
 
 import numpy as np
 import polars as pl
@@ -26,14 +26,14 @@ def films() -> Dataset:
     return global_time_split(open_dataset("ml-100k"))
 
 
-@pytest.fixture(scope="module")
-def network(films: Dataset) -> CCFNetwork:
+@pytest.fixture(scope="module", params=["smollm2-135m", pytest.param("gemma3-270m", marks=tiny.needs_gemma)])
+def network(request: pytest.FixtureRequest, films: Dataset) -> CCFNetwork:
     sizes = {"n_users": len(films.user_vocabulary), "n_items": len(films.item_vocabulary)}
     mf = MF.fit(films.rows("train"), films.rows("valid"), **sizes, config=MFConfig(dim=8, max_epochs=1))
     network = build_network(
         films.items,
         mf,
-        llm=LLMConfig(model="smollm2-135m", dtype="float32", device="cpu"),
+        llm=LLMConfig(model=request.param, dtype="float32", device="cpu"),
         prompt=PromptConfig(history=HistoryBudget(items=6, step=3)),
         fusion=FusionConfig(),
         details=("genres",),
@@ -66,6 +66,12 @@ def test_answers_and_titles(network: CCFNetwork, films: Dataset) -> None:
     suffixes = [encoder.suffix(item) for item in range(1, len(films.items) + 1)]
     assert not any(special & set(ids.tolist()) for ids in suffixes)
     assert {ids[-1] for ids in suffixes} == {suffixes[0][-1]}
-    spelled = encoder.encode([Text("<|im_start|>")]).tolist()
-    assert not special & set(spelled)
-    assert encoder.tokenizer.decode(spelled) == "<|im_start|>"
+    for token in ("<|im_start|>", "<start_of_turn>", *encoder.tokenizer.all_special_tokens):
+        spelled = encoder.encode([Text(token)]).tolist()
+        assert not special & set(spelled)
+        assert encoder.tokenizer.decode(spelled) == token
+    words = encoder.encode([Text(title := " Cité des enfants perdus, La (1995) \u6771\u4eac")]).tolist()
+    assert encoder.tokenizer.decode(words) == title
+    begins = encoder.tokenizer.encode("")
+    assert encoder.instruction[: len(begins)].tolist() == begins
+    assert not set(begins) & {ids for item in range(1, 50) for ids in encoder.history_item(item).tolist()}

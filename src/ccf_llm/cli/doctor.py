@@ -62,19 +62,30 @@ def _cache() -> dict[str, Any]:
         "free_GB": round(shutil.disk_usage(existing).free / 1e9, 1),
         "data": {name: (named_folder(name) / "schema.json").exists() for name in NAMES},
         "models": {alias: is_cached(alias) for alias in ALIASES},
+        "terms": {
+            name: f"accepted: {alias.terms.title}"
+            if alias.terms.accepted
+            else f"not accepted: {alias.terms.how_to_accept}"
+            for name, alias in ALIASES.items()
+            if alias.terms is not None
+        },
     }
 
 
 def _advice(report: dict[str, Any]) -> dict[str, str]:
     """What is missing -> the remedy."""
+    from ccf_llm.llm.source import ALIASES
+
     advice = {}
     cache = report["cache"]
     for name, present in cache["data"].items():
         if not present:
             advice[name] = f"ccf-llm data fetch {name}"
-    for alias, present in cache["models"].items():
-        if not present:
-            advice[alias] = "comes by itself on first use (93 MB, once; then no network is needed)"
+    for name, present in cache["models"].items():
+        alias = ALIASES[name]
+        wanted = alias.terms is None or alias.terms.accepted
+        if wanted and not present:
+            advice[name] = f"comes by itself on first use ({alias.megabytes} MB, once; then no network is needed)"
     if not cache["writable"]:
         advice["cache folder"] = "cannot be written: set CCF_LLM_CACHE to a folder that can"
     if cache["free_GB"] < ROOMY_GB:

@@ -6,6 +6,8 @@
 
 The prefix is multiplied once with the queries of all its branches instead of being copied to each of them, so that many
 short branches cost as much as one long text. Softmax runs over both parts together, so the result is exact.
+
+A layer with a sliding window of w reads the token itself and the w - 1 before it, counted in the branch's own prompt.
 """
 
 from contextlib import nullcontext
@@ -114,7 +116,7 @@ def branch_attention(
         branches: None for plain causal attention over a (B, H, T, D) batch, by PyTorch's own kernels. A pair: the
             tokens are those of the first and then those of the second, whose prefixes the first ones are.
         exact: compute the plain attention in fp64.
-        options: further settings of an architecture.
+        options: further settings of an architecture; of these `sliding_window` is that of the layer, or None.
 
     Returns:
         (1, T, H, D) and nothing in place of the weights.
@@ -124,19 +126,21 @@ def branch_attention(
     """
     if isinstance(branches, tuple):
         return _one_after_the_other(module, (query, key, value), branches, scaling=scaling, dropout=dropout, **options)
+    _check(options)
+    window: int | None = options.get("sliding_window")
     dtype = query.dtype
     if exact or (branches is not None and dtype == torch.float32 and query.device.type == "cpu"):
         # PyTorch's fused kernels take exp to 20 bits, and a language model amplifies that a hundredfold: separate
         # prompts in fp32 differ by 1e-5 from the truth, and from packed ones. Attention is a tenth of the work.
         query, key, value = query.double(), key.double(), value.double()
     if branches is None:
+        mask = _window_mask(query.shape[2], window, query.device)
         with sdpa_kernel(SDPBackend.MATH) if exact else nullcontext():
             out, _ = sdpa_attention_forward(
-                module, query, key, value, None, dropout=dropout, scaling=scaling, is_causal=True
+                module, query, key, value, mask, dropout=dropout, scaling=scaling, is_causal=mask is None
             )
         return out.to(dtype), None
     layer: Any = module.layer_idx
-    _check(options, branches)
     B, n, S = branches.index.shape
     D, H, G = query.shape[3], query.shape[1], key.shape[1]
     where = branches.index.flatten()
@@ -148,10 +152,11 @@ def branch_attention(
         branches.record.layers[layer] = (k[:, :, 0], v[:, :, 0])
     scale = D**-0.5 if scaling is None else scaling
     if branches.prefix is None and q.dtype != torch.float64 and S > SHORT:
-        out = _causal(q, k, v, scale, dropout)
+        out = _causal(q, k, v, window, scale, dropout)
     else:
         before = branches.prefix.layers[layer] if branches.prefix else (k[:, :, 0, :0], v[:, :, 0, :0])
-        out = _over_prefix(q, k, v, before, branches.limits, scale, dropout)
+        unread = _unread_of_prefix(before[0].shape[2], S, branches.limits, window, q.device)
+        out = _over_prefix(q, k, v, before, unread, _unread_of_own(S, window, q.device), scale, dropout)
     out = out.permute(0, 2, 4, 1, 3, 5).reshape(B * n * S, H, D).index_select(0, branches.place)
     return out.unsqueeze(0).to(dtype), None
 
@@ -165,22 +170,21 @@ def _one_after_the_other(
     """Chains and the branches that read them, in one pass: all but attention is computed for both at once."""
     chains, targets = branches
     T, prefix = len(chains.place), Prefix()
-    out = [
-        branch_attention(module, *(x[:, :, part] for x in heads), None, branches=mine, **options)[0]
-        for part, mine in (
-            (slice(T), replace(chains, record=prefix)),
-            (slice(T, None), replace(targets, prefix=prefix)),
-        )
-    ]
-    return torch.cat(out, dim=1), None
+    first, second = zip(*(x.split([T, x.shape[2] - T], dim=2) for x in heads), strict=True)
+    read, _ = branch_attention(module, *first, None, branches=replace(chains, record=prefix), **options)
+    told, _ = branch_attention(module, *second, None, branches=replace(targets, prefix=prefix), **options)
+    return torch.cat([read, told], dim=1), None
 
 
-def _causal(q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float) -> Tensor:
+def _causal(q: Tensor, k: Tensor, v: Tensor, window: int | None, scale: float, dropout: float) -> Tensor:
     """Branches that read only themselves: (B, G, n, R, S, D) and (B, G, n, S, D) -> (B, G, n, R, S, D)."""
     B, G, n, R, S, D = q.shape
     heads = q.transpose(1, 2).reshape(B * n, G * R, S, D)
     k, v = (x.transpose(1, 2).reshape(B * n, G, S, D) for x in (k, v))
-    out = F.scaled_dot_product_attention(heads, k, v, is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=R > 1)
+    mask = _window_mask(S, window, q.device)
+    out = F.scaled_dot_product_attention(
+        heads, k, v, mask, is_causal=mask is None, scale=scale, dropout_p=dropout, enable_gqa=R > 1
+    )
     return out.view(B, n, G, R, S, D).transpose(1, 2)
 
 
@@ -189,7 +193,8 @@ def _over_prefix(
     k: Tensor,
     v: Tensor,
     prefix: tuple[Tensor, Tensor],
-    limits: Tensor | None,
+    unread: Tensor | None,
+    unread_own: Tensor,
     scale: float,
     dropout: float,
 ) -> Tensor:
@@ -200,11 +205,9 @@ def _over_prefix(
     q = q.reshape(B * G * n, R * S, D) * scale
     k, v = k.reshape(B * G * n, S, D), v.reshape(B * G * n, S, D)
     before = torch.bmm(q.view(B * G, n * R * S, D), keys.transpose(1, 2))
-    if limits is not None:
-        reads = torch.arange(C, device=q.device) < limits.view(B, 1, n, 1, 1)
-        before = before.view(B, G, n, R * S, C).masked_fill(~reads, -torch.inf).view(B * G, n * R * S, C)
-    future = torch.ones(S, S, dtype=torch.bool, device=q.device).triu(1).repeat(R, 1)
-    own = torch.bmm(q, k.transpose(1, 2)).masked_fill(future, -torch.inf)
+    if unread is not None:
+        before = before.view(B, G, n, R, S, C).masked_fill(unread, -torch.inf).view(B * G, n * R * S, C)
+    own = torch.bmm(q, k.transpose(1, 2)).masked_fill(unread_own.repeat(R, 1), -torch.inf)
     weights = torch.cat([before, own.view(B * G, n * R * S, S)], dim=2).softmax(2)
     weights = F.dropout(weights, dropout, training=dropout > 0)
     out = torch.bmm(weights[:, :, :C], values).view(B * G * n, R * S, D)
@@ -212,14 +215,34 @@ def _over_prefix(
     return out.view(B, G, n, R, S, D)
 
 
-def _check(options: dict[str, Any], branches: Branches) -> None:
+def _unread_of_own(S: int, window: int | None, device: torch.device) -> Tensor:
+    """(S, S) which tokens of its own branch (columns) a token does not read: those after it, or behind its window."""
+    every = torch.ones(S, S, dtype=torch.bool, device=device)
+    return every.triu(1) if window is None or window >= S else every.triu(1) | every.tril(-window)
+
+
+def _unread_of_prefix(C: int, S: int, limits: Tensor | None, window: int | None, device: torch.device) -> Tensor | None:
+    """Which of the C tokens of its prefix a branch does not read, (B, 1, n, 1, 1, C) by the branch's limit.
+
+    With a window that is shorter than the prompt it is another set for each token of the branch, whose first stands
+    right behind the limit: (B, 1, n, 1, S, C), or (S, C) where all read the whole prefix. None: all is read.
+    """
+    place = torch.arange(C, device=device)
+    end = None if limits is None else limits[:, None, :, None, None, None]
+    unread = None if end is None else place >= end
+    if window is None or window >= C + S:
+        return unread
+    own = torch.arange(S, device=device)[:, None] + (C if end is None else end)
+    behind = place <= own - window
+    return behind if unread is None else unread | behind
+
+
+def _window_mask(T: int, window: int | None, device: torch.device) -> Tensor | None:
+    """(1, 1, T, T) which tokens (columns) a token reads, where the window is shorter than the text; else None."""
+    return None if window is None or window >= T else ~_unread_of_own(T, window, device)[None, None]
+
+
+def _check(options: dict[str, Any]) -> None:
     for name in ("softcap", "s_aux", "position_bias"):
         if options.get(name) is not None:
             raise CCFError(f"llm.model: attention with '{name}' is not supported; use a model of another architecture")
-    window = options.get("sliding_window")
-    longest = branches.index.shape[2] + (branches.prefix.tokens if branches.prefix else 0)
-    if window is not None and longest > window:
-        raise CCFError(
-            f"llm.model: this model attends to the last {window} tokens only, a prompt has up to {longest}; "
-            "lower history.tokens"
-        )

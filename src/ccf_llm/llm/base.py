@@ -12,6 +12,7 @@ from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.quiet import quiet
 from ccf_llm.io.tensors import find_tensor
 from ccf_llm.llm.attention import NAME, Branches
+from ccf_llm.llm.embeddings import TokenEmbeddings, scale_of
 from ccf_llm.llm.products import Products
 from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import ModelSource
@@ -42,7 +43,7 @@ class LanguageModel(nn.Module):
         self.source, self.lora, self.layers = source, lora, layers
         model = _load(source, dtype, layers)
         inputs, outputs = _tables(source, model, layers)
-        self.embeddings = nn.Embedding.from_pretrained(inputs.float(), freeze=True)  # type: ignore[no-untyped-call]
+        self.embeddings = TokenEmbeddings(inputs.float(), scale_of(model.get_input_embeddings()))
         self.output_rows: Tensor = self.embeddings.weight if outputs is inputs else nn.Parameter(outputs, False)
         """(V, d) the whole output head, of which `head` is the difference of two rows."""
         self.register_buffer("head", torch.zeros(outputs.shape[1], dtype=torch.float64), persistent=False)
@@ -73,7 +74,7 @@ class LanguageModel(nn.Module):
     @property
     def token_norm(self) -> float:
         """Mean norm of the token embeddings."""
-        return float(self.embeddings.weight.norm(dim=1).mean())
+        return self.embeddings.mean_norm
 
     def forward(
         self,

@@ -211,10 +211,11 @@ class CCFNetwork(nn.Module):
 
     def _start_of_prompt(self, seed: int) -> Tensor:
         """Embeddings of tokens drawn at random, which train better than noise (Lester et al. 2021)."""
-        table: Tensor = self.llm.embeddings.weight
+        embeddings = self.llm.embeddings
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randint(len(table), (self.encoder.template.learned,), generator=generator)
-        return table.detach()[chosen.to(table.device)]
+        chosen = torch.randint(embeddings.num_embeddings, (self.encoder.template.learned,), generator=generator)
+        start: Tensor = embeddings(chosen.to(embeddings.weight.device)).detach()
+        return start
 
     @torch.no_grad()
     def _read_words(self, first: int, config: FusionConfig, encoder: PromptEncoder | None = None) -> Tensor:
