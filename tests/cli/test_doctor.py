@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ccf_llm.cli.doctor import doctor
+from ccf_llm.llm.terms import GEMMA, VARIABLE
 
 
 def test_it_names_what_is_missing_and_the_remedy(
@@ -18,7 +19,26 @@ def test_it_names_what_is_missing_and_the_remedy(
     assert report["cache"]["data"] == {"ml-100k": False}
     assert report["to_do"]["ml-100k"] == "ccf-llm data fetch ml-100k"
     assert isinstance(report["device"]["native_bf16"], bool)
+    assert "smollm2-135m" in report["to_do"]
     assert list(tmp_path.iterdir()) == []  # it only looks
+
+
+def test_a_model_with_terms_is_offered_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCF_LLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    doctor(as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert report["cache"]["models"] == {"smollm2-135m": False, "gemma3-270m": False}
+    assert report["cache"]["terms"]["gemma3-270m"].startswith(f"not accepted: {GEMMA.title} ({GEMMA.url}")
+    assert "gemma3-270m" not in report["to_do"]  # nobody has to have it
+    monkeypatch.setenv(VARIABLE, "gemma")
+    doctor(as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert report["cache"]["terms"] == {"gemma3-270m": f"accepted: {GEMMA.title}"}
+    assert report["to_do"]["gemma3-270m"].startswith("comes by itself on first use (238 MB, once")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_prints_for_people(capsys: pytest.CaptureFixture[str]) -> None:

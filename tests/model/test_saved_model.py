@@ -15,6 +15,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.llm.settings import LLMConfig
+from ccf_llm.llm.source import ALIASES
 from ccf_llm.model.build import build_network
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
@@ -98,6 +99,19 @@ def test_only_harmless_files(saved: Path, tiny_llm: Path) -> None:
     card = (saved / "README.md").read_text()
     assert "SHA-256" in card
     assert "24 items" in card
+
+
+def test_the_terms_of_a_base_model_stand_on_the_card(
+    saved: Path, tiny_llm: Path, tiny_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = CCFLLM.load(saved)
+    assert "subject to" not in (saved / "README.md").read_text()
+    monkeypatch.setitem(ALIASES, str(tiny_llm), ALIASES["gemma3-270m"])
+    model.save(saved)
+    assert (
+        "subject to the Gemma Terms of Use found at https://ai.google.dev/gemma/terms"
+        in (saved / "README.md").read_text()
+    )
 
 
 def test_another_base_model_is_refused(saved: Path, tiny_llm: Path) -> None:

@@ -12,7 +12,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.io.parquet import read_parquet, write_parquet
 from ccf_llm.io.tensors import fill, read_tensors, write_tensors
-from ccf_llm.llm.source import resolve_model
+from ccf_llm.llm.source import ALIASES, resolve_model
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import BaseModelRecord, ModelInfo, SavedModel, read_saved
@@ -102,12 +102,14 @@ def _card(network: CCFNetwork, info: ModelInfo, items: int) -> str:
     """The model card."""
     source, layers = network.llm.source, network.llm.layers
     depth = "" if layers is None else f", its first {layers} layers"
+    terms = ALIASES[source.name].terms if source.name in ALIASES else None
+    bound = f"\n- Provided under and subject to the {terms.title} found at {terms.url}" if terms is not None else ""
     return f"""# {info.training.get("name", "ccf-llm")}: a CCF-LLM recommender
 
 Scores whether a user will like an item: log-odds of Yes after a hybrid prompt of words and slots. The slots hold fused
 embeddings of the words and of a collaborative model. Trained with ccf-llm {version("ccf-llm")}.
 
-- Base model (not in this folder): {source.pinned}{depth}, SHA-256 or commit {source.checksum}
+- Base model (not in this folder): {source.pinned}{depth}, SHA-256 or commit {source.checksum}{bound}
 - Data set: {info.data.name if info.data else "not recorded"}
 - Catalogue: {items} items; known users: {network.cf.n_users}
 - Fusion: {network.fusion_config.variant} gate; collaborative model: {network.cf.name}
