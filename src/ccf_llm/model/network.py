@@ -135,7 +135,7 @@ class CCFNetwork(nn.Module):
         passes = [part.to(self.device) for part in (collate_chains(sequences), collate_targets(sequences))]
         embedded = torch.cat([self.embed(part, rows, cf) for part in passes])
         chains, targets = (Branches(part.index, part.place, part.limits) for part in passes)
-        hidden = self.llm(embedded, torch.cat([part.positions for part in passes]), (chains, targets))
+        hidden: Tensor = self.llm(embedded, torch.cat([part.positions for part in passes]), (chains, targets))
         return hidden[len(passes[0].ids) + passes[1].last]
 
     def read_chains(self, chains: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Prefix:
