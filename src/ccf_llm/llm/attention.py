@@ -170,7 +170,7 @@ def _one_after_the_other(
     """Chains and the branches that read them, in one pass: all but attention is computed for both at once."""
     chains, targets = branches
     T, prefix = len(chains.place), Prefix()
-    q, k, v = (x.split([T, x.shape[2] - T], dim=2) for x in heads)
+    q, k, v = ((x[:, :, :T], x[:, :, T:]) for x in heads)
     read, _ = branch_attention(module, q[0], k[0], v[0], None, branches=replace(chains, record=prefix), **options)
     told, _ = branch_attention(module, q[1], k[1], v[1], None, branches=replace(targets, prefix=prefix), **options)
     return torch.cat([read, told], dim=1), None
