@@ -7,26 +7,30 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import tiny
 from ccf_llm.cf.candidates import Candidates
 from ccf_llm.cf.item_words import ItemWords
+from ccf_llm.cf.settings import PriorConfig
 from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix, targets
+from ccf_llm.data.rows import Floats
 from ccf_llm.data.split import user_time_split
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.lists import read_lists
 from ccf_llm.evaluation.ranking import evaluate_lists
-from ccf_llm.experiments.cf import load_vectors
+from ccf_llm.experiments.cf import cf_key, load_vectors
 from ccf_llm.experiments.compare import compare_run
 from ccf_llm.experiments.config import RunConfig, check_config
 from ccf_llm.experiments.evaluate import evaluate_run
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.ranked import model_scores
-from ccf_llm.experiments.results import comparison_rows
+from ccf_llm.experiments.results import comparison_rows, row_config
 from ccf_llm.experiments.train import train_run
+from ccf_llm.experiments.words import item_texts
 from ccf_llm.io.files import read_json
 from ccf_llm.model.ccfllm import CCFLLM
 
@@ -206,3 +210,82 @@ def test_a_language_model_of_no_weight_is_not_asked(
     there = found.items > 0
     b, c = model.network.blend.weights[1:].tolist()
     np.testing.assert_allclose(scores[there], b * model.network.cf.score(found.rows()) + c, rtol=1e-5)
+
+
+def told(config: RunConfig, folder: Path, **prior: Any) -> RunConfig:
+    """The run with a prior from text, in a folder of its own."""
+    cf = config.cf.model_copy(update={"prior": PriorConfig(words="sentences", **prior)})
+    return config.model_copy(update={"cf": cf, "output": folder})
+
+
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A made-up sentence encoder; the list notes what it read."""
+    read: list[str] = []
+
+    def vectors_of(texts: list[str]) -> Floats:
+        read.extend(texts)
+        return np.stack([np.random.default_rng(sum(map(ord, text))).normal(size=12) for text in texts]).astype("f")
+
+    monkeypatch.setattr("ccf_llm.experiments.words.sentence_vectors", vectors_of)
+    monkeypatch.setattr("ccf_llm.model.network.sentence_vectors", vectors_of)
+    return read
+
+
+def test_a_prior_from_text_is_of_every_retriever_of_the_run_and_of_further_items(
+    config: RunConfig, folder: RunFolder, ranked_data: Dataset, texts: list[str], tmp_path: Path
+) -> None:
+    with_prior = told(config, tmp_path / "run")
+    other = train_run(with_prior, only="ccf_llm", say=SILENT)
+    assert texts[: len(ranked_data.items)] == item_texts(with_prior, ranked_data)
+    plain, drawn = load_vectors(folder, "ease"), load_vectors(other, "ease")
+    assert not plain.reads_words
+    assert drawn.reads_words
+    assert not torch.allclose(drawn.items, plain.items)
+    torch.testing.assert_close(load_vectors(other, "knn").items, load_vectors(folder, "knn").items, rtol=0, atol=0)
+    folds = [path for path in (tmp_path / "run" / "cf").iterdir() if "fold" in path.name]
+    assert len(folds) == 2
+    assert all((path / "retriever" / "prior.safetensors").is_file() for path in folds)
+    model = CCFLLM.load(other.model("ccf_llm"))
+    new = {"item_id": ["new"], "title": ["New One, The (1999)"], "genres": ["drama"]}
+    grown = model.with_items(pl.DataFrame(new))
+    assert texts[-1] == "The New One (1999), drama"
+    assert isinstance(grown.network.cf, RetrieverVectors)
+    prior = grown.network.cf.retriever.prior
+    assert prior is not None
+    assert len(prior.predicted) == len(ranked_data.items) + 1
+
+
+def test_without_a_prior_nothing_changes_and_with_one_its_settings_and_words_decide(
+    config: RunConfig, ranked_data: Dataset, tmp_path: Path
+) -> None:
+    off = config.model_copy(update={"cf": config.cf.model_copy(update={"prior": PriorConfig(k=9)})})
+    on, more = told(config, tmp_path), told(config, tmp_path, k=9)
+    title = on.model_copy(update={"data": config.data.model_copy(update={"details": ()})})
+    keys = {name: [cf_key(name, ranked_data, c) for c in (config, off, on, more, title)] for name in ("ease", "knn")}
+    assert keys["ease"][0] == keys["ease"][1]
+    assert len(set(keys["ease"])) == 4
+    assert len(set(keys["knn"])) == 1
+    assert row_config(off, "ease") == row_config(config, "ease")
+    assert row_config(on, "ease")["cf"]["prior"]["words"] == "sentences"
+    assert "prior" not in row_config(on, "knn")["cf"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"model": "knn", "compare": ()},
+            r"cf\.prior\.words: knn takes no words; with cf\.model take one of ease, als$",
+        ),
+        ({"ease": {"dim": 0}}, r"cf\.ease\.dim: 0 leaves "),
+        ({"prior": {"words": "sentences", "k": 0}}, r"cf\.prior\.k: Input should be greater than 0$"),
+    ],
+)
+def test_a_prior_that_nothing_can_take_is_refused(
+    tiny_llm: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    values = ranking_values(tiny_llm, tmp_path)
+    values["cf"] |= {"prior": {"words": "sentences"}} | change
+    with pytest.raises(CCFError, match=message):
+        check_config(values, "test")

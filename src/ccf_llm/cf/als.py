@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ccf_llm.cf.prior import Prior
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import ALSConfig
 from ccf_llm.data.rows import Codes, Floats
@@ -33,7 +34,7 @@ class ALS(Retriever):
 
     config: ALSConfig
     factors: Floats
-    """(n_items, d) y; zeros for what nobody likes in training."""
+    """(n_items, d) y, drawn to the prior where there is one; zeros for what nobody likes in training."""
 
     @classmethod
     def _learn(
@@ -53,18 +54,26 @@ class ALS(Retriever):
             model.item_factors = self.factors
         return model
 
+    def _drawn_to(self, prior: Prior, counts: NDArray[np.int64]) -> Self:
+        factors = np.where((counts > 0)[:, None], prior.draw(counts, self.factors), np.float32(0))
+        return replace(self, factors=factors, prior=prior)
+
     def _score(self, histories: list[Codes]) -> Floats:
-        scores: Floats = self._history_vectors(histories) @ self.factors.T
+        scores: Floats = self._history_vectors(histories) @ self._item_vectors().T
         return scores
 
     def _similar(self, column: int) -> Floats:
-        lengths = np.linalg.norm(self.factors, axis=1)
+        vectors = self._item_vectors()
+        lengths = np.linalg.norm(vectors, axis=1)
         scale = np.maximum(lengths * lengths[column], np.finfo(np.float32).tiny)
-        cosine: Floats = self.factors @ self.factors[column] / scale
+        cosine: Floats = vectors @ vectors[column] / scale
         return cosine
 
     def _item_vectors(self) -> Floats:
-        return self.factors
+        if self.prior is None:
+            return self.factors
+        # Nothing is folded in by what nobody likes, so `factors` keep their zeros.
+        return np.where((self.popularity > 0)[:, None], self.factors, self.prior.predicted)
 
     def _history_vectors(self, histories: list[Codes]) -> Floats:
         vectors: Floats = self._folding.recalculate_user(np.arange(len(histories)), self._liked(histories))

@@ -227,10 +227,16 @@ class CFModel(nn.Module, ABC):
         query = torch.cat([vector[:-1], vector.new_ones(1)])
         return query.cpu().numpy(), float(vector[-1] + self.offset)
 
-    def with_items(self, n: int) -> Self:
+    @property
+    def reads_words(self) -> bool:
+        """Whether `with_items` has to be told what the further items' words say."""
+        return False
+
+    def with_items(self, n: int, words: NDArray[np.float32] | None = None) -> Self:
         """The same model over `n` further items, whose codes follow; it knows as little of them as of code 0.
 
-        Code 0 stands for any item without a training row, so every table gets its row for the new ones.
+        Code 0 stands for any item without a training row, so every table gets its row for the new ones. A model that
+        reads words is told those of the further items, (n, w).
         """
         grown = type(self)(self.n_users, self.n_items + n, self.config)
         state = self.state_dict()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import BATCH, Retriever
 from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.likes import Targets
@@ -89,6 +90,7 @@ class CrossFittedRetrievers:
         folds: int = 4,
         config: RetrieverConfig | None = None,
         seed: int = 0,
+        words: Words | None = None,
     ) -> Self:
         """One for each fold of users, which are drawn with the seed. The arguments are those of `Retriever.fit`."""
         fold_of_user = draw_folds(likes.shape[0] - 1, folds, seed)
@@ -96,7 +98,7 @@ class CrossFittedRetrievers:
         for fold in range(folds):
             kept = fold_of_user != fold
             when = None if times is None else _of_users(times, kept)
-            models.append(kind.fit(_of_users(likes, kept), config=config, seed=seed, times=when))
+            models.append(kind.fit(_of_users(likes, kept), config=config, seed=seed, times=when, words=words))
         return cls(models, fold_of_user)
 
     @property

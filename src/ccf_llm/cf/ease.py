@@ -1,7 +1,7 @@
 """EASE, an autoencoder without a hidden layer (Steck, *Embarrassingly Shallow Autoencoders for Sparse Data*, 2019)."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from scipy.linalg import cho_factor, lapack
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.factors import factorise
+from ccf_llm.cf.prior import Prior, trust
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import EASEConfig
 from ccf_llm.data.rows import Codes, Floats
@@ -27,6 +28,9 @@ class EASE(Retriever):
 
     in closed form, in float64. Items that nobody likes have weights of 0 throughout, so only the m others are stored.
     With `half_life` x holds less than 1 for likes of long ago, when it is asked; B is learned from all alike.
+
+    With a prior the column of each item, what every like adds to its score, is drawn to what its words predict of its
+    vector, times `left`. An item that nobody likes scores by that alone; in a history it still says nothing.
     """
 
     kind: ClassVar[str] = "ease"
@@ -52,20 +56,43 @@ class EASE(Retriever):
         left, right = factorise(weights, config.dim, seed)
         return {"columns": columns, "weights": weights, "left": left, "right": right}
 
+    def _drawn_to(self, prior: Prior, counts: NDArray[np.int64]) -> Self:
+        own = trust(counts, prior.config.k)[self.columns].astype(np.float32)
+        weights, towards = np.empty_like(self.weights), prior.predicted[self.columns]
+        for begin in range(0, len(own), BLOCK):
+            some = slice(begin, begin + BLOCK)
+            weights[:, some] = own[some] * self.weights[:, some] + (1 - own[some]) * (self.left @ towards[some].T)
+        np.fill_diagonal(weights, 0)
+        right = prior.draw(counts, self._item_vectors())[self.columns]
+        return replace(self, weights=weights, right=right, prior=prior)
+
     def _score(self, histories: list[Codes]) -> Floats:
         scores = np.zeros((len(histories), self.n_items), dtype=np.float32)
-        scores[:, self.columns] = self._recent(histories) @ self.weights
+        likes = self._recent(histories)
+        if self.prior is not None:
+            scores[:] = (likes @ self.left) @ self.prior.predicted.T
+        scores[:, self.columns] = likes @ self.weights
         return scores
 
     def _similar(self, column: int) -> Floats:
+        if self.prior is not None:
+            return self._near(column)
         scores = np.zeros(self.n_items, dtype=np.float32)
         here = self.columns == column
         # What either adds to the other: one direction alone puts what everybody likes too high.
         scores[self.columns] = (self.weights[here].sum(0) + self.weights[:, here].sum(1)) / 2
         return scores
 
+    def _near(self, column: int) -> Floats:
+        """(n_items,) cosine of the items' vectors, which new items have too."""
+        vectors = self._item_vectors()
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
+        cosine: Floats = vectors @ vectors[column] / (lengths * lengths[column])
+        return cosine
+
     def _item_vectors(self) -> Floats:
-        vectors = np.zeros((self.n_items, self.right.shape[1]), dtype=np.float32)
+        prior, shape = self.prior, (self.n_items, self.right.shape[1])
+        vectors = np.zeros(shape, dtype=np.float32) if prior is None else prior.predicted.copy()
         vectors[self.columns] = self.right
         return vectors
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ccf_llm.cf.candidates import Candidates, CrossFittedRetrievers
 from ccf_llm.cf.gbm import TREES_FILE, import_lightgbm, read_trees, tree_parameters, trees_checksum
 from ccf_llm.cf.item_words import ItemWords
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.rank_features import Likes, RankFeatures
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import RankTreesConfig, RetrieverConfig
@@ -41,6 +42,7 @@ def training_lists(
     retriever: RetrieverConfig | None = None,
     config: RankTreesConfig | None = None,
     seed: int = 0,
+    words: Words | None = None,
 ) -> Candidates:
     """The lists that trees learn from: cuts through the likes of train, asked of retrievers without these people.
 
@@ -50,11 +52,14 @@ def training_lists(
         retriever: its settings.
         config: how many cuts and candidates, how far each list looks, and how many folds.
         seed: of the cuts, the folds and the retrievers.
+        words: what the retrievers are told of the items beside likes.
     """
     config = config or RankTreesConfig()
     cuts = draw_cuts(dataset, each=config.cuts, horizon=config.horizon, earliest=config.earliest, seed=seed)
     likes, times = likes_matrix(dataset, "train"), like_times(dataset, "train")
-    crossed = CrossFittedRetrievers.fit(kind, likes, times, folds=config.folds, config=retriever, seed=seed)
+    crossed = CrossFittedRetrievers.fit(
+        kind, likes, times, folds=config.folds, config=retriever, seed=seed, words=words
+    )
     return Candidates.of(cuts, config.candidates, crossed)
 
 

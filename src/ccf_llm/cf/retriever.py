@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.sparse import csr_matrix
 
-from ccf_llm.cf.settings import RetrieverConfig
+from ccf_llm.cf.prior import Prior, Words
+from ccf_llm.cf.settings import TAKE_WORDS, RetrieverConfig
 from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
@@ -41,16 +42,25 @@ class Retriever(ABC):
     config: RetrieverConfig
     popularity: Floats
     """(n_items,) share of the training users with a like who like the item."""
+    prior: Prior | None = field(default=None, kw_only=True)
+    """What the words predict of the items' vectors; None where nobody asked for it."""
 
     @classmethod
     def fit(
-        cls, likes: csr_matrix, *, config: RetrieverConfig | None = None, seed: int = 0, times: csr_matrix | None = None
+        cls,
+        likes: csr_matrix,
+        *,
+        config: RetrieverConfig | None = None,
+        seed: int = 0,
+        times: csr_matrix | None = None,
+        words: Words | None = None,
     ) -> Self:
         """Learn from `likes`, (n_users + 1, n_items + 1) by user and item code (see `data.likes.likes_matrix`).
 
         A cell above 1 is a weight. `times` are the cells' seconds (see `data.likes.like_times`), for what looks at
-        recency or order. Equal arguments give equal arrays, and the order of the users does not matter. Raises
-        `CCFError` for a catalogue of one item, where nobody likes anything, and for times of other cells.
+        recency or order. `words` draw items with few likes to what they predict, in a kind that takes them. Equal
+        arguments give equal arrays, and the order of the users does not matter. Raises `CCFError` for a catalogue of
+        one item, where nobody likes anything, and for times or words of other users and items.
         """
         known = csr_matrix(likes, dtype=np.float64)[:, 1:]
         if known.shape[1] < 2:
@@ -63,7 +73,12 @@ class Retriever(ABC):
         known = known[someone]
         config = cls.config_type() if config is None else config
         popularity = (known.getnnz(axis=0) / known.shape[0]).astype(np.float32)
-        return cls(config=config, popularity=popularity, **cls._learn(known, config, seed, seconds))
+        learned: dict[str, Any] = cls._learn(known, config, seed, seconds)
+        model = cls(config=config, popularity=popularity, **learned)
+        if words is None or cls.kind not in TAKE_WORDS:
+            return model
+        counts = known.getnnz(axis=0).astype(np.int64)
+        return model._drawn_to(Prior.fit(words, counts, model.item_vectors()), counts)
 
     @classmethod
     @abstractmethod
@@ -83,6 +98,10 @@ class Retriever(ABC):
     def _similar(self, column: int) -> Floats:
         """(n_items,) how much the item of that column and each other are liked by the same people."""
 
+    def _drawn_to(self, prior: Prior, counts: NDArray[np.int64]) -> Self:
+        """The same with its items, (n_items,) liked so often, drawn to the prior, which it keeps."""
+        raise NotImplementedError(f"{self.kind} takes no words")
+
     @property
     def _fallback(self) -> Floats:
         """(n_items,) the scores where a history says nothing."""
@@ -93,14 +112,19 @@ class Retriever(ABC):
         """Items of the catalogue, without code 0."""
         return len(self.popularity)
 
-    def with_items(self, n: int) -> Self:
+    def with_items(self, n: int, words: Floats | None = None) -> Self:
         """The same model over `n` further items whose codes follow, of which it knows nothing: as if nobody liked them.
 
-        Raises `CCFError` where `n` is below 0.
+        A model with a prior knows their `words`, (n, w). Raises `CCFError` where `n` is below 0, and where it has a
+        prior and the words are missing or of another shape.
         """
         if n < 0:
             raise CCFError(f"n: {n} further items; give 0 or more")
         longer: dict[str, Any] = {name: _with_rows(getattr(self, name), n) for name in ("popularity", *self.by_item)}
+        if self.prior is not None:
+            if words is None or len(words) != n:
+                raise CCFError(f"words: give the vectors of the {n} further items, as this model has a prior from text")
+            longer["prior"] = self.prior.with_items(words)
         return replace(self, **longer)
 
     def scores(self, history: Codes) -> Floats:
@@ -180,27 +204,38 @@ class Retriever(ABC):
         return vectors
 
     def save(self, folder: Path) -> None:
-        """Write `cf.json` and `cf.safetensors` to `folder`, atomically."""
+        """Write `cf.json` and `cf.safetensors` to `folder`, atomically; with a prior `prior.safetensors` too."""
         arrays = {name: torch.from_numpy(getattr(self, name)) for name in self._arrays()}
-        with stored(folder, self.kind, {"config": self.config.model_dump(mode="json")}) as temporary:
+        settings = {"config": self.config.model_dump(mode="json")}
+        if self.prior is not None:
+            settings["prior"] = self.prior.config.model_dump(mode="json")
+        with stored(folder, self.kind, settings) as temporary:
             write_tensors(arrays, temporary / WEIGHTS_FILE)
+            if self.prior is not None:
+                self.prior.save(temporary)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; raises `CCFError` where a file is missing, damaged or of another kind."""
         settings = read_settings(folder, cls.kind)
         path = Path(folder) / WEIGHTS_FILE
-        arrays = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
         try:
             if arrays.keys() != cls._arrays():
                 raise ValueError(f"{sorted(arrays.keys() ^ cls._arrays())[0]} missing or unknown")
-            return cls(config=cls.config_type.model_validate(settings["config"]), **arrays)
+            model = cls(config=cls.config_type.model_validate(settings["config"]), **arrays)
         except (KeyError, ValueError, ValidationError) as error:
             raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
+        if "prior" not in settings:
+            return model
+        prior = Prior.load(Path(folder), settings["prior"])
+        if len(prior.predicted) != model.n_items:
+            raise CCFError(f"{folder}: a prior of {len(prior.predicted)} items, not {model.n_items}; save it again")
+        return replace(model, prior=prior)
 
     @classmethod
     def _arrays(cls) -> set[str]:
-        return {field.name for field in fields(cls)} - {"config"}
+        return {field.name for field in fields(cls)} - {"config", "prior"}
 
     def _known(self, histories: Sequence[Codes]) -> list[Codes]:
         """Each history's distinct items that somebody likes in training, by the last place of each."""

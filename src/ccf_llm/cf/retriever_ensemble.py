@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from ccf_llm.cf.als import ALS
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.knn import ItemKNN
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.sasrec_softmax import SASRecSoftmax
 from ccf_llm.cf.settings import RetrieverEnsembleConfig
@@ -36,8 +37,16 @@ class RetrieverEnsemble(Retriever):
     """In the order of the weights."""
 
     @classmethod
-    def fit(cls, likes: csr_matrix, *, config: Any = None, seed: int = 0, times: csr_matrix | None = None) -> Self:
-        """Fit every member; see `Retriever.fit`."""
+    def fit(
+        cls,
+        likes: csr_matrix,
+        *,
+        config: Any = None,
+        seed: int = 0,
+        times: csr_matrix | None = None,
+        words: Words | None = None,
+    ) -> Self:
+        """Fit every member, by likes alone; see `Retriever.fit`."""
         config = cls.config_type() if config is None else config
         members = tuple(
             MEMBERS[name].fit(likes, config=getattr(config, name), seed=seed, times=times) for name in config.weights
@@ -50,7 +59,7 @@ class RetrieverEnsemble(Retriever):
     ) -> dict[str, NDArray[np.generic]]:
         raise NotImplementedError("its members learn")
 
-    def with_items(self, n: int) -> Self:
+    def with_items(self, n: int, words: Floats | None = None) -> Self:
         """See `Retriever.with_items`."""
         members = tuple(member.with_items(n) for member in self.members)
         return replace(self, popularity=members[0].popularity, members=members)

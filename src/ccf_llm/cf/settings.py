@@ -18,6 +18,8 @@ VectorKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease
 """Kinds that can fill slots."""
 MemberKind = Literal["knn", "ease", "als", "sasrec_softmax"]
 """Retrievers that an ensemble can be made of."""
+TAKE_WORDS: tuple[RetrieverKind, ...] = ("ease", "als")
+"""Kinds that can draw items with few likes to what their words predict."""
 FittedKind = Literal[
     "mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "popularity", "knn", "ease", "als", "sasrec_softmax",
     "retriever_ensemble",
@@ -268,6 +270,17 @@ class SASRecSoftmaxConfig(RetrieverConfig):
         return self
 
 
+class PriorConfig(Settings):
+    """Settings of the prior from text: `ease` and `als` draw items with few likes to what their words predict."""
+
+    words: Literal["none", "sentences"] = "none"
+    """What reads the words, title and `data.details`: `sentences` all-MiniLM-L6-v2; `none`: there is no prior."""
+    k: float = Field(default=3.0, gt=0)
+    """Likes at which an item is half its own and half the prediction."""
+    l2: float = Field(default=3.0, gt=0)
+    """Weight of the squared map from words to vectors."""
+
+
 class RetrieverEnsembleConfig(RetrieverConfig):
     """Settings of `RetrieverEnsemble`; the weights are not chosen on any data yet."""
 
@@ -318,6 +331,8 @@ class CFSettings(Settings):
     """Several retrievers as one; for comparison, not for slots."""
     rank_trees: RankTreesConfig = RankTreesConfig()
     """Boosted trees that put a retriever's best in order: the ranking task's strong and simple rival."""
+    prior: PriorConfig = PriorConfig()
+    """What the words of items with few likes say of their vectors."""
     ids: IDVectorsConfig = IDVectorsConfig()
     """Random vectors that only a stage with `train: [..., cf]` teaches anything: for methods, never a row by itself."""
     folds: int = Field(default=4, ge=0)
@@ -325,6 +340,10 @@ class CFSettings(Settings):
     it; 0: on the final model's."""
     whole_users: float = Field(default=0.5, ge=0, le=1)
     """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
+
+    def draws(self, method: str) -> bool:
+        """Whether the model draws items to what their words predict."""
+        return self.prior.words != "none" and method in TAKE_WORDS
 
     def of(self, method: str) -> CFConfig | GBMConfig | RetrieverConfig:
         """The settings of a fitted CF model."""

@@ -17,6 +17,7 @@ from ccf_llm.cf.checks import check_codes
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.knn import ItemKNN
 from ccf_llm.cf.popularity import Popularity
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import BATCH, Retriever
 from ccf_llm.cf.retriever_ensemble import RetrieverEnsemble
 from ccf_llm.cf.sasrec_softmax import SASRecSoftmax
@@ -53,6 +54,8 @@ class RetrieverVectors(CFModel):
     The vector of an item is the retriever's at length 1, with the standardised logarithm of its popularity as the bias.
     A user's is the mean of those of the last likes, the latest counting most: what the score does not know. Where a
     retriever has no vectors (`Popularity`), the bias is all that there is.
+
+    With `words` vectors and scores of items with few likes are drawn to what these predict (see `cf.prior`).
     """
 
     config_type: ClassVar[type[RetrieverConfig]]  # type: ignore[assignment]  # no settings of a training on labels
@@ -71,12 +74,35 @@ class RetrieverVectors(CFModel):
 
     items: Tensor
     """(n_items + 1, d + 1) [q_i, b_i]; it follows from the retriever, so it is not saved."""
+    words: Words | None = None
+    """What `learn` is told of the items beside likes; the retriever keeps what follows from it."""
+
+    @classmethod
+    def fit(  # type: ignore[override]  # settings of its own, as `config_type`
+        cls,
+        train: Rows,
+        valid: Rows,
+        *,
+        n_users: int,
+        n_items: int,
+        config: RetrieverConfig | None = None,
+        seed: int = 0,
+        progress: Callable[[str], None] | None = None,
+        device: torch.device | str = "cpu",
+        words: Words | None = None,
+    ) -> Self:
+        """As `CFModel.fit`, told what the items' words say; a kind that takes no words passes them over."""
+        model = cls(n_users, n_items, config, seed=seed).to(device)
+        model.words = words
+        model.learn(train, valid, seed=seed, progress=progress)
+        model.words = None
+        return model
 
     def learn(self, train: Rows, valid: Rows, *, seed: int, progress: Callable[[str], None] | None = None) -> None:
         """Fit the retriever on the likes of `train`; `valid` is not read."""
         self.count(train)
         likes, times = likes_of_rows(train, self.n_users, self.n_items)
-        self._take(self.retriever_type.fit(likes, config=self.config, seed=seed, times=times))
+        self._take(self.retriever_type.fit(likes, config=self.config, seed=seed, times=times, words=self.words))
         self.measure_users(last_rows(train))
         self.eval()
 
@@ -149,12 +175,17 @@ class RetrieverVectors(CFModel):
         shown: Floats = np.arcsinh(scores / np.float32(UNIT)) if self.by_logarithm else scores
         return shown
 
-    def with_items(self, n: int) -> Self:
-        """The same model over `n` further items, of which it knows nothing."""
+    @property
+    def reads_words(self) -> bool:
+        """Whether `with_items` has to be told the further items' words."""
+        return self.retriever.prior is not None
+
+    def with_items(self, n: int, words: Floats | None = None) -> Self:
+        """The same model over `n` further items, of which it knows nothing; with a prior their words, (n, w)."""
         grown = type(self)(self.n_users, self.n_items + n, self.config)
         counts = torch.cat([self.item_counts, self.item_counts.new_zeros(n)])
         grown.load_state_dict(self.state_dict() | {"item_counts": counts})
-        grown._take(self.retriever.with_items(n))
+        grown._take(self.retriever.with_items(n, words))
         return grown.to(self.device).train(self.training)
 
     def save(self, folder: Path) -> None:

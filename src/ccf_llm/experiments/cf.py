@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.cross_fit import assign_folds, cross_fit
-from ccf_llm.cf.kinds import KINDS, VECTORS, load_cf
+from ccf_llm.cf.kinds import KINDS, RANKERS, VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.trained import TrainedOn
+from ccf_llm.experiments.words import words_key, words_of
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say
@@ -38,29 +41,33 @@ class CrossFitted:
         return self.models[int(self.folds[row])]
 
 
-def fit_row(method: str, dataset: Dataset, train: Rows, settings: CFSettings, seed: int) -> Scorer:
-    """Fit the CF model `method` on `train`, which may be a part of the data set's train rows."""
+def fit_row(
+    method: str, dataset: Dataset, train: Rows, settings: CFSettings, seed: int, words: Words | None = None
+) -> Scorer:
+    """Fit the CF model `method` on `train`, which may be a part of the data set's train rows.
+
+    `words` are for retrievers, some of which draw items with few likes to what they predict.
+    """
     n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
     if method == ItemUserMean.name:
         return ItemUserMean.fit(train, n_users=n_users, n_items=n_items)
     fitted: Any = KINDS[method]  # each takes its own settings
-    model: Scorer = fitted.fit(
-        train, dataset.rows("valid"), n_users=n_users, n_items=n_items, config=settings.of(method), seed=seed
-    )
+    options: dict[str, Any] = {"config": settings.of(method), "seed": seed}
+    if method in RANKERS:
+        options["words"] = words
+    model: Scorer = fitted.fit(train, dataset.rows("valid"), n_users=n_users, n_items=n_items, **options)
     return model
 
 
-def fit_cf(
-    folder: RunFolder, dataset: Dataset, methods: Iterable[str], settings: CFSettings, seed: int, say: Say
-) -> None:
+def fit_cf(folder: RunFolder, dataset: Dataset, methods: Iterable[str], config: RunConfig, say: Say) -> None:
     """Fit the CF models named in `methods` on all training rows, but those that the run's folder has already."""
     train = dataset.rows("train")
     for method in methods:
-        path, key = folder.cf(method), cf_key(method, dataset, settings, seed)
+        path, key = folder.cf(method), cf_key(method, dataset, config)
         if not _is_current(path, key):
             say(f"{method}: fitting on {len(train):,} rows")
             with measured() as cost:
-                model = fit_row(method, dataset, train, settings, seed)
+                model = _fit(method, dataset, train, config)
             _keep(path, key, dataset, model, cost)
 
 
@@ -72,8 +79,7 @@ def load_vectors(folder: RunFolder, kind: str) -> CFModel:
 def fit_folds(
     folder: RunFolder,
     dataset: Dataset,
-    settings: CFSettings,
-    seed: int,
+    config: RunConfig,
     reference: CFModel,
     folds: NDArray[np.int64],
     say: Say,
@@ -83,12 +89,12 @@ def fit_folds(
     `reference` is the model fitted on all rows, in whose space the folds' models are shown.
     """
     kind, train, count = reference.kind, dataset.rows("train"), int(folds.max()) + 1
-    key = fingerprint([cf_key(kind, dataset, settings, seed), folds.tolist()])
+    key = fingerprint([cf_key(kind, dataset, config), folds.tolist()])
     paths = [folder.cf(f"{kind}-fold-{k}-{key[:6]}") for k in range(count)]
 
     def fit(rows: Rows) -> CFModel:
         say(f"{kind}: cross-fitting on {len(rows):,} rows")
-        model = fit_row(kind, dataset, rows, settings, seed)
+        model = _fit(kind, dataset, rows, config)
         assert isinstance(model, CFModel)
         return model
 
@@ -111,10 +117,15 @@ def folds_of_packs(sequences: list[Sequence], train: Rows, settings: CFSettings,
     return assign_folds(packs, train, folds=count, whole_users=settings.whole_users, seed=seed)
 
 
-def cf_key(method: str, dataset: Dataset, settings: CFSettings, seed: int) -> str:
-    """What decides the CF model `method`: vocabularies, labels, histories and split, its own settings and the seed."""
-    own = None if method == ItemUserMean.name else settings.of(method).model_dump(mode="json")
-    return fingerprint({"data": dataset.identity.learned, "method": method, "settings": own, "seed": seed})
+def cf_key(method: str, dataset: Dataset, config: RunConfig) -> str:
+    """What decides the CF model `method`: vocabularies, labels, histories and split, its own settings and the seed; of
+    one that takes words, these too.
+    """
+    own = None if method == ItemUserMean.name else config.cf.of(method).model_dump(mode="json")
+    words = {"words": words_key(config, dataset)} if config.cf.draws(method) else {}
+    return fingerprint(
+        words | {"data": dataset.identity.learned, "method": method, "settings": own, "seed": config.seed}
+    )
 
 
 def read_cost(path: Path) -> Cost:
@@ -127,6 +138,11 @@ def load_fitted(folder: RunFolder, name: str, trained: TrainedOn) -> Scorer:
     path = folder.cf(name)
     trained.check(read_json(path / "fit.json").get("data"), str(path))
     return load_cf(path)
+
+
+def _fit(method: str, dataset: Dataset, rows: Rows, config: RunConfig) -> Scorer:
+    words = words_of(config, dataset) if config.cf.draws(method) else None
+    return fit_row(method, dataset, rows, config.cf, config.seed, words)
 
 
 def _keep(path: Path, key: str, dataset: Dataset, model: Scorer, cost: Cost) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from ccf_llm.cf.settings import MEAN, CFSettings, FittedKind, RetrieverKind
+from ccf_llm.cf.settings import MEAN, TAKE_WORDS, CFSettings, FittedKind, RetrieverKind
 from ccf_llm.data.manifest import By
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.experiments.methods import Method, MethodConfig, MethodPrompt, Methods, resolve
@@ -154,6 +154,17 @@ class RunConfig(Settings):
             for method in self.resolved:
                 if method.fills_slots and not getattr(self.cf.of(method.cf), "dim", 0):
                     raise ValueError(f"cf.{method.cf}.dim: 0 leaves {method.name} no vectors for its slots; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _something_takes_the_prior(self) -> Self:
+        kinds = {self.cf.model, *self.cf.compare, *(method.cf for method in self.resolved)}
+        if self.cf.prior.words != "none" and not any(self.cf.draws(kind) for kind in kinds):
+            raise ValueError(
+                f"cf.prior.words: {self.cf.model} takes no words; with cf.model take one of {', '.join(TAKE_WORDS)}"
+            )
+        if self.cf.draws("ease") and "ease" in kinds and not self.cf.ease.dim:
+            raise ValueError("cf.ease.dim: 0 leaves the prior no vectors to predict; raise it")
         return self
 
     @model_validator(mode="after")

@@ -84,7 +84,7 @@ class Filler(ABC):
 
     def fit(self, kinds: list[str]) -> None:
         """Fit CF models, but those that are there."""
-        fit_cf(self.folder, self.dataset, kinds, self.config.cf, self.config.seed, self.say)
+        fit_cf(self.folder, self.dataset, kinds, self.config, self.say)
 
     def scorer(self, method: Trained) -> SharedPrefixScorer:
         """What scores with a trained method."""

@@ -34,7 +34,7 @@ def make_lists(
     crossed, fold_of_user = None, np.zeros(0, dtype=np.int64)
     if folds:
         fold_of_user = draw_folds(len(dataset.user_vocabulary), folds, seed)
-        crossed = fit_folds(folder, dataset, config.cf, seed, reference, fold_of_user[dataset.rows("train").users], say)
+        crossed = fit_folds(folder, dataset, config, reference, fold_of_user[dataset.rows("train").users], say)
         asked = CrossFittedRetrievers([retriever_of(model) for model in crossed.models], fold_of_user)
     cuts = draw_cuts(dataset, each=ranking.cuts, horizon=ranking.horizon, earliest=ranking.earliest, seed=seed)
     found = Candidates.of(cuts, ranking.depth, asked)

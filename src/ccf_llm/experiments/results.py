@@ -185,5 +185,8 @@ def about_data(dataset: Dataset) -> dict[str, Any]:
 
 
 def _cf_settings(config: RunConfig, kinds: set[str]) -> dict[str, Any]:
-    """Settings of these CF models; the mean has none."""
-    return {kind: config.cf.of(kind).model_dump(mode="json") for kind in sorted(kinds) if hasattr(config.cf, kind)}
+    """Settings of these CF models, and of the prior that one of them takes; the mean has none."""
+    found = {kind: config.cf.of(kind).model_dump(mode="json") for kind in sorted(kinds) if hasattr(config.cf, kind)}
+    if any(config.cf.draws(kind) for kind in kinds):
+        found["prior"] = config.cf.prior.model_dump(mode="json")
+    return found

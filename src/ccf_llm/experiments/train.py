@@ -102,7 +102,7 @@ def train_run(
         say(f"note: {note}")
     folder = RunFolder(config.output)
     TrainedOn.of(dataset).save(folder.data)
-    fit_cf(folder, dataset, config.resolved.cf_rows, config.cf, config.seed, say)
+    fit_cf(folder, dataset, config.resolved.cf_rows, config, say)
     for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
         pass
     return folder
@@ -162,7 +162,7 @@ class _Networks:
     def of(self, method: Method) -> CCFNetwork:
         """A network with the method's own prompt, CF model and fresh fusion."""
         config, shots = self.config, method.prompt.template.shots
-        fit_cf(self.folder, self.dataset, [method.cf], config.cf, config.seed, self.say)
+        fit_cf(self.folder, self.dataset, [method.cf], config, self.say)
         network = build_network(
             self.dataset.items,
             load_vectors(self.folder, method.cf),
@@ -209,7 +209,7 @@ class _Networks:
         if key not in self._crossed:
             sequences = plan_rows(network, self.train, config.batch)
             folds = folds_of_packs(sequences, self.train, config.cf, method.folds, config.seed)
-            crossed = fit_folds(self.folder, self.dataset, config.cf, config.seed, network.cf, folds, self.say)
+            crossed = fit_folds(self.folder, self.dataset, config, network.cf, folds, self.say)
             for model in crossed.models:
                 model.to(network.device)
             self._crossed[key] = crossed
@@ -305,7 +305,7 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     for name, default in (("blend_text", False), ("shared", False), ("semantic", "tokens"), ("details", None)):
         if own["fusion"] and own["fusion"][name] == default:
             del own["fusion"][name]
-    own["cf"] = cf_key(method.cf, dataset, config.cf, config.seed) if method.reads_cf else None
+    own["cf"] = cf_key(method.cf, dataset, config) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
     return own
 

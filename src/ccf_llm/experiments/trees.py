@@ -11,6 +11,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.cost import Cost, measured
+from ccf_llm.experiments.words import words_of
 from ccf_llm.io.progress import Say
 from ccf_llm.text.sentences import sentence_vectors
 from ccf_llm.text.titles import reading_order
@@ -33,7 +34,10 @@ class TreeRows:
         self._config, self._dataset, self._say = config, dataset, say
         self._fitted: dict[bool, tuple[RankTrees, Cost]] = {}
         with measured() as self._made:
-            self._lists = training_lists(dataset, RETRIEVERS[kind], retriever=own, config=settings, seed=config.seed)
+            words = words_of(config, dataset)
+            self._lists = training_lists(
+                dataset, RETRIEVERS[kind], retriever=own, config=settings, seed=config.seed, words=words
+            )
             self.valid = Candidates.of(targets(dataset, "valid"), settings.candidates, retriever)
             """The valid lists, by which the trees stop."""
 

@@ -21,6 +21,7 @@ from ccf_llm.prompts.encoder import ITEM_SLOT, LEARNED_SLOT, USER_SLOT, PromptEn
 from ccf_llm.prompts.pack import Sequence
 from ccf_llm.randomness import seeded
 from ccf_llm.text.sentences import sentence_vectors
+from ccf_llm.text.words import texts_of
 
 
 class CCFNetwork(nn.Module):
@@ -82,9 +83,11 @@ class CCFNetwork(nn.Module):
     def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None = None) -> "CCFNetwork":
         """The same model over further items, whose codes follow; language model and fusion are shared, not copied.
 
-        CF knows as little of them as of any item without a training row, so their words alone tell them apart.
+        CF knows as little of them as of any item without a training row, so their words alone tell them apart: also in
+        the CF model's vectors, where it has a prior from text.
         """
-        cf = self.cf.with_items(len(titles))
+        words = sentence_vectors(texts_of(titles, details)) if self.cf.reads_words else None
+        cf = self.cf.with_items(len(titles), words)
         encoder, config = self.encoder.with_items(titles, details, cf), self.fusion_config
         more = self._read_words(len(self.semantic), config, encoder)
         semantic = torch.cat([self.semantic, more])

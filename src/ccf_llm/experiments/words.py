@@ -1,0 +1,36 @@
+"""What a run's retrievers are told of the items beside likes."""
+
+import numpy as np
+
+from ccf_llm.cf.prior import Words
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.experiments.config import RunConfig
+from ccf_llm.io.hashing import fingerprint
+from ccf_llm.llm.base import load_tokenizer
+from ccf_llm.llm.source import resolve_model
+from ccf_llm.model.build import details_of
+from ccf_llm.text.sentences import FILES, sentence_vectors
+from ccf_llm.text.words import texts_of
+
+
+def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
+    """The vectors of the items' texts, where the run has a prior from text."""
+    if config.cf.prior.words == "none":
+        return None
+    vectors = sentence_vectors(item_texts(config, dataset))
+    return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior)  # row 0 is no item
+
+
+def words_key(config: RunConfig, dataset: Dataset) -> str | None:
+    """What decides `words_of`, without reading anything."""
+    prior = config.cf.prior
+    if prior.words == "none":
+        return None
+    return fingerprint([FILES["model.safetensors"], item_texts(config, dataset), prior.model_dump(mode="json")])
+
+
+def item_texts(config: RunConfig, dataset: Dataset) -> list[str]:
+    """Title and `data.details` of each item, the latter within budgets of the base model's tokens."""
+    details = config.data.details
+    told = details_of(dataset.items, details, load_tokenizer(resolve_model(config.llm.model))) if details else None
+    return texts_of(dataset.items["title"].to_list(), told)

@@ -1,0 +1,20 @@
+"""The words of a catalogue's items, as texts."""
+
+from collections.abc import Sequence
+
+from ccf_llm.text.titles import reading_order
+
+
+def texts_of(titles: Sequence[str], details: Sequence[str] | None) -> list[str]:
+    """Title and further words of each item on one line, as a sentence encoder reads them.
+
+    >>> texts_of(["Matrix, The (1999)"], ["Action, Sci-Fi"])
+    ['The Matrix (1999), Action, Sci-Fi']
+    """
+    pairs = zip(titles, details or [""] * len(titles), strict=True)
+    lines = ((_on_one_line(reading_order(title)), _on_one_line(more)) for title, more in pairs)
+    return [", ".join(filter(None, line)) for line in lines]
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())

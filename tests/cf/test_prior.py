@@ -1,0 +1,206 @@
+"""Prior from text: a vector goes from what its words predict to its own as likes come."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from retriever_suite import EVEN, N_ITEMS, ODD, tastes
+from scipy.sparse import csr_matrix
+
+import tiny
+from ccf_llm.cf.als import ALS
+from ccf_llm.cf.candidates import CrossFittedRetrievers
+from ccf_llm.cf.ease import EASE
+from ccf_llm.cf.kinds import load_cf, load_retriever
+from ccf_llm.cf.knn import ItemKNN
+from ccf_llm.cf.prior import Prior, Words, trust
+from ccf_llm.cf.retriever import Retriever
+from ccf_llm.cf.settings import ALSConfig, EASEConfig, PriorConfig
+from ccf_llm.cf.vectors import EASEVectors
+from ccf_llm.data.split import user_time_split
+from ccf_llm.errors import CCFError
+
+CONFIG = PriorConfig(words="sentences", k=2.0, l2=0.1)
+NEW = N_ITEMS
+"""The item that nobody likes; its words are those of the odd ones."""
+RARE = 4
+"""An even item."""
+HISTORY = ODD[1:5]
+
+
+def words(config: PriorConfig = CONFIG) -> Words:
+    """Of two kinds: odd items say one thing, even ones another, and each a little of its own."""
+    vectors = 0.1 * np.random.default_rng(0).normal(size=(N_ITEMS + 1, 6)).astype(np.float32)
+    vectors[1::2, 0] += 1
+    vectors[2::2, 1] += 1
+    vectors[0] = 0
+    return Words(vectors, config)
+
+
+def liked_by(people: int) -> csr_matrix:
+    """`tastes` where only so many people like the item RARE."""
+    likes = tastes().tolil()
+    those = np.flatnonzero(tastes()[:, RARE].toarray().ravel())
+    likes[those[people:], RARE] = 0
+    return csr_matrix(likes)
+
+
+@pytest.fixture(scope="module", params=["ease", "als"])
+def kind(request: pytest.FixtureRequest) -> tuple[type[Retriever], Any]:
+    kinds = {"ease": (EASE, EASEConfig(l2=20.0, dim=6)), "als": (ALS, ALSConfig(dim=6, iterations=5))}
+    found: tuple[type[Retriever], Any] = kinds[request.param]
+    return found
+
+
+def test_is_the_weighted_ridge_regression() -> None:
+    rng = np.random.default_rng(1)
+    counts = np.array([0, 3, 9, 1, 30, 2])
+    own, vectors = rng.normal(size=(6, 3)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
+    prior = Prior.fit(Words(np.pad(own, ((1, 0), (0, 0))), CONFIG), counts, vectors)
+    # The same by plain least squares, the penalty as rows of their own and the means as a column.
+    known = counts > 0
+    root = np.sqrt(counts / (counts + CONFIG.k))[known, None]
+    table = np.concatenate([root * np.column_stack([own[known], np.ones(known.sum())]), np.zeros((3, 4))])
+    table[-3:, :3] = np.sqrt(CONFIG.l2) * np.eye(3)
+    found, *_ = np.linalg.lstsq(table, np.concatenate([root * vectors[known], np.zeros((3, 2))]), rcond=None)
+    np.testing.assert_allclose(prior.predicted, own @ found[:3] + found[3], atol=1e-5)
+    assert trust(counts, 3.0).tolist() == [0, 0.5, 0.75, 0.25, 30 / 33, 0.4]
+
+
+def test_a_vector_goes_from_the_prediction_to_its_own(kind: tuple[type[Retriever], Any]) -> None:
+    model_type, config = kind
+    shares = []
+    for people in (1, 4, 30, 60):
+        likes = liked_by(people)
+        alone, drawn = (model_type.fit(likes, config=config, words=told) for told in (None, words()))
+        assert drawn.prior is not None
+        own, predicted = alone.item_vectors()[RARE - 1], drawn.prior.predicted[RARE - 1]
+        expected = (people * own + CONFIG.k * predicted) / (people + CONFIG.k)
+        np.testing.assert_allclose(drawn.item_vectors()[RARE - 1], expected, rtol=1e-4, atol=1e-6)
+        left = np.linalg.norm(drawn.item_vectors()[RARE - 1] - own) / np.linalg.norm(predicted - own)
+        shares.append(float(left))
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.6
+    assert shares[-1] < 0.05
+
+
+def test_a_new_item_is_the_prediction_in_vectors_scores_and_likeness(kind: tuple[type[Retriever], Any]) -> None:
+    model_type, config = kind
+    alone, drawn = (model_type.fit(tastes(), config=config, words=told) for told in (None, words()))
+    assert drawn.prior is not None
+    np.testing.assert_array_equal(drawn.item_vectors()[NEW - 1], drawn.prior.predicted[NEW - 1])
+    assert not alone.item_vectors()[NEW - 1].any()
+    scores = drawn.scores(HISTORY)
+    assert scores[NEW - 1] > scores[EVEN - 1].max()
+    assert drawn.scores(EVEN[:4])[NEW - 1] < drawn.scores(EVEN[:4])[EVEN[4:] - 1].min()
+    likeness = drawn.similar(NEW)
+    assert likeness[ODD - 1].min() > likeness[EVEN - 1].max()
+    assert drawn.similar(ODD[2])[NEW - 1] > drawn.similar(EVEN[2])[NEW - 1]
+    # In a history it says nothing.
+    np.testing.assert_array_equal(drawn.scores(np.append(HISTORY, NEW)), scores)
+
+
+def test_scores_of_new_items_are_products_of_vectors() -> None:
+    model = EASE.fit(tastes(), config=EASEConfig(l2=20.0, dim=20), words=words())
+    products = model.history_vectors([HISTORY]) @ model.item_vectors().T
+    # Of others too, but for what a like would add to its own item, which is left out.
+    others = np.setdiff1d(np.arange(1, N_ITEMS + 1), HISTORY) - 1
+    np.testing.assert_allclose(products[0, others], model.scores(HISTORY)[others], atol=1e-5)
+    assert not model.weights.diagonal().any()
+
+
+def test_further_items_are_told_by_their_words(kind: tuple[type[Retriever], Any], tmp_path: Path) -> None:
+    model_type, config = kind
+    model = model_type.fit(tastes(), config=config, words=words())
+    told = words().vectors[[3, 4]]
+    more = model.with_items(2, told)
+    assert (more.n_items, model.n_items) == (N_ITEMS + 2, N_ITEMS)
+    np.testing.assert_allclose(more.scores(HISTORY)[:N_ITEMS], model.scores(HISTORY), rtol=1e-5, atol=1e-6)
+    like_odd, like_even = more.scores(HISTORY)[N_ITEMS:]
+    assert like_odd > like_even
+    assert more.prior is not None
+    np.testing.assert_allclose(more.item_vectors()[N_ITEMS], more.prior.predicted[2], rtol=1e-5, atol=1e-6)
+    more.save(tmp_path / "cf")
+    np.testing.assert_array_equal(load_retriever(tmp_path / "cf").scores(HISTORY), more.scores(HISTORY))
+    with pytest.raises(CCFError, match=r"^words: give the vectors of the 2 further items, as this model has a prior"):
+        model.with_items(2)
+    with pytest.raises(CCFError, match=r"^words: shape \(2, 5\); give \(items, 6\), of the encoder that"):
+        model.with_items(2, told[:, :5])
+
+
+def test_saves_and_loads_to_equal_scores_and_refuses_what_is_damaged(
+    kind: tuple[type[Retriever], Any], tmp_path: Path
+) -> None:
+    model_type, config = kind
+    model = model_type.fit(tastes(), config=config, words=words())
+    model.save(tmp_path / "cf")
+    loaded = load_retriever(tmp_path / "cf")
+    assert loaded.prior is not None
+    assert loaded.prior.config == CONFIG
+    np.testing.assert_array_equal(loaded.scores_of([HISTORY]), model.scores_of([HISTORY]))
+    np.testing.assert_array_equal(loaded.item_vectors(), model.item_vectors())
+    path = tmp_path / "cf" / "prior.safetensors"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(CCFError, match=r"prior.safetensors: cut or damaged"):
+        load_retriever(tmp_path / "cf")
+    path.unlink()
+    with pytest.raises(CCFError, match=r"prior.safetensors"):
+        load_retriever(tmp_path / "cf")
+
+
+def test_a_kind_that_takes_no_words_passes_them_over() -> None:
+    told, alone = ItemKNN.fit(tastes(), words=words()), ItemKNN.fit(tastes())
+    assert told.prior is None
+    np.testing.assert_array_equal(told.scores(HISTORY), alone.scores(HISTORY))
+
+
+def test_refuses_words_of_other_items() -> None:
+    wrong = Words(words().vectors[1:], CONFIG)
+    with pytest.raises(CCFError, match=r"^words: shape \(21, 6\) for 21 items; give a row for each, [^\n]*$"):
+        EASE.fit(tastes(), words=wrong)
+    broken = words()
+    broken.vectors[3, 2] = np.nan
+    with pytest.raises(CCFError, match=r"^words: not all are finite numbers; encode the items' texts again$"):
+        EASE.fit(tastes(), words=broken)
+
+
+def test_models_of_folds_agree_better_on_rare_items() -> None:
+    likes = liked_by(1)
+
+    def agreement(told: Words | None) -> float:
+        crossed = CrossFittedRetrievers.fit(EASE, likes, folds=2, config=EASEConfig(l2=20.0, dim=6), words=told)
+        ours, theirs = (model.item_vectors() for model in crossed.models)
+        left, _, right = np.linalg.svd(ours.T @ theirs)
+        turned = ours[RARE - 1] @ (left @ right)
+        lengths = np.linalg.norm(turned) * np.linalg.norm(theirs[RARE - 1])
+        return float(turned @ theirs[RARE - 1] / max(lengths, 1e-12))
+
+    assert agreement(words()) > 0.8
+    assert agreement(words()) > agreement(None)
+
+
+def test_as_a_cf_model_it_shows_saves_and_grows_the_same(tmp_path: Path) -> None:
+    dataset = user_time_split(tiny.make_dataset())
+    sizes = {"n_users": len(dataset.user_vocabulary), "n_items": len(dataset.item_vocabulary)}
+    n = sizes["n_items"]
+    told = Words(np.random.default_rng(0).normal(size=(n + 1, 6)).astype(np.float32), CONFIG)
+    fit = EASEVectors.fit(dataset.rows("train"), dataset.rows("valid"), words=told, **sizes)
+    assert fit.reads_words
+    vectors = fit.retriever.item_vectors()
+    shown = fit.item_vectors(torch.arange(1, n + 1)).numpy()[:, : vectors.shape[1]]
+    np.testing.assert_allclose(shown, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
+    fit.save(tmp_path / "cf")
+    loaded = load_cf(tmp_path / "cf")
+    assert isinstance(loaded, EASEVectors)
+    torch.testing.assert_close(loaded.items, fit.items, rtol=0, atol=0)
+    rows = dataset.rows("valid")
+    np.testing.assert_array_equal(loaded.score(rows), fit.score(rows))
+    grown = fit.with_items(1, told.vectors[3:4])
+    assert fit.retriever.prior is not None
+    predicted = fit.retriever.prior.predicted[2]
+    own = grown.item_vectors(torch.tensor([n + 1])).numpy()[0, : len(predicted)]
+    np.testing.assert_allclose(own, predicted / np.linalg.norm(predicted), rtol=1e-4, atol=1e-6)
+    with pytest.raises(CCFError, match=r"^words: give the vectors of the 1 further items"):
+        fit.with_items(1)
