@@ -133,6 +133,8 @@ def test_genres_of_the_benchmark_are_read_where_they_are_named(tmp_path: Path) -
     found = open_split(named)
     assert found.items["genres"].to_list() == ["Comedy", "", "War, Drama"]
     assert found.identity == open_split(check_config(plain, "plain")).identity
+    told = {"details": [{"column": "genres", "before": "a "}]}
+    assert "genres" in open_split(check_config({"data": plain["data"] | told}, "told")).items.columns
 
 
 def test_the_published_split() -> None:

@@ -9,6 +9,7 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import split_dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig, load_config
+from ccf_llm.prompts.details import columns_of
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def open_split(config: RunConfig) -> Dataset:
     """
     data = config.data
     dataset = open_dataset(data.source)
-    if GENRES in (*data.details, data.categories) and is_benchmark(Path(data.source)):
+    if GENRES in (*columns_of(data.details), data.categories) and is_benchmark(Path(data.source)):
         dataset = add_genres(dataset, Path(data.source))
     if "split" in dataset.interactions.columns:
         return dataset

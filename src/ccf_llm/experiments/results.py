@@ -26,6 +26,7 @@ from ccf_llm.experiments.config import (
     check_config,
 )
 from ccf_llm.io.files import atomic_file, read_json, write_json
+from ccf_llm.prompts.details import columns_of
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ def reads_genres(config: RunConfig, row: str) -> bool:
     """Whether a row reads the genres of the published MovieLens-1M split, whose protocol reads titles alone."""
     if row not in (LATE_FUSION, *config.methods) or not is_benchmark(Path(config.data.source)):
         return False
-    return GENRES in config.data.details or (learns_categories(config, row) and config.data.categories == GENRES)
+    return GENRES in columns_of(config.data.details) or (
+        learns_categories(config, row) and config.data.categories == GENRES
+    )
 
 
 def about_data(dataset: Dataset) -> dict[str, Any]:
