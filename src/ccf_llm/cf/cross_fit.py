@@ -36,12 +36,14 @@ def cross_fit(reference: M, train: Rows, folds: NDArray[np.int64], fit: Callable
 def align(model: M, reference: M) -> M:
     """Turn the vectors that `model` shows, in place, as close as possible to those of `reference` (Schönemann 1966).
 
-    The bias, which every kind keeps apart from its factors, means the same in both and is not turned.
+    The bias, which every kind keeps apart from its factors, means the same in both and is not turned. The two may lie
+    on different devices.
     """
-    weight = (model.item_counts * reference.item_counts).sqrt().unsqueeze(1)
-    codes = torch.arange(model.n_items + 1, device=model.device)
-    ours, theirs = model.item_vectors(codes)[:, :-1] * weight, reference.item_embedding(codes)[:, :-1] * weight
-    left, _, right = torch.linalg.svd(ours.T @ theirs)
+    codes = torch.arange(model.n_items + 1)
+    ours = model.item_vectors(codes.to(model.device))[:, :-1]
+    theirs = reference.item_embedding(codes.to(reference.device))[:, :-1].to(ours)
+    weight = model.item_counts * reference.item_counts.to(ours)
+    left, _, right = torch.linalg.svd((ours * weight.unsqueeze(1)).T @ theirs)
     model.rotation.copy_(left @ right)
     return model
 
