@@ -51,7 +51,7 @@ class RankingObjective:
         """Fit what the retriever's score counts in the lists that will be read."""
         if not (self.stage.residual and self.model.blends):
             return
-        rows, size = np.sort(rows_of(packs)), self.data.size
+        rows, size = np.unique(rows_of(packs)), self.data.size  # a list may be read in several epochs
         scores = cf_scores(self.model, self.data, list(rows))
         columns = scores[rows].cpu().numpy().reshape(-1, size, 1).astype(np.float64)
         a = fit_choice(columns, self.data.train.labels[rows].reshape(-1, size) == 1)
