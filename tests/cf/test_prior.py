@@ -77,6 +77,7 @@ def test_a_vector_goes_from_the_prediction_to_its_own(kind: tuple[type[Retriever
         alone, drawn = (model_type.fit(likes, config=config, words=told) for told in (None, words()))
         assert drawn.prior is not None
         own, predicted = alone.item_vectors()[RARE - 1], drawn.prior.predicted[RARE - 1]
+        predicted = predicted * np.linalg.norm(own) / np.linalg.norm(predicted)
         expected = (people * own + CONFIG.k * predicted) / (people + CONFIG.k)
         np.testing.assert_allclose(drawn.item_vectors()[RARE - 1], expected, rtol=1e-4, atol=1e-6)
         left = np.linalg.norm(drawn.item_vectors()[RARE - 1] - own) / np.linalg.norm(predicted - own)

@@ -58,7 +58,7 @@ class EASE(Retriever):
 
     def _drawn_to(self, prior: Prior, counts: NDArray[np.int64]) -> Self:
         own = trust(counts, prior.config.k)[self.columns].astype(np.float32)
-        weights, towards = np.empty_like(self.weights), prior.predicted[self.columns]
+        weights, towards = np.empty_like(self.weights), prior.towards(self._item_vectors())[self.columns]
         for begin in range(0, len(own), BLOCK):
             some = slice(begin, begin + BLOCK)
             weights[:, some] = own[some] * self.weights[:, some] + (1 - own[some]) * (self.left @ towards[some].T)

@@ -36,7 +36,9 @@ class Prior:
 
         n / (n + k) own + k / (n + k) predicted
 
-    so a new one, n = 0, is the prediction alone.
+    so a new one, n = 0, is the prediction alone. Of an item that somebody likes the prediction is taken at the length
+    of its own vector: that few like it is known, and words know less of it. At its full length it would put what few
+    like where the liked are.
     """
 
     config: PriorConfig
@@ -85,10 +87,16 @@ class Prior:
         more = (vectors - self.words_mean) @ self.matrix + self.vectors_mean
         return replace(self, predicted=np.concatenate([self.predicted, more.astype(np.float32)]))
 
+    def towards(self, vectors: Floats) -> Floats:
+        """(n_items, d) what these vectors are drawn to: the predictions, at the length of each that has one."""
+        own, there = (np.linalg.norm(of, axis=1, keepdims=True) for of in (vectors, self.predicted))
+        scaled: Floats = np.where(own > 0, own / np.maximum(there, np.finfo(np.float32).tiny), 1) * self.predicted
+        return scaled
+
     def draw(self, counts: NDArray[np.int64], vectors: Floats) -> Floats:
         """(n_items, d) of the items' own vectors, those drawn to the predictions."""
         own = trust(counts, self.config.k)[:, None].astype(np.float32)
-        drawn: Floats = own * vectors + (1 - own) * self.predicted
+        drawn: Floats = own * vectors + (1 - own) * self.towards(vectors)
         return drawn
 
     def save(self, folder: Path) -> None:

@@ -275,9 +275,9 @@ class PriorConfig(Settings):
 
     words: Literal["none", "sentences"] = "none"
     """What reads the words, title and `data.details`: `sentences` all-MiniLM-L6-v2; `none`: there is no prior."""
-    k: float = Field(default=1.0, gt=0)
+    k: float = Field(default=3.0, gt=0)
     """Likes at which an item is half its own and half the prediction."""
-    l2: float = Field(default=3.0, gt=0)
+    l2: float = Field(default=10.0, gt=0)
     """Weight of the squared map from words to vectors."""
 
 
