@@ -298,3 +298,12 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from models_in(part)
+
+
+@pytest.mark.parametrize("detail", ["genres", {"column": "genres", "before": "a ", "most": 8}])
+def test_rows_that_are_told_genres_are_made_with_them(tmp_path: Path, detail: str | dict[str, str | int]) -> None:
+    for part in ("train", "valid", "test", "items"):
+        (tmp_path / f"{part}.parquet").touch()
+    config = check_config({"data": {"source": str(tmp_path), "details": [detail]}}, "test")
+    assert reads_genres(config, "ccf_llm")
+    assert not reads_genres(config, "mf")
