@@ -33,6 +33,8 @@ from ccf_llm.experiments.train import train_run
 from ccf_llm.experiments.words import item_texts
 from ccf_llm.io.files import read_json
 from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.training.ranking import RankingObjective
+from ccf_llm.training.stage import StageConfig
 
 SILENT = lambda line: None  # noqa: E731
 
@@ -107,6 +109,40 @@ def test_lists_hold_only_the_best_of_the_retriever_in_the_order_of_the_sum(
         known = ~np.isnan(by_user[person])
         best = np.sort(by_user[person][known])[::-1][: len(mine)]
         assert mine["score"].to_list() == pytest.approx(best.tolist(), abs=1e-4)
+
+
+def test_several_epochs_begin_as_one_does(config: RunConfig, folder: RunFolder, tiny_llm: Path) -> None:
+    """What the retriever's score counts is fitted on lists, each once, however often they are read."""
+    dataset, found = open_split(config), []
+    reference = load_vectors(folder, "ease")
+    assert isinstance(reference, RetrieverVectors)
+    data, _ = make_lists(config, folder, dataset, reference, 2, SILENT)
+    network = CCFLLM.load(folder.model("ccf_llm")).network
+    for epochs in (1, 3):
+        objective = RankingObjective(network, data, StageConfig(residual=True), 0)
+        objective.begin(objective.plan(config.batch) * epochs)
+        assert objective.residual is not None
+        found.append(objective.residual)
+    assert torch.equal(*found)
+    assert found[0].any()
+
+
+def test_the_rating_loss_reads_explicit_dislikes(config: RunConfig, folder: RunFolder) -> None:
+    ranking = config.ranking.model_copy(update={"dislikes": 2})
+    told = config.model_copy(update={"ranking": ranking})
+    reference = load_vectors(folder, "ease")
+    assert isinstance(reference, RetrieverVectors)
+    data, _ = make_lists(told, folder, open_split(told), reference, 0, SILENT)
+    assert data.disliked is not None
+    assert data.disliked.any()
+    assert not data.train.labels[data.disliked].any()
+    network = CCFLLM.load(folder.model("ccf_llm")).network
+    losses = []
+    for weight in (0.0, 1.0):
+        objective = RankingObjective(network, data, StageConfig(rating_weight=weight), 0)
+        packs = [pack for pack in objective.plan(told.batch) if data.disliked[pack.rows].any()]
+        losses.append(float(objective.loss(packs[:4]).detach()))
+    assert losses[1] > losses[0]
 
 
 def test_a_run_goes_on_where_it_was_and_a_change_of_lists_trains_anew(config: RunConfig, folder: RunFolder) -> None:

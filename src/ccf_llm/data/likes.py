@@ -48,6 +48,12 @@ def likes_matrix(dataset: Dataset, *parts: Part, counts: bool = False) -> csr_ma
     return _matrix(dataset, pairs, pairs["times"].to_numpy() if counts else np.ones(len(pairs)), np.float32)
 
 
+def dislikes_matrix(dataset: Dataset, *parts: Part) -> csr_matrix:
+    """As `likes_matrix`, 1 where the user met the item and does not like it by the latest label."""
+    pairs = pairs_of(dataset, parts).filter(~pl.col("liked"))
+    return _matrix(dataset, pairs, np.ones(len(pairs)), np.float32)
+
+
 def like_times(dataset: Dataset, *parts: Part) -> csr_matrix:
     """The cells of `likes_matrix` with the second of the latest like instead, int64."""
     pairs = pairs_of(dataset, parts).filter("liked")

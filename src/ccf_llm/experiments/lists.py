@@ -1,5 +1,7 @@
 """What a run of the ranking task learns from: lists of retrievers that have not seen the person."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ccf_llm.cf.candidates import Candidates, CrossFittedRetrievers, draw_folds
@@ -7,7 +9,7 @@ from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.cuts import draw_cuts
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.likes import likes_matrix, targets
+from ccf_llm.data.likes import dislikes_matrix, likes_matrix, targets
 from ccf_llm.experiments.cf import CrossFitted, fit_folds
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.folder import RunFolder
@@ -39,13 +41,16 @@ def make_lists(
     cuts = draw_cuts(dataset, each=ranking.cuts, horizon=ranking.horizon, earliest=ranking.earliest, seed=seed)
     found = Candidates.of(cuts, ranking.depth, asked)
     liked, popularity = likes_matrix(dataset, "train"), reference.retriever.popularity
-    train, size = draw_lists(found, liked, popularity, ranking, seed), ranking.size
+    disliked = dislikes_matrix(dataset, "train")
+    train, size = draw_lists(found, liked, disliked, popularity, ranking, seed), ranking.size
     say(f"lists: {len(train) // size:,} of {size} items, of {len(np.unique(train.users)):,} users")
     valid = Candidates.of(targets(dataset, "valid"), ranking.depth, reference.retriever)
+    marks = np.asarray(disliked[train.users, train.items]).ravel() > 0
+    data = ListData(train, size, valid, disliked=marks & (train.labels == 0))
     if crossed is None:
-        return ListData(train, size, valid), None
+        return data, None
     models = crossed.models
-    return ListData(train, size, valid, lambda row: models[int(fold_of_user[train.users[row]])]), crossed
+    return replace(data, cf_of_row=lambda row: models[int(fold_of_user[train.users[row]])]), crossed
 
 
 def retriever_of(model: object) -> Retriever:

@@ -280,7 +280,8 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     data = config.data.model_dump(mode="json", include={"details"})
     details = {} if all(isinstance(detail, str) for detail in config.data.details) else data
     layers = {} if config.llm.layers is None else {"layers": config.llm.layers}
-    lists = {"ranking": config.ranking.model_dump(exclude={"people"})} if config.ranks else {}
+    ranking = config.ranking.model_dump(exclude={"people"} | (set() if config.ranking.dislikes else {"dislikes"}))
+    lists = {"ranking": ranking} if config.ranks else {}
     return fingerprint(
         layers
         | lists
@@ -312,9 +313,8 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
 
 def _stage_key(stage: StageConfig) -> dict[str, Any]:
     """All settings of a stage; younger ones only where they are not their default, so that older checkpoints hold."""
-    defaults = {
-        name: StageConfig.model_fields[name].default for name in ("average", "category_weight", "category_rate")
-    }
+    younger = ("average", "category_weight", "category_rate", "rating_weight")
+    defaults = {name: StageConfig.model_fields[name].default for name in younger}
     return {k: v for k, v in stage.model_dump(mode="json").items() if k not in defaults or v != defaults[k]}
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.candidates import Candidates
 from ccf_llm.data.rows import Floats, Rows
@@ -41,5 +44,7 @@ class ListData(_Read):
     valid: Candidates
     cf_of_row: Callable[[int], CFModel] | None = None
     """As of `TrainingData`; the rows of a list share theirs."""
+    disliked: NDArray[np.bool_] | None = None
+    """(N,) which rows of `train` are of items that the user met and did not like; None: none are."""
     categories: Floats | None = None
     """As of `TrainingData`."""

@@ -65,11 +65,13 @@ class RankingObjective:
         """() the sum of the lists' losses."""
         rows, size = rows_of(packs), self.data.size
         hidden = self.model.read(packs, self.data.train, self.data.cf_of(packs))
-        score = self.model.llm.answer(hidden)
-        if self.residual is not None:
-            score = score + self.residual[rows]
+        own = self.model.llm.answer(hidden).reshape(-1, size)
+        score = own if self.residual is None else own + self.residual[rows].reshape(-1, size)
         wanted = torch.from_numpy(self.data.train.labels[rows].reshape(-1, size) == 1).to(score.device)
-        losses = list_losses(score.reshape(-1, size), wanted)
+        losses = list_losses(score, wanted)
+        if self.stage.rating_weight and self.data.disliked is not None:
+            disliked = torch.from_numpy(self.data.disliked[rows].reshape(-1, size)).to(score.device)
+            losses = losses + self.stage.rating_weight * rating_losses(own, wanted, disliked)
         if self.head is not None:
             told = self.head(hidden, self.data.train.items[rows]).reshape(-1, size)
             losses = losses + self.stage.category_weight * told.mean(1)
@@ -103,3 +105,10 @@ def list_losses(scores: Tensor, wanted: Tensor) -> Tensor:
     others = scores.masked_fill(wanted, -torch.inf).logsumexp(1, keepdim=True)
     losses = F.softplus(others - scores) * wanted  # log(1 + sum of exp(other - wanted))
     return losses.sum(1) / wanted.sum(1)
+
+
+def rating_losses(scores: Tensor, liked: Tensor, disliked: Tensor) -> Tensor:
+    """(L,) mean cross-entropy of log-odds (L, size) over what people have said they like or dislike (L, size)."""
+    told = liked | disliked
+    losses = F.binary_cross_entropy_with_logits(scores, liked.to(scores), reduction="none") * told
+    return losses.sum(1) / told.sum(1).clamp(min=1)

@@ -38,6 +38,9 @@ class StageConfig(Settings):
     (`data.categories`), by a linear head that is dropped afterwards. 0: none."""
     category_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate of that head."""
+    rating_weight: float = Field(default=0.0, ge=0)
+    """Of the ranking task, weight of the rating task's loss beside that of lists: the language model's own log-odds of
+    what is to be found and of what the user met and did not like (`ranking.dislikes`). 0: none."""
     weight_decay: float = Field(default=1e-3, ge=0)
     """Decoupled weight decay (AdamW)."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -97,6 +100,8 @@ class ListConfig(Settings):
     popular: float = Field(default=0.1, ge=0, le=1)
     """Share of the others that are drawn from the catalogue by popularity, as somebody else's candidates may be
     anything; the rest is the retriever's."""
+    dislikes: int = Field(default=0, ge=0)
+    """At most so many of the others are what the user met later and did not like, where the data say so."""
     depth: int = Field(default=100, ge=2)
     """The retriever's best so many: lists are drawn from them, and they are what is re-ranked."""
     trees: bool = False
@@ -106,6 +111,9 @@ class ListConfig(Settings):
 
     @model_validator(mode="after")
     def _something_to_beat(self) -> Self:
-        if self.positives >= self.size:
-            raise ValueError(f"positives: {self.positives} fill a list of {self.size}; lower it or raise size")
+        if self.positives + self.dislikes >= self.size:
+            named = "positives" + (" and dislikes" if self.dislikes else "")
+            raise ValueError(
+                f"{named}: {self.positives + self.dislikes} fill a list of {self.size}; lower them or raise size"
+            )
         return self
