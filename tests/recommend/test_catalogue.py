@@ -71,6 +71,17 @@ def test_categories_come_from_details(catalogue: Catalogue, model: CCFLLM, monke
     assert Catalogue(model).categories == {}
 
 
+def test_numbers_and_free_words_are_no_categories(model: CCFLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue, n = Catalogue(model), tiny.N_ITEMS
+    words = pl.DataFrame(
+        {"year": ["1995"] * n, "genre": ["drama, war", None] * (n // 2), "tag": [f"tag {i}" for i in range(n)]}
+    )
+    monkeypatch.setattr(catalogue, "_columns", words)
+    monkeypatch.setattr("ccf_llm.recommend.catalogue.MAX_CATEGORIES", 2)
+    assert list(catalogue.categories) == ["drama", "war"]
+    assert catalogue.in_category("war").tolist() == [True, False] * (n // 2)
+
+
 def test_a_vocabulary_knows_single_ids(tiny_data: Dataset) -> None:
     vocabulary = tiny_data.item_vocabulary
     ids = ["i3", "nothing", "i24"]

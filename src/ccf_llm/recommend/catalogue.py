@@ -126,14 +126,17 @@ class Catalogue:
     def categories(self) -> dict[str, NDArray[np.bool_]]:
         """Category -> (n_items,) which items have it: the entries between commas of the columns of the items' details.
 
-        Empty where there are no details, or where they are so varied that they sort nothing.
+        Columns of numbers, such as years, and those whose entries are so varied that they sort nothing are left out.
         """
-        texts = (",".join(filter(None, row)) for row in self._columns.rows())
-        entries = [{entry.strip() for entry in text.split(",") if entry.strip()} for text in texts]
-        names = sorted(set().union(*entries)) if entries else []
-        if len(names) > MAX_CATEGORIES:
-            return {}
-        return {name: np.array([name in mine for mine in entries]) for name in names}
+        found: dict[str, NDArray[np.bool_]] = {}
+        for column in self._columns:
+            entries = [{entry.strip() for entry in (text or "").split(",") if entry.strip()} for text in column]
+            names = set().union(*entries)
+            if len(names) <= MAX_CATEGORIES and not all(name.isdecimal() for name in names):
+                for name in names:
+                    has = np.array([name in mine for mine in entries])
+                    found[name] = found[name] | has if name in found else has
+        return dict(sorted(found.items()))
 
     def in_category(self, name: str) -> NDArray[np.bool_]:
         """(n_items,) which items have the category; an unknown one is a `CCFError` that lists what there is."""
