@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, lapack
+from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.factors import factorise
@@ -113,8 +114,9 @@ def item_weights(likes: csr_matrix, l2: float) -> Floats:
     for begin in range(0, m, BLOCK):
         gram[:, begin : begin + BLOCK] = (across @ likes[:, begin : begin + BLOCK]).toarray()
     gram[np.diag_indices(m)] += l2
-    factor, _ = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    shared = torch.from_numpy(gram)
+    torch.linalg.cholesky(shared, out=shared)  # SciPy's ends in a segmentation fault from some 16,000 items on
+    inverse, _ = lapack.dpotri(gram, lower=1, overwrite_c=1)
     diagonal = inverse.diagonal().copy()
     weights = np.empty((m, m), dtype=np.float32)
     for begin in range(0, m, BLOCK):  # only the lower triangle was computed
