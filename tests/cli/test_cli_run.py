@@ -145,6 +145,12 @@ def test_recommend_with_every_filter_order_and_reasons(run: Path, capsys: Captur
     assert sorted(ids(*person, "--candidates", tmp_path / "candidates.csv", "--candidate", "i8")) == ["i5", "i7", "i8"]
     assert "i5" not in ids(*person, "--deny", "i5")
     assert all(int(item[1:]) % 2 for item in ids(*person, "--category", "drama"))
+    assert call("recommend", run, *person, "--about", "age") == 2
+    assert "--about age: write it as COLUMN=VALUE, such as age=34" in capsys.readouterr().err
+    assert call("recommend", run, *person, "--about", "age=34") == 2
+    assert "about: 'age' is not told; this model reads nothing of users" in capsys.readouterr().err
+    assert call("recommend", run, "--user", "u1", "--about", "age=34") == 2
+    assert "--about has no meaning with --user" in capsys.readouterr().err
     by_cf, by_text = (ask(*person, "--order", order)["items"] for order in ("cf", "text"))
     assert (
         [item["cf_rank"] for item in by_cf] == [item["text_rank"] for item in by_text] == list(range(1, len(by_cf) + 1))

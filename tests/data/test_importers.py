@@ -80,6 +80,28 @@ def test_movielens(tmp_path: Path, files: dict[str, str], encoding: str, zipped:
     assert items_of(dataset) == [("1", "Misérables, Les (1995)", "1995", "Animation, Comedy")]
 
 
+@pytest.mark.parametrize(
+    ("files", "users"),
+    [
+        (
+            ML_100K | {"u.user": "7|24|M|technician|85711\n8|53|F|other|94043\n"},
+            [("7", "24", "M", "technician", "85711"), ("8", "53", "F", "other", "94043")],
+        ),
+        (
+            ML_1M | {"users.dat": "7::F::1::10::48067\n8::M::56::16::70072\n"},
+            [("7", "under 18", "F", "school student", "48067"), ("8", "56+", "M", "self-employed", "70072")],
+        ),
+    ],
+    ids=["100k", "1m"],
+)
+def test_what_movielens_tells_of_users(tmp_path: Path, files: dict[str, str], users: list[tuple[str, ...]]) -> None:
+    dataset = import_path(write(tmp_path / "ml-tiny", files, "latin-1"))
+    assert dataset.users is not None
+    assert dataset.users.select("user_id", "age", "gender", "occupation", "zip_code").rows() == users
+    without = {name: text for name, text in files.items() if not name.startswith(("u.user", "users"))}
+    assert import_path(write(tmp_path / "without", without, "latin-1")).users is None
+
+
 def test_cut_movielens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CCFError, match=r"ratings\.dat: line 2 has too few fields"):
         import_movielens(write(tmp_path / "a", ML_1M | {"ratings.dat": "7::1::5::100\n8::1"}))

@@ -42,6 +42,10 @@ def test_a_sound_run_passes_and_begins_nothing(tiny_run: RunConfig, tiny_data: D
     ("settings", "message"),
     [
         ({"data": {"details": ["colour"]}}, r"^data\.details: items have no column 'colour'; they have genres$"),
+        (
+            {"data": {"user_details": ["age"]}},
+            r"^data\.user_details: users have no column 'age'; the data set has no table of users; add one$",
+        ),
         ({"data": {"categories": "colour"}}, r"^data\.categories: items have no column 'colour'; they have genres$"),
         ({"llm": {"device": "cuda:99"}}, r"^llm\.device: no device 'cuda:99' here"),
         ({"llm": {"device": "toaster"}}, r"^llm\.device: no device 'toaster' here"),

@@ -1,9 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.validate import check_users
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.evaluate import evaluate_run
@@ -11,6 +15,7 @@ from ccf_llm.experiments.evaluate_rating import evaluate_cf
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.gate import gate_by_popularity
 from ccf_llm.experiments.report import report_run
+from ccf_llm.experiments.results import row_config
 from ccf_llm.experiments.train import train_run
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.prompts.template import HybridTemplate
@@ -50,6 +55,29 @@ def test_only_what_a_change_touches_is_trained_again(tiny_run: RunConfig) -> Non
     slot = tiny_run.prompt.model_copy(update={"template": HybridTemplate(candidate_titles=False)})
     assert set(steps_of(tiny_run.model_copy(update={"prompt": slot}))) == {"llm_text / text", "ccf_llm / fusion"}
     assert set(steps_of(tiny_run.model_copy(update={"seed": 1}))) == {"llm_text / text", "ccf_llm / fusion"}
+
+
+def test_what_is_told_of_users_is_trained_saved_and_scored(tiny_run: RunConfig, tiny_data: Dataset) -> None:
+    people = tiny_data.user_vocabulary.ids
+    users = pl.DataFrame({"user_id": people, "age": [13 + n for n in range(len(people))], "gender": "F"})
+    data = replace(tiny_data, users=check_users(users))
+    data.save(Path(tiny_run.data.source))
+    assert set(steps_of(tiny_run)) == {"llm_text / text", "ccf_llm / fusion"}
+    told = tiny_run.model_copy(update={"data": tiny_run.data.model_copy(update={"user_details": ("age",)})})
+    assert set(steps_of(told)) == {"llm_text / text", "ccf_llm / fusion"}
+    assert steps_of(told) == []
+    replace(data, users=check_users(users.with_columns(gender=pl.lit("M")))).save(Path(tiny_run.data.source))
+    assert steps_of(told) == []  # the gender is not told
+    model = CCFLLM.load(RunFolder(told.output).model("ccf_llm"))
+    assert model.network.encoder.users[1:3] == ["in their teens", "in their teens"]
+    pairs = tiny_data.interactions.tail(20).select("user_id", "item_id")
+    assert_frame_equal(model.score(pairs, data), model.score(pairs, replace(data, users=None)), check_exact=True)
+    assert "llm_text" in evaluate_run(RunFolder(told.output))["models"]
+    older = replace(data, users=check_users(users.with_columns(age=pl.lit(71))))
+    older.save(Path(tiny_run.data.source))
+    assert set(steps_of(told)) == {"llm_text / text", "ccf_llm / fusion"}
+    assert row_config(told, "mf") == row_config(tiny_run, "mf")
+    assert row_config(told, "ccf_llm") != row_config(tiny_run, "ccf_llm")
 
 
 def test_fit_score_and_what_the_gate_does(tiny_run: RunConfig, tiny_data: Dataset) -> None:

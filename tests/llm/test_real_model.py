@@ -1,5 +1,7 @@
 """The whole network over the real SmolLM2-135M, and over Gemma 3 270M where it is, and MovieLens-100K."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -49,6 +51,8 @@ def test_scores_equal_those_of_separate_prompts(network: CCFNetwork, films: Data
     rows = films.rows("test")
     user = pl.Series(rows.users).value_counts(sort=True)[:, 0][0]
     some = rows.take(np.flatnonzero(rows.users == user)[:6])
+    told = [None, None, None, "in their thirties, works as doctor", "in their thirties, works as doctor", "a child"]
+    some = replace(some, user_words=np.array(told, dtype=object))
     packed, separate = (
         SharedPrefixScorer(network).language_scores(some),
         plain_scores(network, some, exact=True).numpy(),

@@ -85,4 +85,6 @@ def test_the_semantic_embedding_reads_details(
 ) -> None:
     encoder = PromptEncoder(tokenizer, HybridTemplate(candidate_titles=candidate_titles), ["", "Rain"], ["", "horror"])
     assert encoder.text(1, details=details) == expected
-    assert encoder.words(1, details=details).tolist() == tokenizer.encode(f" {expected}", add_special_tokens=False)
+    assert encoder.words(encoder.text(1, details=details)).tolist() == tokenizer.encode(
+        f" {expected}", add_special_tokens=False
+    )

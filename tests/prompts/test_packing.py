@@ -34,7 +34,10 @@ TEMPLATES = {
     "no titles at all": HybridTemplate(history_titles=False, candidate_titles=False),
     "words alone": HybridTemplate(slots=False),
     "request at the end": HybridTemplate(request_first=False),
+    "users told": HybridTemplate(),
+    "users told, words alone": HybridTemplate(slots=False, request_first=False),
 }
+TOLD = ["", "in their teens, male", "red rain <|endoftext|>", "female"]
 
 
 @pytest.fixture(scope="module", params=[*TEMPLATES, "sliding windows"])
@@ -47,12 +50,18 @@ def network(
     )
     prompt = PromptConfig(template=template, history=HistoryBudget(items=6, tokens=60, step=3))
     fusion = FusionConfig(hidden=16, dropout=0)
-    return tiny.stir(tiny.make_network(llm, tiny_data, tiny_mf, fusion, prompt=prompt)).eval()
+    network = tiny.stir(tiny.make_network(llm, tiny_data, tiny_mf, fusion, prompt=prompt)).eval()
+    if request.param.startswith("users told"):
+        network.encoder.users = [TOLD[user % 4] for user in range(tiny.N_USERS + 1)]
+    return network
 
 
 @st.composite
 def rows_of_users(draw: st.DrawFn) -> Rows:
-    """Rows of up to 4 users in any order, with repeated, empty and equal histories, and unknown users and items."""
+    """Rows of up to 4 users in any order, with repeated, empty and equal histories, and unknown users and items.
+
+    Of some rows it is told who asks, also of users with the same code.
+    """
     users, items, start, end, likes = [], [], [], [], []
     for user in range(draw(st.integers(1, 4))):
         liked = draw(st.lists(st.integers(0, tiny.N_ITEMS), max_size=9))
@@ -67,7 +76,9 @@ def rows_of_users(draw: st.DrawFn) -> Rows:
     numbers = [np.array(column, dtype=np.int64) for column in (users, items, start, end)]
     users_, items_, start_, end_ = (column[order] for column in numbers)
     labels = np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)), dtype=np.int8)
-    return Rows(users_, items_, labels, np.arange(n), np.array(likes, dtype=np.int64), start_, end_)
+    told = draw(st.none() | st.lists(st.sampled_from([None, *TOLD]), min_size=n, max_size=n))
+    words = None if told is None else np.array(told, dtype=object)
+    return Rows(users_, items_, labels, np.arange(n), np.array(likes, dtype=np.int64), start_, end_, words)
 
 
 @quick
@@ -143,7 +154,8 @@ def test_every_row_is_planned_once_within_the_limits(
     assert all(most is None or len(s.rows) <= most for s in sequences)
     assert sorted(row for s in sequences for row in s.rows) == list(range(len(rows)))
     assert all(len(s) <= limit for s in sequences)
-    assert all(len({(rows.users[row], rows.start[row]) for row in s.rows}) == 1 for s in sequences)
+    words = network.encoder.user_words(rows)
+    assert all(len({(rows.users[row], rows.start[row], words[row]) for row in s.rows}) == 1 for s in sequences)
     batches = plan_batches(sequences, batch_tokens=batch)
     assert sorted(id(s) for group in batches for s in group) == sorted(map(id, sequences))
     assert all(len(group) == 1 or sum(map(len, group)) <= batch for group in batches)

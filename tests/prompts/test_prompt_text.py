@@ -124,7 +124,7 @@ def test_the_text_twin_has_the_same_words(tokenizer: PreTrainedTokenizerBase, ti
 
 def check_harmless(encoder: PromptEncoder, item: int) -> None:
     special = set(encoder.tokenizer.all_special_ids)
-    history, suffix, title = encoder.history_item(item), encoder.suffix(item), encoder.words(item)
+    history, suffix, title = encoder.history_item(item), encoder.suffix(item), encoder.words(encoder.text(item))
     for ids in (history, suffix, title):
         assert not special & set(ids.tolist())
         assert set(ids[ids < 0].tolist()) <= {USER_SLOT, ITEM_SLOT}

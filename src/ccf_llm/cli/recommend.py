@@ -25,6 +25,14 @@ def recommend(
         list[str] | None,
         typer.Option(help="A liked title (or part of it); repeat for more.", metavar="TITLE", rich_help_panel=WHOM),
     ] = None,
+    about: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --liked: what is known of the person, such as age=34; repeat for more.",
+            metavar="COLUMN=VALUE",
+            rich_help_panel=WHOM,
+        ),
+    ] = None,
     similar_to: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +135,7 @@ def recommend(
     modes = {"--user": user is not None, "--liked": bool(liked), "--similar-to": similar_to is not None}
     modes["--all-users"] = all_users
     given = {
+        "--about": bool(about),
         "--users": users is not None,
         "--candidate": bool(candidate),
         "--candidates": candidates is not None,
@@ -148,7 +157,7 @@ def recommend(
         "deny": deny or [],
         "category": category,
         "one_edition": one_edition,
-        "order": order or ("fused" if why else None),
+        "order": order or ("fused" if why or about else None),
         "diversity": diversity,
     }
     if output is not None:
@@ -166,7 +175,9 @@ def recommend(
         else:
             matches = [_find(recommender, words, "--liked") for words in liked or []]
             ids = [match["item_id"] for match in matches]
-            found, person = recommender.recommend_for_history(ids, k, **choice), recommender.stranger(ids)
+            known = _about(about)
+            found = recommender.recommend_for_history(ids, k, about=known, **choice)
+            person = recommender.stranger(ids, known)
             title = f"a person who likes {', '.join(match['title'] for match in matches)}"
         history = [recommender.catalogue.titles[code - 1] for code in person.history[-10:]]
         items = found.to_dicts()
@@ -179,14 +190,14 @@ def recommend(
 
 # What has no meaning for whom; --all-users alone writes a file.
 NOT_FOR = {
-    "--user": ("--users", "--output"),
+    "--user": ("--users", "--output", "--about"),
     "--liked": ("--users", "--output", "--keep-seen"),
     "--similar-to": (
-        *("--users", "--output", "--keep-seen", "--candidate", "--candidates", "--deny", "--category"),
+        *("--about", "--users", "--output", "--keep-seen", "--candidate", "--candidates", "--deny", "--category"),
         "--one-edition",
         *("--order", "--diversity", "--why", "--keep"),
     ),
-    "--all-users": ("--why", "--keep", "--json"),
+    "--all-users": ("--about", "--why", "--keep", "--json"),
 }
 
 
@@ -204,6 +215,14 @@ def _check(modes: dict[str, bool], given: dict[str, bool], order: str | None) ->
         raise CCFError(f"--order {order}: choose one of {', '.join(ORDERS)}")
     if given["--why"] and order not in (None, "fused"):
         raise CCFError(f"--why gives the model's reasons, but --order {order} does not ask it; leave one of them out")
+
+
+def _about(fields: list[str] | None) -> dict[str, str]:
+    """`COLUMN=VALUE` by column."""
+    for field in fields or []:
+        if "=" not in field:
+            raise CCFError(f"--about {field}: write it as COLUMN=VALUE, such as age=34")
+    return dict(field.split("=", 1) for field in fields or [])
 
 
 def _open(run: Path, retrieve: int, text_share: float | None, new_items: Path | None) -> "Recommender":

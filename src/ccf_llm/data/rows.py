@@ -36,6 +36,8 @@ class Rows:
     """(N,) where the history of each row starts in `likes`."""
     end: NDArray[np.int64]
     """(N,) where it ends (exclusive)."""
+    user_words: NDArray[np.object_] | None = None
+    """(N,) what is told of the user of each row, a text; None, or None for a row, where the user's code says it."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -50,6 +52,7 @@ class Rows:
             timestamps=self.timestamps[index],
             start=self.start[index],
             end=self.end[index],
+            user_words=None if self.user_words is None else self.user_words[index],
         )
 
     def history(self, row: int) -> Codes:
@@ -91,12 +94,14 @@ class Rows:
         begins = np.cumsum(longest) - longest
         flat = np.arange(longest.sum()) - np.repeat(begins - start, longest)
         columns = (self.users, self.items, self.labels, self.timestamps, lengths, group, longest, self.likes[flat])
-        return pieces_sha256(np.ascontiguousarray(column).tobytes() for column in columns)
+        told = [] if self.user_words is None else [repr(words).encode() for words in self.user_words]
+        return pieces_sha256([*(np.ascontiguousarray(column).tobytes() for column in columns), *told])
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """All rows of `parts`, in order; the histories of one part stay apart from those of another."""
         offsets = np.cumsum([0, *(len(part.likes) for part in parts)])
+        told = [part.user_words for part in parts]
         return cls(
             users=np.concatenate([part.users for part in parts]),
             items=np.concatenate([part.items for part in parts]),
@@ -105,6 +110,7 @@ class Rows:
             likes=np.concatenate([part.likes for part in parts]),
             start=np.concatenate([part.start + offset for part, offset in zip(parts, offsets, strict=False)]),
             end=np.concatenate([part.end + offset for part, offset in zip(parts, offsets, strict=False)]),
+            user_words=None if all(words is None for words in told) else np.concatenate(_filled(parts)),
         )
 
     @classmethod
@@ -138,8 +144,8 @@ class Rows:
         )
 
     @classmethod
-    def for_candidates(cls, history: Codes, candidates: Codes, *, user: int = 0) -> Self:
-        """Rows that ask for a score of each candidate for one user, known by code, by history, or both."""
+    def for_candidates(cls, history: Codes, candidates: Codes, *, user: int = 0, user_words: str | None = None) -> Self:
+        """Rows that ask for a score of each candidate for one user, known by code, by history, by words, or by all."""
         n = len(candidates)
         return cls(
             users=np.full(n, user, dtype=np.int64),
@@ -149,4 +155,10 @@ class Rows:
             likes=np.asarray(history, dtype=np.int64),
             start=np.zeros(n, dtype=np.int64),
             end=np.full(n, len(history), dtype=np.int64),
+            user_words=None if user_words is None else np.full(n, user_words, dtype=object),
         )
+
+
+def _filled(parts: Sequence[Rows]) -> list[NDArray[np.object_]]:
+    """The words on the users of each part; None for each row of a part without any."""
+    return [np.full(len(part), None) if part.user_words is None else part.user_words for part in parts]

@@ -19,6 +19,7 @@ from ccf_llm.llm.runtime import choose_device
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.prompts.details import columns_of
 from ccf_llm.prompts.shots import draw_shots
+from ccf_llm.prompts.users import check_users_told
 
 
 def check_run(config: RunConfig, dataset: Dataset, rows: Collection[str], *, measured: Collection[Part] = ()) -> None:
@@ -66,6 +67,7 @@ def _check_details(config: RunConfig, dataset: Dataset) -> None:
         if column not in dataset.items.columns:
             there = ", ".join(name for name in dataset.items.columns if name not in ("item_id", "title"))
             raise CCFError(f"data.details: items have no column '{column}'; they have {there or 'titles alone'}")
+    check_users_told(dataset.users, config.data.user_details)
     if config.data.categories is not None:
         categories_of(dataset.items, config.data.categories)
 

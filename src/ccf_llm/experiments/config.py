@@ -17,6 +17,7 @@ from ccf_llm.io.yaml import Lines, dump_yaml, parse_yaml
 from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.prompts.details import Details
 from ccf_llm.prompts.settings import PromptConfig
+from ccf_llm.prompts.users import UserDetails
 from ccf_llm.settings import PathSetting, PathText, Settings
 from ccf_llm.training.stage import BatchConfig, ListConfig, StageConfig
 
@@ -58,6 +59,10 @@ class DataConfig(Settings):
     details: Details = ()
     """What is told of items beside their titles: columns, such as genres, or columns with words around them and a
     budget of tokens (`prompts.details`)."""
+    user_details: UserDetails = ()
+    """What is told of users, in the prompt and in their semantic embedding: columns such as age and occupation, by
+    themselves or with words around them and a budget of tokens. Columns that look like personal data are refused
+    (`data.personal`)."""
     categories: str | None = None
     """Column of the items, such as genres, that stages with a `category_weight` learn to tell. The published
     MovieLens-1M split has genres in a file of their own, which is read only where this or `details` names `genres`: its

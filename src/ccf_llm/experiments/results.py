@@ -125,6 +125,8 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     values["data"]["source"] = Path(config.data.source).name
     if not learns_categories(config, row):
         del values["data"]["categories"]
+    if row in (*CF_METHODS, TREES, TREES_WORDS):
+        del values["data"]["user_details"]
     if row in CF_METHODS:
         settings = _cf_settings(config, {row})
         if config.ranks:  # it needs a retriever, which may be this one

@@ -22,6 +22,7 @@ from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.methods import Method
 from ccf_llm.experiments.trained import TrainedOn
+from ccf_llm.experiments.words import user_words
 from ccf_llm.io.files import read_json, write_json, write_text
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say
@@ -141,6 +142,7 @@ def _info(config: RunConfig, method: str, dataset: Dataset) -> ModelInfo:
     """What a saved method says of itself."""
     return ModelInfo(
         details=config.data.details,
+        user_details=config.data.user_details,
         dtype=config.llm.dtype,
         memory_mb=config.batch.memory_mb,
         task=config.task,
@@ -158,6 +160,7 @@ class _Networks:
         self._crossed: dict[str, CrossFitted] = {}
         self._made: dict[tuple[str, int], tuple[ListData, CrossFitted | None]] = {}
         self.train, self.valid = dataset.rows("train"), dataset.rows("valid")
+        self._users = user_words(config, dataset)
 
     def of(self, method: Method) -> CCFNetwork:
         """A network with the method's own prompt, CF model and fresh fusion."""
@@ -171,6 +174,7 @@ class _Networks:
             fusion=method.fusion,
             details=config.data.details,
             seed=config.seed,
+            users=self._users,
             shots=draw_shots(self.train, self._measured(), shots, config.seed) if shots else (),
             loaded=self._llm,
         )
@@ -275,16 +279,19 @@ def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost
 
 def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     """Everything outside the methods that decides a result; of layers only where some are left out, of lists only where
-    they are learned from, and of details only where more than columns are named, so that older checkpoints hold.
+    they are learned from, of details only where more than columns are named, and of users only where something is told
+    of them, so that older checkpoints hold.
     """
     data = config.data.model_dump(mode="json", include={"details"})
     details = {} if all(isinstance(detail, str) for detail in config.data.details) else data
     layers = {} if config.llm.layers is None else {"layers": config.llm.layers}
     ranking = config.ranking.model_dump(exclude={"people"} | (set() if config.ranking.dislikes else {"dislikes"}))
     lists = {"ranking": ranking} if config.ranks else {}
+    users = {"users": network.encoder.users} if network.encoder.users else {}
     return fingerprint(
         layers
         | lists
+        | users
         | details
         | {
             "data": dataset.identity.to_json(),

@@ -1,4 +1,4 @@
-"""What a run's retrievers are told of the items beside likes."""
+"""What a run's retrievers are told of the items beside likes, and its language model of users."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from ccf_llm.experiments.config import RunConfig
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.llm.base import load_tokenizer
 from ccf_llm.llm.source import resolve_model
-from ccf_llm.model.build import details_of
+from ccf_llm.model.build import details_of, told_by_code
 from ccf_llm.text.sentences import FILES, sentence_vectors
 from ccf_llm.text.words import texts_of
 
@@ -27,6 +27,14 @@ def words_key(config: RunConfig, dataset: Dataset) -> str | None:
     if prior.words == "none":
         return None
     return fingerprint([FILES["model.safetensors"], item_texts(config, dataset), prior.model_dump(mode="json")])
+
+
+def user_words(config: RunConfig, dataset: Dataset) -> list[str]:
+    """What is told of users, by code, within budgets of the base model's tokens; none where `data.user_details` is."""
+    told = config.data.user_details
+    if not told:
+        return []
+    return told_by_code(dataset.users, dataset.user_vocabulary, told, load_tokenizer(resolve_model(config.llm.model)))
 
 
 def item_texts(config: RunConfig, dataset: Dataset) -> list[str]:

@@ -1,6 +1,7 @@
 """`CCFLLM`: a trained model with its users and items, as the public API offers it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,16 +13,19 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.frame import as_frame
 from ccf_llm.data.ids import did_you_mean, id_column
 from ccf_llm.data.rows import Codes, Floats, Rows
-from ccf_llm.data.validate import check_items
+from ccf_llm.data.validate import check_items, check_users
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError
 from ccf_llm.io.progress import Tick
-from ccf_llm.model.build import details_of
+from ccf_llm.model.build import details_of, told_of_users
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
 from ccf_llm.model.store import load_model, save_model
 from ccf_llm.prompts.details import columns_of
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
+
+About = Mapping[str, str | int | float | None]
+"""What is known of a person, by column of the users."""
 
 
 class CCFLLM:
@@ -50,6 +54,8 @@ class CCFLLM:
         self.info = info or ModelInfo()
         self.details = columns_of(self.info.details)
         """Columns of the items whose words are told beside the title."""
+        self.user_details = columns_of(self.info.user_details)
+        """Columns of the users that are told."""
         self.scorer = SharedPrefixScorer(network, memory_mb=self.info.memory_mb, cache=PrefixCache())
 
     @staticmethod
@@ -98,7 +104,8 @@ class CCFLLM:
         Args:
             pairs: columns user_id and item_id, texts or whole numbers (`data.ids`), in a frame of polars or of another
                 library that speaks Arrow, such as pandas. A user that the model does not know is scored as a cold one.
-            dataset: where the users' likes are read from; without it their history is empty.
+            dataset: where the users' likes are read from, and what is told of them; without it their history is empty,
+                and what is told is what the model was trained with.
 
         Returns:
             The pairs, their ids as texts, with `score` (log-odds) and `probability`.
@@ -117,7 +124,11 @@ class CCFLLM:
             remedy = did_you_mean(item, self.item_vocabulary.code, "leave its rows out")
             raise CCFError(f"pairs: no item '{item}' in the model's catalogue; {remedy}")
         likes = self.likes(dataset, pairs["user_id"].unique()) if dataset is not None else {}
-        scores = self.score_rows(self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes))
+        rows = self.rows(pairs["user_id"].to_list(), pairs["item_id"].to_list(), likes)
+        if dataset is not None and (words := self.user_words(dataset)):
+            told = [words.get(user) for user in pairs["user_id"]]
+            rows = replace(rows, user_words=np.array(told, dtype=object))
+        scores = self.score_rows(rows)
         return pairs.with_columns(score=pl.Series(scores), probability=pl.Series(probability(scores)))
 
     def likes(self, dataset: Dataset, users: Iterable[str]) -> dict[str, Codes]:
@@ -125,6 +136,27 @@ class CCFLLM:
         own = dataset.item_vocabulary.translated(self.item_vocabulary)
         likes = {user: own[dataset.likes_of(user)] for user in users}
         return {user: codes[codes > 0] for user, codes in likes.items()}
+
+    def user_words(self, dataset: Dataset) -> dict[str, str]:
+        """What a data set tells of its users, by id; of nobody where the model reads nothing of users."""
+        users = dataset.users
+        if users is None or not set(self.user_details) & set(users.columns):
+            return {}
+        told = told_of_users(users, self.info.user_details, self.network.encoder.tokenizer)
+        return dict(zip(users["user_id"], told, strict=True))
+
+    def words_about(self, about: About) -> str:
+        """What is told of a person, of whom `about` holds columns, such as `{"age": 34, "occupation": "doctor"}`.
+
+        Raises:
+            CCFError: a column that the model does not read.
+        """
+        for column in about:
+            if column not in self.user_details:
+                known = f"reads {', '.join(self.user_details)}" if self.user_details else "reads nothing of users"
+                raise CCFError(f"about: {column!r} is not told; this model {known}; leave it out")
+        frame = check_users(pl.DataFrame({"user_id": ["0"], **{column: [value] for column, value in about.items()}}))
+        return told_of_users(frame, self.info.user_details, self.network.encoder.tokenizer)[0]
 
     def rows(self, user_ids: list[str], item_ids: list[str], likes: dict[str, Codes]) -> Rows:
         """Rows that ask for a score of each pair, with each user's likes (item codes, oldest first) as history."""

@@ -59,6 +59,7 @@ class CCFNetwork(nn.Module):
         self.llm, self.encoder, self.cf, self.budget = llm, encoder, cf, budget
         llm.set_answers(*encoder.answer_ids())
         self.token_norm = llm.token_norm
+        self._told: dict[str, Tensor] | None = None
         if semantic is None:
             semantic = F.pad(self._read_words(1, fusion), (0, 0, 1, 0))  # row 0 is no item
         self.register_buffer("semantic", semantic, persistent=False)
@@ -92,6 +93,7 @@ class CCFNetwork(nn.Module):
         more = self._read_words(len(self.semantic), config, encoder)
         semantic = torch.cat([self.semantic, more])
         grown = CCFNetwork(self.llm, encoder, cf, config, self.budget, semantic=semantic)
+        grown._told = self._told
         grown.fusion = self.fusion  # also its statistics of the CF vectors, as of training
         grown.blend, grown.prompt = self.blend, self.prompt
         return grown.train(self.training)
@@ -181,10 +183,18 @@ class CCFNetwork(nn.Module):
         return fused, share
 
     def fuse_users(self, rows: Rows, cf: CFModel) -> tuple[Tensor, Tensor]:
-        """Fused embeddings (N, d) and collaborative shares (N,) of the users of `rows`, with their histories."""
+        """Fused embeddings (N, d) and collaborative shares (N,) of the users of `rows`, with their histories.
+
+        A user's semantic embedding is the mean of those of the likes; what is told of the user counts as one like more.
+        """
         users, history, _ = cf.inputs(rows)
         liked = (history > 0).float()
-        mean = torch.einsum("nh,nhd->nd", liked, self.semantic[history]) / liked.sum(1, keepdim=True).clamp(min=1)
+        said, n = torch.einsum("nh,nhd->nd", liked, self.semantic[history]), liked.sum(1, keepdim=True)
+        words = self.encoder.user_words(rows)
+        if any(words):
+            said = said + self._said_of_users(words)
+            n = n + n.new_tensor([[float(bool(text))] for text in words])
+        mean = said / n.clamp(min=1)
         fused, share = self.fusion.user(
             to_norm(self.fusion.read(mean), self.token_norm),
             cf.user_embedding(users, history),
@@ -225,11 +235,26 @@ class CCFNetwork(nn.Module):
         """(n, w) what the words of the items from code `first` on say."""
         encoder = encoder or self.encoder
         items = range(first, len(encoder.titles))
-        if config.semantic == "sentences":
-            texts = [encoder.text(item, details=config.details) for item in items]
-            return torch.from_numpy(sentence_vectors(texts)).to(self.device)
-        table = torch.zeros(len(items), self.llm.width, device=self.device)
-        for row, item in enumerate(items):
-            ids = torch.from_numpy(encoder.words(item, details=config.details)).to(table.device)
+        return self._read_texts([encoder.text(item, details=config.details) for item in items], config)
+
+    @torch.no_grad()
+    def _said_of_users(self, words: list[str]) -> Tensor:
+        """(N, w) what is told of users says, as `semantic` of items; zeros where nothing is told."""
+        if self._told is None:  # of all users at once, the first time; of people whom nobody knows nothing is kept
+            texts = sorted({text for text in self.encoder.users if text})
+            self._told = dict(zip(texts, self._read_texts(texts, self.fusion_config), strict=True))
+        new = [text for text in dict.fromkeys(words) if text and text not in self._told]
+        said = self._told | dict(zip(new, self._read_texts(new, self.fusion_config, keep=False), strict=True))
+        nothing = self.semantic.new_zeros(self.semantic.shape[1])
+        return torch.stack([said[text].to(self.device) if text else nothing for text in words])
+
+    def _read_texts(self, texts: SequenceOf[str], config: FusionConfig, *, keep: bool = True) -> Tensor:
+        """(n, w) what texts say."""
+        if config.semantic == "sentences" and texts:
+            vectors = sentence_vectors(texts) if keep else sentence_vectors(texts, keep=False)
+            return torch.from_numpy(vectors).to(self.device)
+        table = torch.zeros(len(texts), self.llm.width, device=self.device)
+        for row, text in enumerate(texts):
+            ids = torch.from_numpy(self.encoder.words(text)).to(table.device)
             table[row] = self.llm.embeddings(ids).mean(0)
         return to_norm(table, self.token_norm)

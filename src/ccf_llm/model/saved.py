@@ -14,6 +14,7 @@ from ccf_llm.llm.source import ModelSource
 from ccf_llm.prompts.details import Details
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.prompts.shots import Shot
+from ccf_llm.prompts.users import UserDetails
 from ccf_llm.settings import Settings
 
 FORMAT = 2
@@ -36,6 +37,8 @@ class ModelInfo(Settings):
 
     details: Details = ()
     """What is told of items beside their titles."""
+    user_details: UserDetails = ()
+    """What is told of users; where it is anything, the folder holds `user_words.parquet`."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the frozen body computes in (`LLMConfig.dtype`)."""
     memory_mb: int = Field(default=512, ge=16)

@@ -16,7 +16,11 @@ from ccf_llm.llm.source import ALIASES, resolve_model
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import BaseModelRecord, ModelInfo, SavedModel, read_saved
+from ccf_llm.prompts.details import columns_of
 from ccf_llm.prompts.settings import PromptConfig
+
+USER_WORDS = {"user_id": pl.String, "words": pl.String}
+"""Columns of what is told of users, in words: not as their columns hold it."""
 
 
 def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info: ModelInfo, folder: Path) -> None:
@@ -42,6 +46,10 @@ def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info
         network.cf.save(temporary / "cf")
         users.save(temporary / "users.parquet")
         write_parquet(items, temporary / "items.parquet")
+        if info.user_details:
+            words = encoder.users[1:] or [""] * len(users)
+            told = pl.DataFrame({"user_id": users.ids, "words": words}, schema=USER_WORDS)
+            write_parquet(told.filter(pl.col("words") != ""), temporary / "user_words.parquet")
         (temporary / "README.md").write_text(_card(network, info, len(items)), encoding="utf-8")
 
 
@@ -73,6 +81,7 @@ def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocab
         fusion=saved.fusion,
         details=saved.info.details,
         seed=0,
+        users=_user_words(folder / "user_words.parquet", users) if saved.info.user_details else (),
         shots=saved.shots,
     )
     for name, weights in (
@@ -92,6 +101,17 @@ def _check_vocabularies(folder: Path, saved: SavedModel, cf: CFModel, users: Voc
             raise CCFError(f"{folder / name}.parquet: not the {name} that this model was saved with; save it again")
 
 
+def _user_words(path: Path, users: Vocabulary) -> list[str]:
+    """Words by user code."""
+    told = read_parquet(path)
+    if dict(told.schema) != USER_WORDS or 0 in (codes := users.encode(told["user_id"])):
+        raise CCFError(f"{path}: not what was told of this model's users; save the model again")
+    words = [""] * (len(users) + 1)
+    for code, text in zip(codes, told["words"], strict=True):
+        words[code] = text or ""
+    return words
+
+
 def _short(checksum: str) -> str:
     """Enough of `sha256:...` or `commit:...` to tell two models apart."""
     kind, _, digits = checksum.partition(":")
@@ -103,6 +123,8 @@ def _card(network: CCFNetwork, info: ModelInfo, items: int) -> str:
     source, layers = network.llm.source, network.llm.layers
     depth = "" if layers is None else f", its first {layers} layers"
     terms = ALIASES[source.name].terms if source.name in ALIASES else None
+    told = ", ".join(columns_of(info.user_details))
+    people = f"\n- Holds people's data: what is told of users (`user_words.parquet`), by {told}" if told else ""
     bound = f"\n- Provided under and subject to the {terms.title} found at {terms.url}" if terms is not None else ""
     return f"""# {info.training.get("name", "ccf-llm")}: a CCF-LLM recommender
 
@@ -111,7 +133,7 @@ embeddings of the words and of a collaborative model. Trained with ccf-llm {vers
 
 - Base model (not in this folder): {source.pinned}{depth}, SHA-256 or commit {source.checksum}{bound}
 - Data set: {info.data.name if info.data else "not recorded"}
-- Catalogue: {items} items; known users: {network.cf.n_users}
+- Catalogue: {items} items; known users: {network.cf.n_users}{people}
 - Fusion: {network.fusion_config.variant} gate; collaborative model: {network.cf.name}
 
 Read it with `CCFLLM.load(folder)` or `ccf-llm recommend`. Only safetensors, JSON and Parquet are in here.

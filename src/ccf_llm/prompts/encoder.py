@@ -33,6 +33,7 @@ class PromptEncoder:
         template: the wording.
         titles: titles by item code; `titles[0]` stands for items that are not in the vocabulary.
         details: further words by item code (`prompts.details`), or None.
+        users: words by user code (`prompts.users`), those of code 0 empty; none where nothing is told of users.
         shots: answered examples, for a template that has them.
         binary_codes: CF vectors as text, for a template that writes them out.
     """
@@ -44,6 +45,7 @@ class PromptEncoder:
         titles: SequenceOf[str],
         details: SequenceOf[str] | None = None,
         *,
+        users: SequenceOf[str] = (),
         shots: SequenceOf[Shot] = (),
         binary_codes: BinaryCodes | None = None,
     ) -> None:
@@ -51,6 +53,7 @@ class PromptEncoder:
         self.template = template
         self.titles = list(titles)
         self.details = list(details) if details is not None else [""] * len(self.titles)
+        self.users = list(users)
         self.shots, self.binary_codes = tuple(shots), binary_codes
         self._written_items = binary_codes.items() if binary_codes is not None else [""] * len(self.titles)
         self._history_items: dict[int, Ids] = {}
@@ -59,7 +62,13 @@ class PromptEncoder:
     def with_template(self, template: HybridTemplate) -> Self:
         """An encoder of the same catalogue in other words."""
         return type(self)(
-            self.tokenizer, template, self.titles, self.details, shots=self.shots, binary_codes=self.binary_codes
+            self.tokenizer,
+            template,
+            self.titles,
+            self.details,
+            users=self.users,
+            shots=self.shots,
+            binary_codes=self.binary_codes,
         )
 
     def with_items(self, titles: SequenceOf[str], details: SequenceOf[str] | None, cf: CFModel) -> Self:
@@ -67,15 +76,25 @@ class PromptEncoder:
         more = details if details is not None else [""] * len(titles)
         binary_codes = None if self.binary_codes is None else BinaryCodes(cf)
         catalogue = [*self.titles, *titles], [*self.details, *more]
-        return type(self)(self.tokenizer, self.template, *catalogue, shots=self.shots, binary_codes=binary_codes)
+        return type(self)(
+            self.tokenizer, self.template, *catalogue, users=self.users, shots=self.shots, binary_codes=binary_codes
+        )
 
     @cached_property
     def instruction(self) -> Ids:
         """Ids that open every prompt; with the tokenizer's own beginning-of-text token where it uses one."""
-        start = [i for i in self.tokenizer.encode("") if i == self.tokenizer.bos_token_id]
-        learned = LEARNED_SLOT - np.arange(self.template.learned)
-        words = self.encode(self.template.instruction(self._examples()))
-        return np.concatenate([np.asarray(start, dtype=np.int64), learned, words])
+        return self._opening("")
+
+    def opening(self, user_words: str) -> Ids:
+        """Ids that open the prompts of a user of whom this is told."""
+        return self._opening(user_words) if user_words else self.instruction
+
+    def user_words(self, rows: Rows) -> list[str]:
+        """What is told of the user of each row: what the row itself says, else what is known of the user's code."""
+        known = [self.users[user] for user in rows.users] if self.users else [""] * len(rows)
+        if rows.user_words is None:
+            return known
+        return [by_code if own is None else own for own, by_code in zip(rows.user_words, known, strict=True)]
 
     def history_item(self, item: int) -> Ids:
         """Ids of one liked item in the history, slot included."""
@@ -93,6 +112,12 @@ class PromptEncoder:
             details = ", ".join(filter(None, (self._written_items[item], self.details[item])))
             self._suffixes[item, reader] = self.encode(self.template.candidate(self.titles[item], details, reader))
         return self._suffixes[item, reader]
+
+    def _opening(self, user_words: str) -> Ids:
+        start = [i for i in self.tokenizer.encode("") if i == self.tokenizer.bos_token_id]
+        learned = LEARNED_SLOT - np.arange(self.template.learned)
+        words = self.encode(self.template.instruction(self._examples(), user_words))
+        return np.concatenate([np.asarray(start, dtype=np.int64), learned, words])
 
     def _examples(self) -> str:
         """The template's examples in words."""
@@ -113,9 +138,9 @@ class PromptEncoder:
         read = not self.template.candidate_titles if details is None else details
         return f"{title}, {further}" if further and read else title
 
-    def words(self, item: int, *, details: bool | None = None) -> Ids:
-        """Ids of `text`."""
-        return self.encode([Text(f" {self.text(item, details=details)}")])
+    def words(self, text: str) -> Ids:
+        """Ids of a text that stands for itself: that of an item, or what is told of a user."""
+        return self.encode([Text(f" {text}")])
 
     def encode(self, segments: SequenceOf[Segment]) -> Ids:
         """Ids of segments, each text tokenized alone, special tokens inside it read as plain characters."""

@@ -30,7 +30,8 @@ class Sequence:
     """One packed sequence: the chain, and the targets that branch off it."""
 
     chain: Ids
-    """(C,) ids of instruction and history, and of what all suffixes begin with where they share one history."""
+    """(C,) ids of instruction, the user's words and history, and of what all suffixes begin with where they share one
+    history."""
     chain_items: Codes
     """(C,) the item code at the item slots of the chain, 0 elsewhere."""
     rows: list[int] = field(default_factory=list)
@@ -72,18 +73,21 @@ def plan_sequences(
     """
     most = max_tokens or np.inf
     sequences: list[Sequence] = []
-    open_key: tuple[int, int, int] | None = None
+    open_key: tuple[int, int, int, int] | None = None
     length = 0
     windows = _windows(rows, encoder, budget)
     readers = encoder.readers(rows)
+    words, told = np.unique(np.array(encoder.user_words(rows), dtype=object), return_inverse=True)
+    openings = [encoder.opening(text) for text in words]
     # Stable: rows of one window by the length of their history, ties in the order of the data. The start alone does not
-    # tell users apart: one without likes shares it with the next one.
-    for row in np.lexsort((rows.end, windows, rows.users, rows.start)):
-        key = (int(rows.start[row]), int(rows.users[row]), int(windows[row]))
+    # tell users apart: one without likes shares it with the next one. Nor does the code: 0 is everybody unknown.
+    for row in np.lexsort((rows.end, windows, told, rows.users, rows.start)):
+        key = (int(rows.start[row]), int(rows.users[row]), int(told[row]), int(windows[row]))
         suffix = encoder.suffix(int(rows.items[row]), readers[row])
         last = sequences[-1] if key == open_key else None
         if last is None or rows.end[row] != rows.end[last.rows[-1]]:
-            chain, items = _chain(rows.likes[rows.start[row] + windows[row] : rows.end[row]], encoder)
+            history = rows.likes[rows.start[row] + windows[row] : rows.end[row]]
+            chain, items = _chain(openings[told[row]], history, encoder)
         if len(chain) + len(suffix) > most:
             raise CCFError(
                 f"a prompt of {len(chain) + len(suffix)} tokens exceeds the limit of {max_tokens}; "
@@ -170,10 +174,10 @@ def _windows(rows: Rows, encoder: PromptEncoder, budget: HistoryBudget) -> NDArr
     return result
 
 
-def _chain(history: NDArray[np.int64], encoder: PromptEncoder) -> tuple[Ids, Codes]:
+def _chain(opening: Ids, history: NDArray[np.int64], encoder: PromptEncoder) -> tuple[Ids, Codes]:
     """Ids of instruction and history, and the item code at each of its item slots."""
-    pieces = [encoder.instruction] + [encoder.history_item(int(i)) for i in history]
-    codes = [np.zeros(len(encoder.instruction), dtype=np.int64)] + [
+    pieces = [opening] + [encoder.history_item(int(i)) for i in history]
+    codes = [np.zeros(len(opening), dtype=np.int64)] + [
         np.where(piece == ITEM_SLOT, item, 0) for piece, item in zip(pieces[1:], history, strict=True)
     ]
     return np.concatenate(pieces), np.concatenate(codes)

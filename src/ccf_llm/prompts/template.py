@@ -77,10 +77,14 @@ class HybridTemplate(Settings):
             raise ValueError("codes: true needs candidate_titles: true, as the target item's code stands in its words")
         return self
 
-    def instruction(self, examples: str = "") -> list[Segment]:
-        """What opens every prompt; `examples` are those of `example`, one after the other."""
+    def instruction(self, examples: str = "", user: str = "") -> list[Segment]:
+        """What opens every prompt; `examples` are those of `example`, one after the other, `user` words on the user.
+
+        The latter (`prompts.users`) stand here, as all candidates share them.
+        """
         opening = f"{self.request}\n" if self.request_first else ""
-        return [Text(f"{opening}{examples}The user liked:")]
+        told = f"The user: {clean(user, limit=None)}\n" if user else ""
+        return [Text(f"{opening}{examples}{told}The user liked:")]
 
     def history_item(self, title: str) -> list[Segment]:
         """One liked item."""

@@ -35,7 +35,7 @@ class LeaveOneOut:
         history = self.person.history
         first = len(history) - len(self.likes)
         variants = [history] + [np.delete(history, first + i) for i in range(len(self.likes))]
-        return Rows.concat([Rows.for_candidates(v, self.items, user=self.person.user) for v in variants])
+        return Rows.concat([self.person.rows(self.items, variant) for variant in variants])
 
     def effects(self, scores: Floats) -> Floats:
         """(n, m) effect of each like on each item, from the scores of `rows`."""

@@ -12,7 +12,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.ids import Id, Ids, as_id, as_ids, did_you_mean
 from ccf_llm.data.rows import Codes, Floats, Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.model.ccfllm import CCFLLM, probability
+from ccf_llm.model.ccfllm import CCFLLM, About, probability
 from ccf_llm.recommend.arguments import check_choice, check_count, check_flag, check_share
 from ccf_llm.recommend.catalogue import Catalogue
 from ccf_llm.recommend.diversity import mmr
@@ -49,6 +49,13 @@ class Person:
     """Liked items, oldest first."""
     seen: Codes
     """Items to leave out."""
+    words: str | None = None
+    """What is told of the person; None for what the model knows of `user`."""
+
+    def rows(self, items: Codes, history: Codes | None = None) -> Rows:
+        """Rows that ask for a score of each item, with another history where one is given."""
+        likes = self.history if history is None else history
+        return Rows.for_candidates(likes, items, user=self.user, user_words=self.words)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Shortlist:
 
     def rows(self) -> Rows:
         """The rows to score with the model."""
-        return Rows.for_candidates(self.person.history, self.items, user=self.person.user)
+        return self.person.rows(self.items)
 
 
 class Recommender:
@@ -129,6 +136,7 @@ class Recommender:
         self.catalogue = Catalogue(self.model)
         self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
         self.following = Following(dataset, self.model.item_vocabulary)
+        self._told = self.model.user_words(dataset)
 
     def with_items(self, items: pl.DataFrame) -> Self:
         """The same over further items, reached and scored by their words; what was fitted is shared, not fitted anew.
@@ -193,6 +201,7 @@ class Recommender:
         items: Ids,
         k: int = 10,
         *,
+        about: About | None = None,
         candidates: Ids | None = None,
         deny: Ids = (),
         category: str | None = None,
@@ -202,13 +211,22 @@ class Recommender:
     ) -> pl.DataFrame:
         """The best `k` items for a person who is not a user but likes these items (ids, oldest first).
 
-        The other arguments and what is raised are those of `recommend`, and so are the columns, but for user_id.
+        `about` holds what is known of the person beside them, by column (`CCFLLM.words_about`); only the order `fused`
+        reads it, which then decides where nobody says. The other arguments and what is raised are those of `recommend`,
+        and so are the columns, but for user_id.
         """
         filters = Filters.of(candidates, deny, category, one_edition)
-        return self._best([self.stranger(items)], k, filters, order, diversity)[0]
+        order = "fused" if order is None and about else order
+        return self._best([self.stranger(items, about)], k, filters, order, diversity)[0]
 
     def rerank(
-        self, history: Ids | None, candidates: Ids, k: int | None = None, *, user: Id | None = None
+        self,
+        history: Ids | None,
+        candidates: Ids,
+        k: int | None = None,
+        *,
+        user: Id | None = None,
+        about: About | None = None,
     ) -> pl.DataFrame:
         """Somebody else's candidates, best first by the model's own score for a person who likes `history`.
 
@@ -219,6 +237,7 @@ class Recommender:
             candidates: item ids; a repeated one is answered once.
             k: how many; None for all of them.
             user: id of a user whose vector is used too; None for a person whom the model does not know.
+            about: what is known of the person, by column (`CCFLLM.words_about`); None for what the data set tells.
 
         Returns:
             item_id, title, rank (from 1), score (what decided the order) and probability (null of a model of the
@@ -229,9 +248,10 @@ class Recommender:
                 or neither history nor user.
         """
         person = self._known_by(history, user)
+        person = replace(person, words=self.model.words_about(about)) if about else person
         items = self.codes(list(dict.fromkeys(as_ids(candidates, "candidates"))), "candidates")
         k = len(items) if k is None else check_count(k, "k")
-        scores = self.model.score_rows(Rows.for_candidates(person.history, items, user=person.user))
+        scores = self.model.score_rows(person.rows(items))
         best = np.argsort(-scores, kind="stable")[:k]
         columns = {
             "rank": np.arange(1, len(best) + 1),
@@ -267,12 +287,12 @@ class Recommender:
         seen = self.dataset.seen_items(user) if filter_seen else np.zeros(0, dtype=np.int64)
         # Model and data set have codes of their own: what passes from one to the other goes by ids.
         own = self._own_codes
-        return Person(self.model.users.code(user), own[self.dataset.likes_of(user)], own[seen])
+        return Person(self.model.users.code(user), own[self.dataset.likes_of(user)], own[seen], self._told.get(user))
 
-    def stranger(self, items: Ids) -> Person:
-        """A person who is not a user but likes these items (ids, oldest first)."""
+    def stranger(self, items: Ids, about: About | None = None) -> Person:
+        """A person who is not a user but likes these items (ids, oldest first), and of whom more may be known."""
         history = self.codes(items, "history")
-        return Person(0, history, history)
+        return Person(0, history, history, self.model.words_about(about) if about else None)
 
     def check_users(self, users: Ids) -> None:
         """Raises `CCFError` where one is not in the data set."""
@@ -390,7 +410,8 @@ class Recommender:
         if user is not None and (history is None or not code):
             self.check_users(user)
         if history is not None:
-            return replace(self.stranger(history), user=code)
+            words = None if user is None else self._told.get(as_id(user, "user"))
+            return replace(self.stranger(history), user=code, words=words)
         if user is None:
             raise CCFError("history is missing; give the ids of liked items, or user=ID for those of the data set")
         return self.person(user)

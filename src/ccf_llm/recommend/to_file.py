@@ -90,6 +90,7 @@ def _key(recommender: Recommender, users: list[str], options: dict[str, Any]) ->
             model.info.model_dump(mode="json"),
             [model.users.sha256, model.item_vocabulary.sha256, model.items.write_json()],
             tensors_sha256(network.weights()),
+            *([words] if (words := recommender.model.user_words(recommender.dataset)) else []),
             recommender.dataset.identity.to_json(),
             [recommender.retrieve, recommender.text_share, recommender.exact_up_to],
             users,

@@ -18,7 +18,7 @@ class PrefixKey(NamedTuple):
     """Everything in a chain that decides its keys and values, apart from the model's weights."""
 
     ids: bytes
-    """Token ids: template, history and its window."""
+    """Token ids: template, the user's words, history and its window."""
     items: bytes
     """Item codes at its slots."""
     reader: bytes

@@ -42,6 +42,12 @@ class Whom(_Request, Timed):
     history: list[Id] = Field(
         [], max_length=500, description="Liked items, oldest first; after those of user_id. They are not kept."
     )
+    about: dict[Words, Words | float] = Field(
+        {},
+        max_length=20,
+        description='What is known of the person, by column: {"age": 34, "occupation": "doctor"}. Of a model that was '
+        "trained with such words (data.user_details); it replaces what the data set tells of user_id, and is not kept.",
+    )
 
 
 class RecommendRequest(Whom):
@@ -52,7 +58,7 @@ class RecommendRequest(Whom):
         None,
         description="fused: the model; cf: CF alone; text: closeness of the titles alone; next: what people with these "
         "likes chose next. All but `fused` are answered at once. Left out: `fused` where the model has learned what "
-        "people choose next, else `next`.",
+        "people choose next or `about` is given, else `next`.",
     )
     filter_seen: bool = Field(True, description="Leave out what the user has met.")
     candidates: list[Id] | None = Field(

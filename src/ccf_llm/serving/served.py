@@ -108,7 +108,7 @@ class Served:
         likes = np.concatenate([_without(known.history, latest), np.array(liked, dtype=np.int64), asked])[-MAX_HISTORY:]
         seen = np.union1d(_without(known.seen, latest), np.array(met, dtype=np.int64)) if filter_seen else NO_CODES
         # What a request names as liked is never its answer.
-        return Person(known.user, likes, np.union1d(seen, asked).astype(np.int64))
+        return Person(known.user, likes, np.union1d(seen, asked).astype(np.int64), known.words)
 
     def latest_events(self, record: UserRecord) -> dict[int, str]:
         """Item code -> kind of its last event, in the order of these."""

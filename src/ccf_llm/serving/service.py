@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ class Service:
         """The best items for a person."""
         served, recommender = self.served, self.served.recommender
         filters = Filters(ask.candidates, ask.exclude, ask.category, ask.one_edition)
-        wanted = ask.order or recommender.order
+        wanted = ask.order or ("fused" if ask.about else recommender.order)
         waits = wanted == "fused" and served.model.network.uses_llm
 
         def rank(shortlist: Shortlist, scores: Floats, order: Order) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class Service:
         def prepare() -> tuple[Person, Rows]:
             person = self._person(served, ask, filter_seen=False)
             codes = recommender.codes(ask.item_ids, "item_ids")
-            return person, Rows.for_candidates(person.history, codes, user=person.user)
+            return person, person.rows(codes)
 
         person, scores, late = await self._by_deadline(served, ask, arrived, prepare)
         return {
@@ -124,7 +125,7 @@ class Service:
         def prepare() -> tuple[tuple[Person, Codes], Rows]:
             asked = Asked(served, self.store)
             person, items = asked.person(ask.query), asked.documents(ask.documents)
-            return (person, items), Rows.for_candidates(person.history, items, user=person.user)
+            return (person, items), person.rows(items)
 
         (person, items), scores, late = await self._by_deadline(served, ask, arrived, prepare)
         best = np.argsort(-scores, kind="stable")[: ask.top_n]
@@ -283,7 +284,8 @@ class Service:
 
     def _person(self, served: Served, ask: schemas.Whom, *, filter_seen: bool) -> Person:
         record = self.store.of_user(ask.user_id) if ask.user_id is not None else NOTHING
-        return served.person(ask.user_id, record, ask.history, filter_seen=filter_seen)
+        person = served.person(ask.user_id, record, ask.history, filter_seen=filter_seen)
+        return replace(person, words=served.model.words_about(ask.about)) if ask.about else person
 
     def _deadline(self, ask: schemas.Timed, arrived: float) -> float:
         return arrived + (ask.deadline_ms or self.settings.deadline_ms) / 1000

@@ -1,6 +1,7 @@
 """Sentences -> vectors: all-MiniLM-L6-v2 (Reimers and Gurevych 2019; Wang et al. 2020), by plain transformers."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -110,8 +111,13 @@ class SentenceEncoder:
         return pooled
 
 
-def sentence_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
-    """(n, 384) vectors of all-MiniLM-L6-v2, see `SentenceEncoder.encode`; kept in the cache folder by what was read."""
+def sentence_vectors(texts: Sequence[str], *, keep: bool = True) -> NDArray[np.float32]:
+    """(n, 384) vectors of all-MiniLM-L6-v2, see `SentenceEncoder.encode`; kept in the cache folder by what was read.
+
+    Without `keep` nothing of the texts is left, and the encoder stays in memory for the next ones.
+    """
+    if not keep:
+        return _loaded().encode(texts)
     key = fingerprint([FILES["model.safetensors"], list(texts)])
     path = cache_folder() / "vectors" / f"{key[:16]}.safetensors"
     if path.is_file():
@@ -122,6 +128,11 @@ def sentence_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
         write_tensors({"vectors": torch.from_numpy(vectors)}, scratch / path.name)
         (scratch / path.name).replace(path)
     return vectors
+
+
+@cache
+def _loaded() -> SentenceEncoder:
+    return SentenceEncoder.load()
 
 
 def find_encoder(*, offline: bool = False) -> Path:
