@@ -122,6 +122,13 @@ def split(
         int | None, typer.Option(help="Keep at most so many rows of a user in valid and in test.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of that choice, and of the lots.")] = 0,
+    new_items: Annotated[
+        float, typer.Option(help="Share of the items whose rows are all test, so that training never meets them.")
+    ] = 0.0,
+    new_items_by: Annotated[
+        Literal["time", "drawn"],
+        typer.Option(help="Which: those first met last, or some drawn with the seed, as where there are no times."),
+    ] = "time",
     as_json: JsonOption = False,
 ) -> None:
     """Split a data set by time into train, valid and test; without times, by lot.
@@ -134,7 +141,16 @@ def split(
     from ccf_llm.data.split import split_dataset
 
     whole = open_dataset(data)
-    dataset = split_dataset(whole, train, valid, by=by, max_rows_per_user=max_rows_per_user, seed=seed)
+    dataset = split_dataset(
+        whole,
+        train,
+        valid,
+        by=by,
+        max_rows_per_user=max_rows_per_user,
+        seed=seed,
+        new_items=new_items,
+        new_items_by=new_items_by,
+    )
     _finish(dataset, output, dataset.reading.notes[len(whole.reading.notes) :], as_json=as_json)
 
 

@@ -208,9 +208,12 @@ class Dataset:
         leaking = self._encoded[1]
         if not leaking:
             return []
+        why = "A split by time needs no such repair (`ccf-llm data split`)"
+        if self.split is not None and self.split.new_items is not None:
+            why = "Rows of new items are test, whenever they were"
         return [
             f"split: {leaking:,} rows come, in time, after rows of a later part; what these say was left out of their "
-            "histories. A split by time needs no such repair (`ccf-llm data split`)"
+            f"histories. {why}"
         ]
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.manifest import PARTS
+from ccf_llm.data.manifest import PARTS, NewItems
 from ccf_llm.data.ratings import histogram
 
 
@@ -40,6 +40,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         summary["split"] = {"rule": dataset.split.rule} | {
             part: _describe_part(frame.filter(pl.col("split") == part), trained) for part in PARTS
         }
+        if dataset.split.new_items is not None:
+            summary["split"]["new_items"] = _describe_new(frame, dataset.split.new_items)
     return summary | {"notes": [*reading.notes, *dataset.history_notes]}
 
 
@@ -52,6 +54,18 @@ def _describe_part(rows: pl.DataFrame, trained_users: pl.Series) -> dict[str, An
         "users_with_a_like": rows.filter(pl.col("label") == 1)["user_id"].n_unique(),
         "users_not_in_train": new["user_id"].n_unique(),
         "rows_of_users_not_in_train": len(new),
+    }
+
+
+def _describe_new(frame: pl.DataFrame, new: NewItems) -> dict[str, Any]:
+    """What was taken out of train and valid, and how much of test it is."""
+    mine = pl.col("item_id").is_in(list(new.items))
+    liked = frame.filter((pl.col("split") == "test") & (pl.col("label") == 1))
+    return {
+        "by": new.by,
+        "items": len(new.items),
+        "rows": len(frame.filter(mine)),
+        "share_of_test_likes": round(len(liked.filter(mine)) / len(liked), 4) if len(liked) else None,
     }
 
 

@@ -10,6 +10,8 @@ from ccf_llm.settings import Settings
 
 By = Literal["global", "user", "last"]
 """Whose time decides of a split: one for all, each user's own in shares of the likes, or each user's last likes."""
+NewItemsBy = Literal["time", "drawn"]
+"""Which items a split holds out as new: those that were first met last, or some by lot."""
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -23,6 +25,19 @@ class PartRecord(Settings):
     """Hash of the part's (user_id, item_id, timestamp), whatever their order."""
     left_out: int = 0
     """Interactions of the part's time span that were left out; they still count for histories."""
+
+
+class NewItems(Settings):
+    """Items that a split holds out: all of their rows are test."""
+
+    share: float
+    """Of the items that somebody has met, as asked for."""
+    by: NewItemsBy
+    """How they were chosen."""
+    seed: int
+    """Of their lots."""
+    items: tuple[str, ...]
+    """Their ids, sorted."""
 
 
 class SplitManifest(Settings):
@@ -40,6 +55,8 @@ class SplitManifest(Settings):
     """At most so many rows of a user in valid and in test."""
     seed: int | None = None
     """Seed of the choice of those rows."""
+    new_items: NewItems | None = None
+    """Items that were taken out of train and valid."""
 
     def check(self, interactions: pl.DataFrame, where: str) -> None:
         """Raise `CCFError` if the rows of a part are not those that were recorded."""

@@ -13,7 +13,8 @@ import polars as pl
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.lots import lot, lots_of_rows
-from ccf_llm.data.manifest import PARTS, By, PartRecord, SplitManifest, part_records
+from ccf_llm.data.manifest import PARTS, By, NewItemsBy, PartRecord, SplitManifest, part_records
+from ccf_llm.data.new_items import hold_out_items
 from ccf_llm.errors import CCFError
 
 
@@ -25,11 +26,25 @@ def split_dataset(
     by: By = "global",
     max_rows_per_user: int | None = None,
     seed: int = 0,
+    new_items: float = 0.0,
+    new_items_by: NewItemsBy = "time",
 ) -> Dataset:
     """The data set split by the rule that `by` names; global where nobody knows the times: by lot.
 
     `train` None is .8 and, by each user's time, .7. Only the global rules thin (`max_rows_per_user`) and draw (`seed`).
+    With `new_items` above 0 that share of the items is then held out of train and valid (see `hold_out_items`).
     """
+    if not 0 <= new_items < 1:
+        raise CCFError(f"split: new_items {new_items} is a share of the items; give 0 or more, and less than 1")
+    if new_items_by not in get_args(NewItemsBy):
+        raise CCFError(f"split: new_items_by {new_items_by!r} is none of {', '.join(get_args(NewItemsBy))}")
+    parts = _by_rule(dataset, train, valid, by, max_rows_per_user, seed)
+    return hold_out_items(parts, new_items, by=new_items_by, seed=seed) if new_items else parts
+
+
+def _by_rule(
+    dataset: Dataset, train: float | None, valid: float, by: By, max_rows_per_user: int | None, seed: int
+) -> Dataset:
     if by not in get_args(By):
         raise CCFError(f"split: by {by!r} is none of {', '.join(get_args(By))}")
     if by == "global":

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from ccf_llm.cf.settings import MEAN, TAKE_WORDS, CFSettings, FittedKind, RetrieverKind
-from ccf_llm.data.manifest import By
+from ccf_llm.data.manifest import By, NewItemsBy
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.experiments.methods import Method, MethodConfig, MethodPrompt, Methods, resolve
 from ccf_llm.fusion.settings import FusionConfig
@@ -47,6 +47,10 @@ class SplitConfig(Settings):
     """In valid and test, keep at most so many rows of a user, drawn with the seed: many users, few rows each."""
     seed: int = 0
     """Of that draw; apart from the run's seed, so that runs of all seeds are measured on the same rows."""
+    new_items: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the items that train and valid never meet: all of their rows are test."""
+    new_items_by: NewItemsBy = "time"
+    """Which: those that were first met last, or `drawn` with the seed, as where nobody knows the times."""
 
 
 class DataConfig(Settings):

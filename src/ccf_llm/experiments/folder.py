@@ -104,5 +104,7 @@ def open_split(config: RunConfig) -> Dataset:
         by=split.by,
         max_rows_per_user=split.max_rows_per_user,
         seed=split.seed,
+        new_items=split.new_items,
+        new_items_by=split.new_items_by,
     )
     return replace(parts, source=dataset.source)  # with the settings, the source gives the split again
