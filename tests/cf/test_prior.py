@@ -1,5 +1,6 @@
 """Prior from text: a vector goes from what its words predict to its own as likes come."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +123,48 @@ def test_further_items_are_told_by_their_words(kind: tuple[type[Retriever], Any]
     like_odd, like_even = more.scores(HISTORY)[N_ITEMS:]
     assert like_odd > like_even
     assert more.prior is not None
-    np.testing.assert_allclose(more.item_vectors()[N_ITEMS], more.prior.predicted[2], rtol=1e-5, atol=1e-6)
+    # In the direction that the same words have in the catalogue, at the length that is predicted of new ones.
+    own, same = more.item_vectors()[N_ITEMS], more.prior.predicted[2]
+    assert own @ same == pytest.approx(np.linalg.norm(own) * np.linalg.norm(same), rel=1e-5)
+    assert more.prior.lengths is not None
+    length = CONFIG.new_length * (told[0] @ more.prior.lengths[:-1] + more.prior.lengths[-1])
+    assert np.linalg.norm(own) == pytest.approx(length, rel=1e-5)
     more.save(tmp_path / "cf")
     np.testing.assert_array_equal(load_retriever(tmp_path / "cf").scores(HISTORY), more.scores(HISTORY))
     with pytest.raises(CCFError, match=r"^words: give the vectors of the 2 further items, as this model has a prior"):
         model.with_items(2)
     with pytest.raises(CCFError, match=r"^words: shape \(2, 5\); give \(items, 6\), of the encoder that"):
         model.with_items(2, told[:, :5])
+
+
+def test_items_held_out_have_a_length_of_their_own_and_nothing_else_moves(kind: tuple[type[Retriever], Any]) -> None:
+    model_type, config = kind
+    new = np.arange(N_ITEMS + 1) == NEW
+    plain = model_type.fit(tastes(), config=config, words=words())
+    found = {
+        times: model_type.fit(
+            tastes(), config=config, words=replace(words(CONFIG.model_copy(update={"new_length": times})), new=new)
+        )
+        for times in (1.0, 2.0)
+    }
+    for model in found.values():
+        np.testing.assert_array_equal(model.item_vectors()[~new[1:]], plain.item_vectors()[~new[1:]])
+        np.testing.assert_array_equal(model.scores(HISTORY)[~new[1:]], plain.scores(HISTORY)[~new[1:]])
+    one, two = (model.item_vectors()[NEW - 1] for model in found.values())
+    np.testing.assert_allclose(two, 2 * one, rtol=1e-5)
+    # Likes vary in length; what is predicted of it lies among them.
+    lengths = np.linalg.norm(model_type.fit(tastes(), config=config).item_vectors()[:-1], axis=1)
+    assert lengths.min() < np.linalg.norm(one) < lengths.max()
+    assert found[1.0].scores(HISTORY)[NEW - 1] < found[2.0].scores(HISTORY)[NEW - 1]
+
+
+def test_a_prior_of_before_lengths_is_read_and_keeps_what_it_predicts(tmp_path: Path) -> None:
+    prior = EASE.fit(tastes(), config=EASEConfig(l2=20.0, dim=6), words=words()).prior
+    assert prior is not None
+    replace(prior, lengths=None).save(tmp_path)
+    loaded = Prior.load(tmp_path, CONFIG.model_dump(exclude={"new_length"}))
+    np.testing.assert_array_equal(loaded.predicted, prior.predicted)
+    np.testing.assert_allclose(loaded.with_items(words().vectors[[3]]).predicted[-1], prior.predicted[2], rtol=1e-5)
 
 
 def test_saves_and_loads_to_equal_scores_and_refuses_what_is_damaged(

@@ -279,6 +279,9 @@ class PriorConfig(Settings):
     """Likes at which an item is half its own and half the prediction."""
     l2: float = Field(default=10.0, gt=0)
     """Weight of the squared map from words to vectors."""
+    new_length: float = Field(default=1.0, gt=0)
+    """How many times the length that words predict a new item's vector has: more brings more of them into lists. New is
+    what comes after training or what `data.split.new_items` holds out."""
 
 
 class RetrieverEnsembleConfig(RetrieverConfig):

@@ -1,6 +1,7 @@
 """What a run's retrievers are told of the items beside likes, and its language model of users."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ccf_llm.cf.prior import Words
 from ccf_llm.data.dataset import Dataset
@@ -18,7 +19,14 @@ def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
     if config.cf.prior.words == "none":
         return None
     vectors = sentence_vectors(item_texts(config, dataset))
-    return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior)  # row 0 is no item
+    return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior, _new(dataset))  # row 0 is no item
+
+
+def _new(dataset: Dataset) -> NDArray[np.bool_] | None:
+    """(n_items + 1,) which items the split holds out, where it holds out some."""
+    if dataset.split is None or dataset.split.new_items is None:
+        return None
+    return np.pad(dataset.items["item_id"].is_in(list(dataset.split.new_items.items)).to_numpy(), (1, 0))
 
 
 def words_key(config: RunConfig, dataset: Dataset) -> str | None:
@@ -26,7 +34,9 @@ def words_key(config: RunConfig, dataset: Dataset) -> str | None:
     prior = config.cf.prior
     if prior.words == "none":
         return None
-    return fingerprint([FILES["model.safetensors"], item_texts(config, dataset), prior.model_dump(mode="json")])
+    # Where nothing is new its length decides nothing.
+    settings = prior.model_dump(mode="json", exclude={"new_length"} if _new(dataset) is None else set())
+    return fingerprint([FILES["model.safetensors"], item_texts(config, dataset), settings])
 
 
 def user_words(config: RunConfig, dataset: Dataset) -> list[str]:

@@ -27,10 +27,12 @@ class Following:
     Args:
         dataset: the likes.
         items: whose codes are asked with and answered in: the model's, every item of the data set among them.
+        told: over the same codes, a retriever with a prior from text, which knows what to expect of items that nobody
+            likes.
     """
 
-    def __init__(self, dataset: Dataset, items: Vocabulary) -> None:
-        self._dataset, self._items = dataset, items
+    def __init__(self, dataset: Dataset, items: Vocabulary, told: Retriever | None = None) -> None:
+        self._dataset, self._items, self._told = dataset, items, told
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -53,11 +55,17 @@ class Following:
     def scores(self, history: Codes, words: Floats) -> Floats:
         """(n_items,) of every item as the next one after these likes; by popularity where they say nothing.
 
-        Items that nobody likes come after all others, in the order of `words`, (n_items,) cosines. Raises `CCFError`
-        where nobody likes anything.
+        Items that nobody likes score as a retriever with a prior from text says of them, in units of the others'
+        scores; without one, or where it knows nothing of the history, they come after all others, in the order of
+        `words`, (n_items,) cosines. Raises `CCFError` where nobody likes anything.
         """
         scores = self._padded(self.retriever.scores(history[history <= self.retriever.n_items]))
         known = scores[self._liked]
+        if self._told is not None and (self._told.popularity[history - 1] > 0).any():
+            expected = self._told.scores(history)
+            mean, spread = float(expected[self._liked].mean()), float(expected[self._liked].std()) or 1.0
+            in_units: Floats = (known.mean() + (expected - mean) / spread * known.std()).astype(np.float32)
+            return np.where(self._liked, scores, in_units)
         # Close behind, for diversity weighs a score by its place between the least and the largest.
         step = (np.ptp(known) or 1) / 100
         after: Floats = np.where(self._liked, scores, known.min() - step * (2 - words)).astype(np.float32)
@@ -77,10 +85,10 @@ class Following:
         """Fit now what would be fitted at first use; raises `CCFError` where nobody likes anything."""
         _ = self.retriever, self.neighbours
 
-    def over(self, items: Vocabulary) -> Self:
+    def over(self, items: Vocabulary, told: Retriever | None = None) -> Self:
         """The same over a vocabulary that goes on with items that nobody likes; what was fitted is shared."""
         grown = copy(self)
-        grown._items = items
+        grown._items, grown._told = items, told
         vars(grown).pop("_liked", None)
         return grown
 

@@ -8,6 +8,8 @@ from typing import Literal, Self, get_args
 import numpy as np
 import polars as pl
 
+from ccf_llm.cf.retriever import Retriever as CFRetriever
+from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.ids import Id, Ids, as_id, as_ids, did_you_mean
 from ccf_llm.data.rows import Codes, Floats, Rows
@@ -135,7 +137,7 @@ class Recommender:
         self._own_codes = dataset.item_vocabulary.translated(self.model.item_vocabulary)
         self.catalogue = Catalogue(self.model)
         self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
-        self.following = Following(dataset, self.model.item_vocabulary)
+        self.following = Following(dataset, self.model.item_vocabulary, told_by_words(self.model))
         self._told = self.model.user_words(dataset)
 
     def with_items(self, items: pl.DataFrame) -> Self:
@@ -147,7 +149,7 @@ class Recommender:
         grown.model = self.model.with_items(items)
         grown.catalogue = Catalogue(grown.model)
         grown.retriever = Retriever(grown.catalogue, grown.model.network.cf, exact_up_to=self.exact_up_to)
-        grown.following = self.following.over(grown.model.item_vocabulary)
+        grown.following = self.following.over(grown.model.item_vocabulary, told_by_words(grown.model))
         return grown
 
     def recommend(
@@ -445,3 +447,9 @@ def over(model: CCFLLM, dataset: Dataset) -> CCFLLM:
     """The model over the items of a data set too: those that it does not know are added to its own."""
     new = dataset.items.filter(~pl.col("item_id").is_in(model.items["item_id"].implode()))
     return model.with_items(new) if len(new) else model
+
+
+def told_by_words(model: CCFLLM) -> CFRetriever | None:
+    """The model's retriever, where it has a prior from text."""
+    cf = model.network.cf
+    return cf.retriever if isinstance(cf, RetrieverVectors) and cf.reads_words else None
