@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -124,3 +125,16 @@ def test_a_share_that_empties_a_part_is_refused() -> None:
     few = Dataset.from_frames(frame, frame.select("item_id", title=pl.lit("T")))
     with pytest.raises(CCFError, match=r"^split: without the new items the \w+ part is empty; give a smaller share"):
         split_dataset(few, by="last", new_items=0.8)
+
+
+def test_targets_among_new_items_leave_nothing_else_to_find(dataset: Dataset) -> None:
+    found = split(dataset, new_items_by="drawn")
+    codes = np.sort(found.item_vocabulary.encode(pl.Series(held_out(found).items)))
+    asked, n_items = targets(found, "test"), len(found.item_vocabulary)
+    alone = asked.among(codes, n_items)
+    wanted = {int(user): np.intersect1d(of, codes) for user, of in zip(asked.users, asked.items, strict=True)}
+    assert alone.users.tolist() == [user for user, of in wanted.items() if len(of)]
+    for user, items, seen in zip(alone.users, alone.items, alone.seen, strict=True):
+        np.testing.assert_array_equal(items, wanted[int(user)])
+        np.testing.assert_array_equal(np.setdiff1d(np.arange(1, n_items + 1), seen), codes)
+    assert len(asked.among(codes[:0], n_items)) == 0

@@ -158,6 +158,29 @@ def test_slices_of_targets_count_their_own_targets(world: World) -> None:
         assert (result[name]["users"], result[name]["recall@10"]) == (len(recalls), pytest.approx(np.mean(recalls)))
 
 
+def test_new_items_have_their_share_of_lists_hits_and_targets(world: World) -> None:
+    lists, new = world.lists("m", 1, 0, 1), ITEMS[5:15]
+    plain = measured(lists, known=world.known)
+    result = measured(lists, known=replace(world.known, new=pl.Series(new)))
+    found, top = result["models"]["m"], lists.filter(pl.col("rank") <= 10)
+    mine = pl.col("item_id").is_in(new)
+    assert found["new@10"] == pytest.approx(len(top.filter(mine)) / len(top))
+    assert found["new@10_ci"][0] < found["new@10"] < found["new@10_ci"][1]
+    of_seeds = [one.filter("relevant").select(mine.mean()).item() for one in top.partition_by("seed")]
+    assert found["new_hits@10"] == pytest.approx(np.mean(of_seeds))
+    wanted = world.targets[:, 5:15].sum()
+    assert result["lists"]["new_items"] == {"items": 10, "share_of_targets": wanted / world.targets.sum()}
+    hits = top.filter("relevant", mine).group_by("user_id").len().sort("user_id")
+    recall = {user: count / 2 / world.targets[USERS.index(user), 5:15].sum() for user, count in hits.iter_rows()}
+    people = int((world.targets[:, 5:15].sum(1) > 0).sum())
+    assert found["slices"]["target new"]["users"] == people
+    assert found["slices"]["target new"]["recall@10"] == pytest.approx(sum(recall.values()) / people)
+    assert "new_items" not in plain["lists"]
+    assert plain["models"]["m"] == {
+        name: value for name, value in found.items() if not name.startswith("new") and name != "slices"
+    } | {"slices": {name: part for name, part in found["slices"].items() if name not in ("target new", "target known")}}
+
+
 def test_cutoffs_go_as_far_as_every_method_does(world: World) -> None:
     for depths, cutoffs in (((20, 10), [5, 10]), ((7, 20), [5]), ((3, 3), [3])):
         result = measured(world.lists("a", 1, k=depths[0]), world.lists("b", 1, k=depths[1]))

@@ -42,10 +42,9 @@ class Prior:
     of its own vector: that few like it is known, and words know less of it. At its full length it would put what few
     like where the liked are.
 
-    Of a new item the length is predicted too, by a regression of |q| alike: that of a mean of vectors which point in many
-    directions is far less than the mean of their lengths, and would put what is new behind all that is known. It is
-    then taken `new_length` times, for a person has met most of what is known and loved, and nothing that is new. What is
-    not new, and yet liked by nobody, was passed over: that keeps the shorter prediction.
+    Of a new item the length is predicted too, by a regression of |q| alike, and taken `new_length` times. A regression
+    of vectors which point in many directions gives far shorter ones than theirs, and would put what is new behind all
+    that is known. What is not new, and yet liked by nobody, was passed over: that keeps the short prediction.
     """
 
     config: PriorConfig
@@ -102,14 +101,16 @@ class Prior:
         more = self._at_length(more, vectors).astype(np.float32)
         return replace(self, predicted=np.concatenate([self.predicted, more]))
 
-    def _at_length(self, predicted: Floats, words: Floats) -> Floats:
+    def _at_length(self, predicted: NDArray[np.floating[Any]], words: Floats) -> NDArray[np.floating[Any]]:
         """(n, d) predictions at the length of new items, never below a tenth of what words of no meaning predict."""
         if self.lengths is None:
             return predicted
         least = 0.1 * max(float(self.words_mean @ self.lengths[:-1] + self.lengths[-1]), 0)
         lengths = self.config.new_length * np.maximum(words @ self.lengths[:-1] + self.lengths[-1], least)
         there = np.linalg.norm(predicted, axis=1)
-        scaled: Floats = predicted * (lengths / np.maximum(there, np.finfo(np.float32).tiny))[:, None]
+        scaled: NDArray[np.floating[Any]] = (
+            predicted * (lengths / np.maximum(there, np.finfo(np.float32).tiny))[:, None]
+        )
         return scaled
 
     def towards(self, vectors: Floats) -> Floats:

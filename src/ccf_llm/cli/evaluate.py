@@ -28,6 +28,10 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(help="With --method or --lists: a data set with a split (folder or name).")
     ] = None,
+    among: Annotated[
+        str,
+        typer.Option(help="With --lists and --data: all, or new for lists of new items among themselves."),
+    ] = "all",
     part: Annotated[str, typer.Option(help="valid or test. Choose on valid; test is for the final figure.")] = "test",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
@@ -45,10 +49,14 @@ def evaluate(
     """
     if part not in ("valid", "test"):
         raise CCFError(f"--part {part}: choose valid or test")
+    if among not in ("all", "new"):
+        raise CCFError(f"--among {among}: choose all or new")
+    if among == "new" and (lists is None or data is None or run is not None):
+        raise CCFError("--among new: tells what the lists of a file are of; give it with --lists and --data alone")
     if (run is not None) + (method is not None) + (lists is not None and run is None) != 1:
         raise CCFError("give the folder of a run, or --method and --data, or --lists")
     if lists is not None and run is None:
-        evaluate_file(lists, data, part, json_file)  # type: ignore[arg-type]
+        evaluate_file(lists, data, part, json_file, among)  # type: ignore[arg-type]
         return
     from ccf_llm.cli.progress import Bars
     from ccf_llm.data.named import open_dataset
@@ -70,6 +78,8 @@ def evaluate(
         write_json(json_file, metrics)
     if metrics.get("task") == "ranking":
         print_lists(metrics.get("sample") or metrics)  # where language models saw some users, all rows of these alone
+        if "new_items" in metrics:
+            print_lists(metrics["new_items"], "new items among themselves, lists")
     else:
         _print_table(metrics)
 
@@ -81,6 +91,8 @@ def _write_lists(run: "RunFolder", metrics: dict[str, Any], part: Any, path: Pat
     if metrics.get("task") != "ranking":
         raise CCFError("--lists: this run is of the rating task, which has no lists; leave --lists out")
     write_lists(read_lists(list_file(run, part)), path)
+    if "new_items" in metrics:
+        write_lists(read_lists(list_file(run, part, "new")), path.with_stem(f"{path.stem}-new"))
 
 
 def _print_table(metrics: dict[str, Any]) -> None:

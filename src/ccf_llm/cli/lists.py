@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ccf_llm.data.manifest import Part
+    from ccf_llm.evaluation.known import Among
 
 ACCURACY = {"recall": "Recall", "precision": "Precision", "hit_rate": "hit rate", "mrr": "MRR", "map": "MAP"}
 SHOWN = {
@@ -15,10 +16,12 @@ SHOWN = {
     "novelty": "novelty, bits",
     "long_tail": "long tail",
     "diversity": "diversity",
+    "new": "new items",
+    "new_hits": "new among hits",
 }
 
 
-def evaluate_file(lists: Path, data: str | None, part: "Part", json_file: Path | None) -> None:
+def evaluate_file(lists: Path, data: str | None, part: "Part", json_file: Path | None, among: "Among" = "all") -> None:
     """Measure the lists of a file, with what the data set knows where one is named, and print the tables."""
     from ccf_llm.evaluation.known import Known
     from ccf_llm.evaluation.lists import read_lists
@@ -30,14 +33,14 @@ def evaluate_file(lists: Path, data: str | None, part: "Part", json_file: Path |
     if data is not None:
         from ccf_llm.data.named import open_dataset
 
-        known = Known.of(open_dataset(data), part)
+        known = Known.of(open_dataset(data), part, among)
     result = evaluate_lists(read, known)
     if json_file is not None:
         write_json(json_file, result)
     print_lists(result)
 
 
-def print_lists(result: dict[str, Any]) -> None:
+def print_lists(result: dict[str, Any], of: str = "lists") -> None:
     """NDCG, best first, with paired differences to the best; other accuracy; what lists are like beyond being right."""
     about, k = result["lists"], result["lists"]["k"]
     ranked = sorted(result["models"].items(), key=lambda pair: -(pair[1][f"ndcg@{k}"] or 0))
@@ -47,9 +50,11 @@ def print_lists(result: dict[str, Any]) -> None:
         ahead = row["diff"].get(best)
         against = f"{_figure(ahead[f'ndcg@{k}'], '+.4f')} ({_interval(ahead, k, '+.4f')})" if ahead else "-"
         lines.append([name, str(row["users"]), _figure(row[f"ndcg@{k}"]), _interval(row, k, ".4f"), against])
-    title = f"lists of {about['users']:,} users, 95 % intervals over users"
+    title = f"{of} of {about['users']:,} users, 95 % intervals over users"
     _print(title, ["method", "users", f"NDCG@{k}", "interval", f"against {best}"], lines)
-    for title, figures in ((f"accuracy of the first {k}", ACCURACY), (f"what stands in the first {k}", SHOWN)):
+    new = about.get("new_items")
+    share = f", where {_figure(new['share_of_targets'])} of the targets are new" if new else ""
+    for title, figures in ((f"accuracy of the first {k}", ACCURACY), (f"what stands in the first {k}{share}", SHOWN)):
         there = [figure for figure in figures if f"{figure}@{k}" in ranked[0][1]]
         lines = [[name, *(_figure(row[f"{figure}@{k}"]) for figure in there)] for name, row in ranked]
         _print(title, ["method", *(figures[figure] for figure in there)], lines)

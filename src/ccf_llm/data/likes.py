@@ -37,6 +37,24 @@ class Targets:
         lists = ([of[i] for i in people] for of in (self.histories, self.seen, self.items))
         return type(self)(self.users[people], *lists)
 
+    def among(self, items: Codes, n_items: int) -> Self:
+        """The people who come to like one of these items, to be found among these alone: all others count as seen.
+
+        Args:
+            items: item codes.
+            n_items: of the catalogue.
+        """
+        others = np.setdiff1d(np.arange(1, n_items + 1), items)
+        found = [np.intersect1d(of, items) for of in self.items]
+        some = np.array([len(of) > 0 for of in found], dtype=bool)
+        taken = self.take(np.flatnonzero(some))
+        return type(self)(
+            taken.users,
+            taken.histories,
+            [np.union1d(of, others) for of in taken.seen],
+            [of for of, there in zip(found, some, strict=True) if there],
+        )
+
 
 def likes_matrix(dataset: Dataset, *parts: Part, counts: bool = False) -> csr_matrix:
     """(n_users + 1, n_items + 1) float32, 1 where the user likes the item by the interactions of `parts`.

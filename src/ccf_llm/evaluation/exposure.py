@@ -75,6 +75,11 @@ def diversity(row: Integers, codes: Integers, n_lists: int, vectors: NDArray[np.
     return 1 - cosine
 
 
+def new_hits(hits: Integers, new: NDArray[np.bool_]) -> float:
+    """Share of the hits that are new, by the number of hits of each item (n_items,); NaN where nothing was found."""
+    return float(hits[new].sum() / hits.sum()) if hits.sum() else float("nan")
+
+
 def by_popularity(likes: Integers) -> Doubles:
     """(n_items,) place of each item, 0 for the most liked, below 1 for the least; of equals the earlier comes first."""
     place = np.empty(len(likes))

@@ -1,7 +1,8 @@
 """What a data set knows of the users and items in ranked lists; it opens figures that lists alone cannot give."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,9 @@ from ccf_llm.data.categories import categories
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import PARTS, Part
 from ccf_llm.errors import CCFError
+
+Among = Literal["all", "new"]
+"""What stands in a list: the whole catalogue, or new items alone."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,16 @@ class Known:
     """user_id, item_id: every target of the part that was measured."""
     vectors: NDArray[np.floating[Any]] | None = None
     """(n_items, d) in the order of `popularity`; their cosine says how alike two items are."""
+    new: pl.Series | None = None
+    """Ids of the items that the split held out; their share of lists and hits is then told."""
 
     @classmethod
-    def of(cls, dataset: Dataset, part: Part = "test") -> Self:
+    def of(cls, dataset: Dataset, part: Part = "test", among: Among = "all") -> Self:
         """Popularity and histories from train, targets from `part`, categories as vectors where the items have some.
 
         A target is an item that the user likes in `part` and has met in no earlier part. Of what a user met more than
-        once in a part the latest label counts.
+        once in a part the latest label counts. `among` `new`: of lists in which the items that the split held out are
+        ranked among themselves, so that these alone are targets; raises `CCFError` where it held out none.
         """
         if dataset.split is None:
             raise CCFError(f"data set {dataset.name!r} has no split; make one with `ccf-llm data split`")
@@ -44,15 +51,33 @@ class Known:
             .select(pair)
             for name in ("train", part)
         }
+        new = held_out(dataset)
+        wanted = likes[part].join(earlier, on=pair, how="anti")
+        if among == "new":
+            if new is None:
+                raise CCFError(
+                    f"data set {dataset.name!r}: its split holds out no new items; split it with `--new-items`"
+                )
+            wanted = wanted.filter(pl.col("item_id").is_in(new.implode()))
         counts = likes["train"].group_by("item_id").agg(pl.len().cast(pl.Int64).alias("likes"))
         return cls(
             popularity=dataset.items.select("item_id")
             .join(counts, on="item_id", how="left", maintain_order="left")
             .with_columns(pl.col("likes").fill_null(0)),
             histories=likes["train"].group_by("user_id").agg(pl.len().cast(pl.Int64).alias("likes")),
-            targets=likes[part].join(earlier, on=pair, how="anti"),
+            targets=wanted,
             vectors=categories(dataset.items),
+            new=new if among == "all" else None,
         )
+
+    @cached_property
+    def is_new(self) -> NDArray[np.bool_]:
+        """(n_items,) in the order of `popularity`, which items are new."""
+        assert self.popularity is not None
+        if self.new is None:
+            return np.zeros(len(self.popularity), dtype=bool)
+        found: NDArray[np.bool_] = self.popularity["item_id"].is_in(self.new.implode()).to_numpy()
+        return found
 
     def check(self, lists: pl.DataFrame) -> None:
         """Refuse lists of items outside the catalogue, or of other targets than these."""
@@ -84,3 +109,10 @@ class Known:
                 f"data, item {row['item_id']} is {'' if row['relevant'] else 'not '}relevant in the lists and "
                 f"{'a' if row['right'] else 'no'} target in the data; name the data set and part that they are of"
             )
+
+
+def held_out(dataset: Dataset) -> pl.Series | None:
+    """Ids of the items that the split holds out as new, where it holds out some."""
+    if dataset.split is None or dataset.split.new_items is None:
+        return None
+    return pl.Series("item_id", dataset.split.new_items.items, dtype=pl.String)

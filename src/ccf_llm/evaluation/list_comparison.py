@@ -11,7 +11,7 @@ from ccf_llm.evaluation.ranking import evaluate_lists
 
 FIGURES = (
     "ndcg", "recall", "precision", "hit_rate", "mrr", "map", "coverage", "gini", "novelty", "long_tail", "diversity",
-    "overlap", "most_shown",
+    "overlap", "most_shown", "new", "new_hits",
 )  # fmt: skip
 
 
@@ -25,6 +25,7 @@ def compare_lists(
     papers: Mapping[str, str | None],
     about: dict[str, Any],
     missing: Sequence[str] = (),
+    among_new: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole table as plain values, best NDCG first.
 
@@ -39,6 +40,7 @@ def compare_lists(
         papers: of which system each language-model row is a version; None marks ours.
         about: further entries at the top, such as the data set's name.
         missing: rows that were not run, in words.
+        among_new: what `evaluate_lists` gives of the rows' lists of new items among themselves.
     """
     found = evaluate_lists(lists, known)
     k = found["lists"]["k"]
@@ -64,6 +66,7 @@ def compare_lists(
                 "users": model["users"],
                 **{name: value for name, value in model.items() if name.split("@")[0] in FIGURES},
                 "slices": model["slices"],
+                **({"among_new": _among_new(row, among_new, baseline)} if among_new else {}),
                 **{name: gap and _short(gap, k) for name, gap in others.items()},
                 "vs_all": {other: _short(gap, k)["ndcg"] for other, gap in model["diff"].items()},
             }
@@ -79,6 +82,16 @@ def compare_lists(
         "rows": lines,
         "missing": list(missing),
     }
+
+
+def _among_new(row: str, found: dict[str, Any], baseline: str) -> dict[str, Any] | None:
+    """NDCG of new items among themselves, and its paired difference to the baseline."""
+    k, model = found["lists"]["k"], found["models"].get(row)
+    if model is None:
+        return None
+    gap = model["diff"].get(baseline)
+    figures = {name: model[name] for name in ("users", f"ndcg@{k}", f"ndcg@{k}_ci")}
+    return figures | {"k": k, "vs_retriever": gap and _short(gap, k)}
 
 
 def _short(gap: dict[str, Any], k: int) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def evaluate_lists(
     """Measure lists (see `evaluation.lists`), with 95 % intervals from a bootstrap over users.
 
     A user's figures are averaged over seeds first. Accuracy is over users with a target. `known` opens further figures:
-    coverage, Gini, novelty, long tail (popularity), diversity (vectors), and slices by history and by target.
+    coverage, Gini, novelty, long tail (popularity), diversity (vectors), share of new items in lists and among hits
+    (`new`), and slices by history and by target.
 
     Returns:
         `{"models": ..., "lists": ...}`, plain values that JSON accepts, null where a figure is not defined. A model has
@@ -58,7 +59,7 @@ def evaluate_lists(
         }
         for (name, part), of in zip(parts.items(), measured.values(), strict=True)
     }
-    about = {
+    about: dict[str, Any] = {
         "users": lists.filter(pl.col("targets") > 0)["user_id"].n_unique(),
         "users_without_target": lists.filter(pl.col("targets") == 0)["user_id"].n_unique(),
         "items": None if known.popularity is None else len(known.popularity),
@@ -67,6 +68,8 @@ def evaluate_lists(
         "draws": draws,
         "seed": seed,
     }
+    if known.new is not None:
+        about["new_items"] = _of_new(lists, known)
     result: dict[str, Any] = null_for_nan({"models": models, "lists": about})
     return result
 
@@ -115,6 +118,8 @@ def _style(part: pl.DataFrame, n_lists: int, known: Known, k: int) -> dict[str, 
         f"novelty@{k}": exposure.novelty(row, codes, n_lists, likes),
         f"long_tail@{k}": exposure.long_tail(row, codes, n_lists, likes),
     }
+    if known.new is not None:
+        figures[f"new@{k}"] = exposure.list_means(row, known.is_new[codes], n_lists)
     if known.vectors is not None:
         figures[f"diversity@{k}"] = exposure.diversity(row, codes, n_lists, known.vectors)
     return figures
@@ -133,6 +138,10 @@ def _shown(part: pl.DataFrame, known: Known, cutoffs: list[int]) -> dict[str, fl
             if known.popularity is not None:
                 found.setdefault(f"coverage@{k}", []).append(exposure.coverage(exposures))
                 found.setdefault(f"gini@{k}", []).append(exposure.gini(exposures))
+            if known.new is not None:
+                right = one.filter(pl.col("rank").is_between(1, k), "relevant")["code"]
+                hits = np.bincount(right, minlength=len(known.is_new))
+                found.setdefault(f"new_hits@{k}", []).append(exposure.new_hits(hits, known.is_new))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
@@ -148,12 +157,32 @@ def _slices(part: pl.DataFrame, columns: Integers, known: Known, k: int, draws: 
     if known.targets is not None and known.popularity is not None:
         place = known.popularity.select("item_id", place=exposure.by_popularity(known.popularity["likes"].to_numpy()))
         shown, wanted = (rows.join(place, "item_id", "left", maintain_order="left") for rows in (part, known.targets))
-        for name, (low, high) in TARGET_SLICES.items():
-            inside = pl.col("place").is_between(low, high, closed="left").fill_null(False)
+        for name, inside in _target_slices(known).items():
             counts = wanted.filter(inside).group_by("user_id").agg(pl.len().cast(pl.Int64).alias("some"))
             some = first.select("user_id").join(counts, on="user_id", how="left", maintain_order="left")["some"]
             marked = places(part, shown.select(inside & pl.col("relevant")).to_series().to_numpy(), k)
             found[name] = _slice(marked, some.fill_null(0).to_numpy(), k, draws[:, columns])
+    return found
+
+
+def _of_new(lists: pl.DataFrame, known: Known) -> dict[str, Any]:
+    """How many items are new, and which share of the targets of the people in the lists they are."""
+    assert known.new is not None
+    assert known.targets is not None
+    wanted = known.targets.filter(pl.col("user_id").is_in(lists["user_id"].unique().implode()))
+    mine = wanted.filter(pl.col("item_id").is_in(known.new.implode()))
+    return {"items": len(known.new), "share_of_targets": len(mine) / len(wanted) if len(wanted) else None}
+
+
+def _target_slices(known: Known) -> dict[str, pl.Expr]:
+    """Name -> which items belong to it, by `place`, how far down in popularity, and `item_id`."""
+    found = {
+        name: pl.col("place").is_between(low, high, closed="left").fill_null(False)
+        for name, (low, high) in TARGET_SLICES.items()
+    }
+    if known.new is not None:
+        new = pl.col("item_id").is_in(known.new.implode()).fill_null(False)
+        found |= {"target new": new, "target known": ~new & pl.col("item_id").is_not_null()}
     return found
 
 

@@ -13,6 +13,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.comparison import Measured, compare_rows
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.list_comparison import compare_lists
+from ccf_llm.evaluation.ranking import evaluate_lists
 from ccf_llm.experiments.check import check_run
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.fill_ranking import RankingFiller
@@ -119,6 +120,8 @@ def _rating_table(
 def _ranking_table(
     config: RunConfig, dataset: Dataset, store: ResultFolder, there: dict[str, list[int]], missing: list[str]
 ) -> dict[str, Any]:
+    found = [store.lists_of_new(row, seed) for row, seeds in there.items() for seed in seeds]
+    new = [lists for lists in found if lists is not None]
     return compare_lists(
         {row: [store.load(row, seed) for seed in seeds] for row, seeds in there.items()},
         pl.concat(store.lists(row, seed) for row, seeds in there.items() for seed in seeds),
@@ -128,6 +131,7 @@ def _ranking_table(
         papers={name: method.paper for name, method in config.methods.items()},
         about={"dataset": dataset.name, "part": store.part, "llm": config.llm.model},
         missing=missing,
+        among_new=evaluate_lists(pl.concat(new), Known.of(dataset, store.part, "new")) if new else None,
     )
 
 

@@ -49,10 +49,11 @@ class Filler(ABC):
             with measured() as cost:
                 model = load_cf(self.folder.cf(row))
                 answers, figures = self.measure_cf(row, model)
+            new = self.of_new(row, model)
             fit, parameters = read_cost(self.folder.cf(row)), getattr(model, "parameters", None)
             trained = {"cf": sum(weight.numel() for weight in parameters())} if parameters else {}
             effort = Effort({row: fit.seconds}, trained, {row: fit.peak_mb})
-            self.keep(row, row if row in VECTORS else None, answers, figures, effort, cost)
+            self.keep(row, row if row in VECTORS else None, answers, figures, effort, cost, new=new)
         self.fill_further(missing)
         if wanted := self.wanted_methods(missing):
             for method in train_methods(self.config, self.dataset, only=wanted, say=self.say, report=self.report):
@@ -61,6 +62,10 @@ class Filler(ABC):
     @abstractmethod
     def measure_cf(self, row: str, model: Scorer) -> tuple[Any, dict[str, Any]]:
         """What the store keeps of a CF row's answers, and its figures."""
+
+    def of_new(self, row: str, model: Scorer) -> Any:
+        """What the store keeps of a CF row's answers about new items alone; None where there is nothing of the kind."""
+        return None
 
     @abstractmethod
     def headline(self, figures: dict[str, Any]) -> str:
@@ -107,8 +112,11 @@ class Filler(ABC):
         effort: Effort,
         scoring: Cost,
         more: dict[str, Any] | None = None,
+        new: Any = None,
     ) -> None:
-        """Write the result of a row, with `more` that is known of one with a language model."""
+        """Write the result of a row, with `more` that is known of one with a language model, and its lists of new
+        items among themselves.
+        """
         config = self.config
         result = {
             "method": row,
@@ -129,5 +137,5 @@ class Filler(ABC):
             "config": row_config(config, row),
             "made": circumstances(),
         }
-        self.store.save(result, answers)
+        self.store.save(result, answers, new)
         self.say(f"{row}, seed {config.seed}: {self.headline(figures)}")

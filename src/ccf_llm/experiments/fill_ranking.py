@@ -19,7 +19,7 @@ from ccf_llm.experiments.config import TREES, TREES_WORDS, WITH_TREES
 from ccf_llm.experiments.cost import measured
 from ccf_llm.experiments.fill import Filler
 from ccf_llm.experiments.lists import retriever_of
-from ccf_llm.experiments.ranked import Asked, model_scores, reranked_lists, retriever_lists
+from ccf_llm.experiments.ranked import Asked, lists_among_new, model_scores, reranked_lists, retriever_lists
 from ccf_llm.experiments.train import Effort, Trained
 from ccf_llm.experiments.trees import TreeRows
 from ccf_llm.io.progress import advance_of
@@ -46,6 +46,11 @@ class RankingFiller(Filler):
     def some(self) -> Asked:
         """Whom language models are asked for."""
         return Asked.of(self.dataset, self.store.part, self.config.ranking.people)
+
+    @cached_property
+    def some_new(self) -> Asked:
+        """Those of them who like what the split held out, asked for that alone."""
+        return Asked.of(self.dataset, self.store.part, self.config.ranking.people, "new")
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -82,6 +87,11 @@ class RankingFiller(Filler):
         lists = retriever_lists(row, retriever_of(model), self.everybody, self.config.seed)
         return lists, self._figures(row, lists)
 
+    def of_new(self, row: str, model: Scorer) -> pl.DataFrame | None:
+        """Its lists of new items among themselves."""
+        asked = Asked.of(self.dataset, self.store.part, among="new")
+        return retriever_lists(row, retriever_of(model), asked, self.config.seed) if asked.users else None
+
     def finish(self, method: Trained, missing: list[str]) -> None:
         """Its lists over the best of its retriever, and those of it and the trees together."""
         network, scorer = method.network, self.scorer(method)
@@ -98,7 +108,10 @@ class RankingFiller(Filler):
                 "llm_alone": {"ndcg@10": evaluate_lists(alone, draws=1)["models"][method.name]["ndcg@10"]},
                 "blend": network.blend.weights.tolist(),
             }
-            self.keep(method.name, kind, lists, self._figures(method.name, lists), method.effort, cost, more)
+            new, depth = None, self.config.ranking.depth
+            if self.some_new.users:
+                new = lists_among_new(method.name, scorer, self.some_new, depth, self.config.seed)
+            self.keep(method.name, kind, lists, self._figures(method.name, lists), method.effort, cost, more, new)
         row = method.name + WITH_TREES
         if row in missing:
             trees, fit = self.trees.fitted(words=True)

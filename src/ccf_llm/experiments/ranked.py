@@ -13,7 +13,9 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import Targets, targets
 from ccf_llm.data.manifest import Part
 from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.evaluation.known import Among, held_out
 from ccf_llm.evaluation.lists import top_lists
+from ccf_llm.experiments.lists import retriever_of
 from ccf_llm.scoring import SharedPrefixScorer
 
 LENGTH = 20
@@ -31,11 +33,18 @@ class Asked:
     """Ids of the catalogue: code c stands in place c - 1."""
 
     @classmethod
-    def of(cls, dataset: Dataset, part: Part, people: int | None = None) -> "Asked":
-        """All who like something new in the part, or so many of them, drawn with seed 0."""
+    def of(cls, dataset: Dataset, part: Part, people: int | None = None, among: Among = "all") -> "Asked":
+        """All who like something new in the part, or so many of them, drawn with seed 0.
+
+        `among` `new`: those of them who like an item that the split held out, asked for such items alone.
+        """
         found = targets(dataset, part)
         if people is not None and people < len(found):
             found = found.take(np.sort(np.random.default_rng(0).permutation(len(found))[:people]))
+        if among == "new":
+            new = held_out(dataset)
+            codes = dataset.item_vocabulary.encode(new) if new is not None else np.zeros(0, dtype=np.int64)
+            found = found.among(codes, len(dataset.item_vocabulary))
         users = dataset.user_vocabulary.decode(found.users)
         return cls(found, users, dataset.items["item_id"].to_list())
 
@@ -72,6 +81,12 @@ def reranked_lists(method: str, candidates: Candidates, scores: Floats, asked: A
         return laid
 
     return asked.lists(method, laid_out, seed)
+
+
+def lists_among_new(method: str, scorer: SharedPrefixScorer, asked: Asked, depth: int, seed: int) -> pl.DataFrame:
+    """The `depth` best of the new items by a model's retriever, in the model's order; `asked` is among these alone."""
+    candidates = Candidates.of(asked.targets, depth, retriever_of(scorer.network.cf))
+    return reranked_lists(method, candidates, model_scores(scorer, candidates)[0], asked, seed)
 
 
 def model_scores(

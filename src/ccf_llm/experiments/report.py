@@ -91,11 +91,14 @@ def _about(metrics: dict[str, Any], config: RunConfig, training: list[dict[str, 
 
 
 def _split(split: dict[str, Any] | None) -> str:
-    """The rule and, where there are some, the shares."""
+    """The rule and, where there are some, the shares and new items."""
     if split is None:
         return "given"
     shares = split.get("fractions") or {}
-    return ", ".join([split["rule"], *(f"{part} {share:.0%}" for part, share in shares.items())])
+    words = [split["rule"], *(f"{part} {share:.0%}" for part, share in shares.items())]
+    if new := split.get("new_items"):
+        words.append(f"{len(new['items']):,} items held out, {'the newest' if new['by'] == 'time' else 'drawn'}")
+    return ", ".join(words)
 
 
 def _notes(config: RunConfig) -> list[str]:

@@ -54,9 +54,16 @@ class ResultFolder:
         names = (path.stem.removeprefix(f"{self._prefix}seed-") for path in self.path.glob(f"{row}/*.json"))
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def save(self, result: dict[str, Any], answers: NDArray[np.float32] | pl.DataFrame) -> None:
-        """Keep what was measured; the figures come last, so that answers without them are measured again."""
+    def save(
+        self, result: dict[str, Any], answers: NDArray[np.float32] | pl.DataFrame, new: pl.DataFrame | None = None
+    ) -> None:
+        """Keep what was measured; the figures come last, so that answers without them are measured again.
+
+        `new` are lists of new items among themselves.
+        """
         path = self.file(result["method"], result["seed"])
+        if new is not None:
+            write_lists(new, _of_new(path))
         if isinstance(answers, pl.DataFrame):
             write_lists(answers, path.with_suffix(".parquet"))
         else:
@@ -88,6 +95,11 @@ class ResultFolder:
         except CCFError as error:
             raise CCFError(f"{error}; delete {path.with_suffix('.json')} to measure it again") from None
 
+    def lists_of_new(self, row: str, seed: int) -> pl.DataFrame | None:
+        """The lists of new items among themselves; None of a row that has none."""
+        path = _of_new(self.file(row, seed))
+        return read_lists(path) if path.is_file() else None
+
     def is_current(self, row: str, config: RunConfig, dataset: Dataset) -> bool:
         """Whether there is a result of these settings (their seed among them) on this data and split.
 
@@ -108,6 +120,10 @@ class ResultFolder:
     @property
     def _prefix(self) -> str:
         return "" if self.part == "test" else f"{self.part}-"
+
+
+def _of_new(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-new.parquet")
 
 
 def comparison_rows(config: RunConfig) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ HEADS = (
     "Recall@{k}", "MRR@{k}", "LLM alone", "LLM's weight", "coverage", "shared by two", "most shown", "long tail",
     "minutes", "peak MB",
 )  # fmt: skip
+OF_NEW = ("new among new", "against {baseline}", "new in the list", "new among hits")
+"""Further columns where the split holds out new items."""
 NOTES = (
     "Lists over the whole catalogue, what a user has met left out; means over users, a user's figures averaged over "
     "the seeds, with 95 % intervals of a bootstrap over users; differences are paired over the users that both have.",
@@ -37,14 +39,15 @@ def write_ranking(table: dict[str, Any], path: Callable[[str], Path], plot: Call
     heads = _heads(table)
     lines = _lines(table)
     plots = {"rows": Markup(to_svg(draw, "rows"))}
-    page = render("comparison.html.j2", table=table, heads=heads, lines=lines, plots=plots, notes=NOTES)
+    page = render("comparison.html.j2", table=table, heads=heads, lines=lines, plots=plots, notes=_notes(table))
     write_text(path(".html"), page)
 
 
 def to_markdown(table: dict[str, Any]) -> str:
     """The table and what a reader must know, as Markdown."""
     about = f"{table['dataset']}, {table['part']}, {table['lists']['users']:,} users, {table['llm']}."
-    return page_of_table(about, ranking_table(table), NOTES, table["missing"])
+    columns = range(len(_heads(table)))
+    return page_of_table(about, markdown(_heads(table), _lines(table), columns), _notes(table), table["missing"])
 
 
 def ranking_table(table: dict[str, Any], columns: Sequence[str] = HEADS) -> str:
@@ -53,7 +56,8 @@ def ranking_table(table: dict[str, Any], columns: Sequence[str] = HEADS) -> str:
 
 
 def _heads(table: dict[str, Any]) -> list[str]:
-    return [head.format(k=table["lists"]["k"], main=table["main"], baseline=table["baseline"]) for head in HEADS]
+    heads = (*HEADS, *OF_NEW) if "new_items" in table["lists"] else HEADS
+    return [head.format(k=table["lists"]["k"], main=table["main"], baseline=table["baseline"]) for head in heads]
 
 
 def _lines(table: dict[str, Any]) -> list[Line]:
@@ -83,4 +87,25 @@ def _cells(line: dict[str, Any], table: dict[str, Any]) -> list[str]:
         *(four(line.get(f"{name}@{k}")) for name in ("coverage", "overlap", "most_shown", "long_tail")),
         f"{line['train_minutes']:.1f}",
         f"{line['peak_mb']:,.0f}",
+        *(_of_new(line, k) if "new_items" in table["lists"] else []),
     ]
+
+
+def _of_new(line: dict[str, Any], k: int) -> list[str]:
+    alone = line.get("among_new")
+    found = [DASH, DASH] if alone is None else [four(alone[f"ndcg@{alone['k']}"]), gap(alone["vs_retriever"], "ndcg")]
+    return [*found, *(four(line.get(f"{name}@{k}")) for name in ("new", "new_hits"))]
+
+
+def _notes(table: dict[str, Any]) -> tuple[str, ...]:
+    """What a reader must know."""
+    new = table["lists"].get("new_items")
+    if new is None:
+        return NOTES
+    share = f"{new['share_of_targets']:.0%}" if new["share_of_targets"] is not None else "none"
+    return (
+        *NOTES,
+        f"{new['items']:,} items are new: nobody met them in train or valid, and they are {share} of what is to be "
+        "found. New among new: NDCG where these alone are ranked. New in the list, new among hits: their share of the "
+        "places and of what was found.",
+    )

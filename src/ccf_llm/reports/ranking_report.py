@@ -7,7 +7,13 @@ from ccf_llm.reports import plots
 from ccf_llm.reports.page import DASH, figure, signed, span
 from ccf_llm.reports.report_page import render_parts
 
-SHOWN = {"catalogue": "coverage", "shared by two": "overlap", "most shown": "most_shown"}
+SHOWN = {
+    "catalogue": "coverage",
+    "shared by two": "overlap",
+    "most shown": "most_shown",
+    "new": "new",
+    "new of what was found": "new_hits",
+}
 """What lists are like beyond being right: head of the column, and figure."""
 
 
@@ -42,6 +48,7 @@ def render_ranking_report(report: dict[str, Any]) -> str:
         shown=[head for head in SHOWN if any(line["shown"][head] != DASH for line in lines)],
         slices=_people(found),
         everybody=_everybody(report) if report.get("sample") else None,
+        new=_new(report, lists),
     )
 
 
@@ -133,6 +140,15 @@ def _people(found: dict[str, Any]) -> dict[str, int]:
         for part, of in model["slices"].items():
             counts[part] = max(counts.get(part, 0), of["users"])
     return {part: people for part, people in counts.items() if people}
+
+
+def _new(report: dict[str, Any], lists: dict[str, Any]) -> dict[str, Any] | None:
+    """What is told of new items, where the split holds out some: of all, and of these among themselves."""
+    if "new_items" not in lists:
+        return None
+    alone = report.get("new_items")
+    lines = [] if alone is None else _lines(alone, report)
+    return {**lists["new_items"], "lines": lines, "users": alone["lists"]["users"] if alone else 0}
 
 
 def _everybody(report: dict[str, Any]) -> dict[str, Any]:
