@@ -16,7 +16,7 @@ from ccf_llm.cf.candidates import CrossFittedRetrievers
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.kinds import load_cf, load_retriever
 from ccf_llm.cf.knn import ItemKNN
-from ccf_llm.cf.prior import Prior, Words, trust
+from ccf_llm.cf.prior import LIGHTER, NEAR, STEEP, Prior, Words, trust
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import ALSConfig, EASEConfig, PriorConfig
 from ccf_llm.cf.vectors import EASEVectors
@@ -123,12 +123,9 @@ def test_further_items_are_told_by_their_words(kind: tuple[type[Retriever], Any]
     like_odd, like_even = more.scores(HISTORY)[N_ITEMS:]
     assert like_odd > like_even
     assert more.prior is not None
-    # In the direction that the same words have in the catalogue, at the length that is predicted of new ones.
-    own, same = more.item_vectors()[N_ITEMS], more.prior.predicted[2]
-    assert own @ same == pytest.approx(np.linalg.norm(own) * np.linalg.norm(same), rel=1e-5)
-    assert more.prior.lengths is not None
-    length = CONFIG.new_length * (told[0] @ more.prior.lengths[:-1] + more.prior.lengths[-1])
-    assert np.linalg.norm(own) == pytest.approx(length, rel=1e-5)
+    assert more.prior.further is not None
+    expected = more.prior.further.told(more.prior.predicted[2:4], told, CONFIG)
+    np.testing.assert_allclose(more.item_vectors()[N_ITEMS:], expected, rtol=1e-4, atol=1e-6)
     more.save(tmp_path / "cf")
     np.testing.assert_array_equal(load_retriever(tmp_path / "cf").scores(HISTORY), more.scores(HISTORY))
     with pytest.raises(CCFError, match=r"^words: give the vectors of the 2 further items, as this model has a prior"):
@@ -158,10 +155,37 @@ def test_items_held_out_have_a_length_of_their_own_and_nothing_else_moves(kind: 
     assert found[1.0].scores(HISTORY)[NEW - 1] < found[2.0].scores(HISTORY)[NEW - 1]
 
 
-def test_a_prior_of_before_lengths_is_read_and_keeps_what_it_predicts(tmp_path: Path) -> None:
+def test_a_new_item_is_told_by_the_map_by_what_is_near_and_by_a_length_of_its_own() -> None:
+    rng = np.random.default_rng(2)
+    counts, new = np.array([3, 9, 1, 30, 2, 0]), np.arange(7) == 6
+    own, vectors = rng.normal(size=(6, 3)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
+    vectors[5] = 0
+    own[5] = own[3] + 0.05  # called nearly as the fourth
+    words = Words(np.pad(own, ((1, 0), (0, 0))), CONFIG, new)
+    short = Prior.fit(replace(words, new=None), counts, vectors).predicted
+    prior = Prior.fit(words, counts, vectors)
+    np.testing.assert_array_equal(prior.predicted[:5], short[:5])
+    unit = own / np.linalg.norm(own, axis=1, keepdims=True)
+    near = counts[:5] / (counts[:5] + CONFIG.k) * np.exp((unit[:5] @ unit[5] - NEAR) / STEEP)
+    near /= 1 + near.sum()
+    lengths = np.linalg.norm(vectors[:5], axis=1)
+    root = np.sqrt(counts / (counts + CONFIG.k))[:5, None]
+    table = np.concatenate([root * np.column_stack([own[:5], np.ones(5)]), np.zeros((3, 4))])
+    table[-3:, :3] = np.sqrt(LIGHTER * CONFIG.l2) * np.eye(3)
+    slope, *_ = np.linalg.lstsq(table, np.append(root[:, 0] * lengths, np.zeros(3)), rcond=None)
+    direction = short[5] + near @ (vectors[:5] - short[:5])
+    length = own[5] @ slope[:3] + slope[3] + near @ (lengths - own[:5] @ slope[:3] - slope[3])
+    length = max(length, np.linalg.norm(short[5]))
+    np.testing.assert_allclose(prior.predicted[5], direction / np.linalg.norm(direction) * length, rtol=1e-4)
+    # The nearest one decides of it.
+    cosine = prior.predicted[5] @ vectors[3] / np.linalg.norm(prior.predicted[5]) / np.linalg.norm(vectors[3])
+    assert cosine > 0.95
+
+
+def test_a_prior_of_before_further_words_is_read_and_keeps_what_it_predicts(tmp_path: Path) -> None:
     prior = EASE.fit(tastes(), config=EASEConfig(l2=20.0, dim=6), words=words()).prior
     assert prior is not None
-    replace(prior, lengths=None).save(tmp_path)
+    replace(prior, further=None).save(tmp_path)
     loaded = Prior.load(tmp_path, CONFIG.model_dump(exclude={"new_length"}))
     np.testing.assert_array_equal(loaded.predicted, prior.predicted)
     np.testing.assert_allclose(loaded.with_items(words().vectors[[3]]).predicted[-1], prior.predicted[2], rtol=1e-5)
@@ -235,8 +259,8 @@ def test_as_a_cf_model_it_shows_saves_and_grows_the_same(tmp_path: Path) -> None
     rows = dataset.rows("valid")
     np.testing.assert_array_equal(loaded.score(rows), fit.score(rows))
     grown = fit.with_items(1, told.vectors[3:4])
-    assert fit.retriever.prior is not None
-    predicted = fit.retriever.prior.predicted[2]
+    assert grown.retriever.prior is not None
+    predicted = grown.retriever.prior.predicted[-1]
     own = grown.item_vectors(torch.tensor([n + 1])).numpy()[0, : len(predicted)]
     np.testing.assert_allclose(own, predicted / np.linalg.norm(predicted), rtol=1e-4, atol=1e-6)
     with pytest.raises(CCFError, match=r"^words: give the vectors of the 1 further items"):
