@@ -12,6 +12,7 @@ by how many people like the item in train. Choose by `valid` and by draws of oth
 
 import argparse
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def new(likes: csr_matrix, every: csr_matrix, words: Words | None, seed: int) ->
     gone = np.zeros(likes.shape[1], dtype=bool)
     gone[np.random.default_rng(seed).permutation(pool)[: len(pool) // 5]] = True
     kept, asked = _columns(likes, ~gone), _columns(every, gone)
+    words = None if words is None else replace(words, new=gone)
     model, columns = EASE.fit(kept, words=words), np.flatnonzero(gone)
     relevant, sizes = [], []
     for user in np.flatnonzero((np.diff(asked.indptr) > 0) & (np.diff(kept.indptr) > 0)):

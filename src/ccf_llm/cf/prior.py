@@ -89,9 +89,9 @@ class Prior:
         known = counts > 0
         told = trust(counts[known], config.k)[:, None]
         matrix, words_mean, vectors_mean = _ridge(own[known], vectors[known], told, config.l2)
-        arrays = (matrix, words_mean, vectors_mean, (own - words_mean) @ matrix + vectors_mean)
-        matrix, words_mean, vectors_mean, predicted = (array.astype(np.float32) for array in arrays)
-        prior = cls(config, matrix, words_mean, vectors_mean, predicted)
+        every = (matrix, words_mean, vectors_mean, (own - words_mean) @ matrix + vectors_mean)
+        arrays: dict[str, Any] = {name: of.astype(np.float32) for name, of in zip(_ARRAYS, every, strict=True)}
+        prior = cls(config, **arrays)
         further = Further.fit(words, counts, vectors, prior.predicted)
         if words.new is not None:
             new = np.flatnonzero(words.new[1:] & ~known)
