@@ -42,7 +42,7 @@ class Whom(_Request, Timed):
     history: list[Id] = Field(
         [], max_length=500, description="Liked items, oldest first; after those of user_id. They are not kept."
     )
-    about: dict[Words, Words | float] = Field(
+    about: dict[str, Words | float] = Field(
         {},
         max_length=20,
         description='What is known of the person, by column: {"age": 34, "occupation": "doctor"}. Of a model that was '
