@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.prior import Prior
-from ccf_llm.cf.retriever import Retriever
+from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.settings import ALSConfig
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
@@ -63,11 +63,7 @@ class ALS(Retriever):
         return scores
 
     def _similar(self, column: int) -> Floats:
-        vectors = self._item_vectors()
-        lengths = np.linalg.norm(vectors, axis=1)
-        scale = np.maximum(lengths * lengths[column], np.finfo(np.float32).tiny)
-        cosine: Floats = vectors @ vectors[column] / scale
-        return cosine
+        return cosines(self._item_vectors(), column)
 
     def _item_vectors(self) -> Floats:
         if self.prior is None:

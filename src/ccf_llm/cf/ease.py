@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.factors import factorise
 from ccf_llm.cf.prior import Prior, trust
-from ccf_llm.cf.retriever import Retriever
+from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.settings import EASEConfig
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
@@ -76,20 +76,13 @@ class EASE(Retriever):
         return scores
 
     def _similar(self, column: int) -> Floats:
-        if self.prior is not None:
-            return self._near(column)
+        if self.prior is not None:  # new items have vectors too
+            return cosines(self._item_vectors(), column)
         scores = np.zeros(self.n_items, dtype=np.float32)
         here = self.columns == column
         # What either adds to the other: one direction alone puts what everybody likes too high.
         scores[self.columns] = (self.weights[here].sum(0) + self.weights[:, here].sum(1)) / 2
         return scores
-
-    def _near(self, column: int) -> Floats:
-        """(n_items,) cosine of the items' vectors, which new items have too."""
-        vectors = self._item_vectors()
-        lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
-        cosine: Floats = vectors @ vectors[column] / (lengths * lengths[column])
-        return cosine
 
     def _item_vectors(self) -> Floats:
         prior, shape = self.prior, (self.n_items, self.right.shape[1])

@@ -274,6 +274,14 @@ def _seconds(likes: csr_matrix, times: csr_matrix) -> csr_matrix:
     return seconds
 
 
+def cosines(vectors: Floats, row: int) -> Floats:
+    """(n,) cosine of each vector (n, d) and the one of that row; 0 where either is zero."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    scale = np.maximum(lengths * lengths[row], np.finfo(np.float32).tiny)
+    found: Floats = vectors @ vectors[row] / scale
+    return found
+
+
 def _distinct(codes: Codes) -> Codes:
     """Each code once, at its last place."""
     _, from_the_end = np.unique(codes[::-1], return_index=True)

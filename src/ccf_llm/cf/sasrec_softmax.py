@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from ccf_llm.cf.retriever import Retriever
+from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.sequence import States, teach
 from ccf_llm.cf.settings import SASRecSoftmaxConfig
 from ccf_llm.data.rows import Codes, Floats
@@ -67,11 +67,7 @@ class SASRecSoftmax(Retriever):
 
     def _similar(self, column: int) -> Floats:
         """Cosine of q."""
-        vectors = self._item_vectors()[:, :-1]
-        lengths = np.linalg.norm(vectors, axis=1)
-        scale = np.maximum(lengths * lengths[column], np.finfo(np.float32).tiny)
-        cosine: Floats = vectors @ vectors[column] / scale
-        return cosine
+        return cosines(self._item_vectors()[:, :-1], column)
 
     def _item_vectors(self) -> Floats:
         vectors = np.zeros((self.n_items, self.items.shape[1]), dtype=np.float32)

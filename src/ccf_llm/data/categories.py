@@ -16,7 +16,7 @@ def categories(items: pl.DataFrame) -> NDArray[np.float64] | None:
     None where no column beside the title does, or where its entries are too varied to sort items (`MAX_CATEGORIES`).
     """
     for name in items.columns[2:]:
-        entries, distinct = _entries(items[name])
+        entries, distinct = entries_of(items[name])
         if (entries.list.len() > 1).any() and len(distinct) <= MAX_CATEGORIES:
             return _one_hot(entries, distinct)
     return None
@@ -30,7 +30,7 @@ def categories_of(items: pl.DataFrame, column: str) -> NDArray[np.float64]:
     if column not in items.columns:
         there = ", ".join(items.columns[2:]) or "titles alone"
         raise CCFError(f"data.categories: items have no column '{column}'; they have {there}")
-    entries, distinct = _entries(items[column])
+    entries, distinct = entries_of(items[column])
     if not 0 < len(distinct) <= MAX_CATEGORIES:
         raise CCFError(
             f"data.categories: '{column}' has {len(distinct)} different entries; name a column of 1 to {MAX_CATEGORIES}"
@@ -38,8 +38,8 @@ def categories_of(items: pl.DataFrame, column: str) -> NDArray[np.float64]:
     return _one_hot(entries, distinct)
 
 
-def _entries(column: pl.Series) -> tuple[pl.Series, list[str]]:
-    """The entries between commas of each item, and all that there are."""
+def entries_of(column: pl.Series) -> tuple[pl.Series, list[str]]:
+    """The entries between commas of each item, and all that there are, sorted; an empty one is none."""
     entries = column.cast(pl.String).fill_null("").str.split(",").list.eval(pl.element().str.strip_chars())
     return entries, [entry for entry in entries.explode().unique().sort().to_list() if entry]
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.prior import Words
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.evaluation.known import held_out
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.llm.base import load_tokenizer
@@ -24,9 +25,8 @@ def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
 
 def _new(dataset: Dataset) -> NDArray[np.bool_] | None:
     """(n_items + 1,) which items the split holds out, where it holds out some."""
-    if dataset.split is None or dataset.split.new_items is None:
-        return None
-    return np.pad(dataset.items["item_id"].is_in(list(dataset.split.new_items.items)).to_numpy(), (1, 0))
+    new = held_out(dataset)
+    return None if new is None else np.pad(dataset.items["item_id"].is_in(new.implode()).to_numpy(), (1, 0))
 
 
 def words_key(config: RunConfig, dataset: Dataset) -> str | None:

@@ -9,13 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ccf_llm.data.categories import MAX_CATEGORIES, entries_of
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.text.titles import reading_order, work_title
 
-MAX_CATEGORIES = 100
-"""A column with more distinct entries than this does not sort items into categories."""
 FUSE_BATCH = 4096
 AUTHORS = ("author", "authors")
 """Columns that say who made an item, whatever their case."""
@@ -130,11 +129,10 @@ class Catalogue:
         """
         found: dict[str, NDArray[np.bool_]] = {}
         for column in self._columns:
-            entries = [{entry.strip() for entry in (text or "").split(",") if entry.strip()} for text in column]
-            names = set().union(*entries)
+            entries, names = entries_of(column)
             if len(names) <= MAX_CATEGORIES and not all(name.isdecimal() for name in names):
                 for name in names:
-                    has = np.array([name in mine for mine in entries])
+                    has = entries.list.contains(name).to_numpy()
                     found[name] = found[name] | has if name in found else has
         return dict(sorted(found.items()))
 
