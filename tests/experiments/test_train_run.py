@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.validate import check_users
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import RunConfig
+from ccf_llm.experiments.config import RunConfig, check_config
 from ccf_llm.experiments.evaluate import evaluate_run
 from ccf_llm.experiments.evaluate_rating import evaluate_cf
 from ccf_llm.experiments.folder import RunFolder, open_split
@@ -55,6 +55,21 @@ def test_only_what_a_change_touches_is_trained_again(tiny_run: RunConfig) -> Non
     slot = tiny_run.prompt.model_copy(update={"template": HybridTemplate(candidate_titles=False)})
     assert set(steps_of(tiny_run.model_copy(update={"prompt": slot}))) == {"llm_text / text", "ccf_llm / fusion"}
     assert set(steps_of(tiny_run.model_copy(update={"seed": 1}))) == {"llm_text / text", "ccf_llm / fusion"}
+
+
+def test_a_method_has_layers_of_its_own(tiny_run: RunConfig) -> None:
+    small = tiny_run.methods["llm_text"].model_copy(update={"layers": 1})
+    run = tiny_run.model_copy(update={"methods": {"small": small, **tiny_run.methods}})
+    assert set(steps_of(run)) == {"small / text", "llm_text / text", "ccf_llm / fusion"}
+    folder = RunFolder(run.output)
+    assert [CCFLLM.load(folder.model(name)).network.llm.layers for name in run.methods] == [1, None, None]
+    assert set(steps_of(tiny_run)) == set()  # the others are as without it
+    cut = run.llm.model_copy(update={"layers": 1})
+    assert row_config(run, "small") == row_config(run.model_copy(update={"llm": cut}), "small")
+    assert row_config(run, "llm_text") == row_config(tiny_run, "llm_text")
+    run.methods["ccf_llm"] = tiny_run.methods["ccf_llm"].model_copy(update={"layers": 1})
+    with pytest.raises(CCFError, match=r"methods\.ccf_llm\.layers: 1, but .* of llm_text, which has all; give both"):
+        check_config(run.model_dump(mode="json"), "run.yaml")
 
 
 def test_what_is_told_of_users_is_trained_saved_and_scored(tiny_run: RunConfig, tiny_data: Dataset) -> None:

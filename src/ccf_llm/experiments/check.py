@@ -75,10 +75,10 @@ def _check_details(config: RunConfig, dataset: Dataset) -> None:
 def _check_prompts(config: RunConfig, dataset: Dataset, methods: list[Method]) -> None:
     """That the base model is there and has so many layers, and that the methods' prompts can be made for it."""
     source = resolve_model(config.llm.model)
-    context = getattr(base_config(source, config.llm.layers), "max_position_embeddings", None)
     measured = Rows.concat([dataset.rows("valid"), dataset.rows("test")])
     for method in methods:
         prompt = method.prompt
+        context = getattr(base_config(source, method.layers), "max_position_embeddings", None)
         if context is not None and prompt.history.tokens >= context:
             raise CCFError(
                 f"prompt.history.tokens: {prompt.history.tokens} of {method.name} does not fit the context of "

@@ -119,7 +119,13 @@ class RunConfig(Settings):
     def resolved(self) -> Methods:
         """The methods with everything that they take from the run."""
         return resolve(
-            self.methods, self.stages, cf=self.cf, prompt=self.prompt, fusion=self.fusion, ranking=self.ranks
+            self.methods,
+            self.stages,
+            cf=self.cf,
+            prompt=self.prompt,
+            fusion=self.fusion,
+            layers=self.llm.layers,
+            ranking=self.ranks,
         )
 
     @property
@@ -147,6 +153,17 @@ class RunConfig(Settings):
             known.add(name)
         if self.main not in self.methods:
             raise ValueError(f"main: {self.main!r} is not one of the methods {', '.join(self.methods)}")
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_fit(self) -> Self:
+        for method in self.resolved:
+            before = self.resolved[self.methods[method.name].start or method.name]
+            if method.layers != before.layers:
+                raise ValueError(
+                    f"methods.{method.name}.layers: {method.layers}, but it starts from the adapter of {before.name}, "
+                    f"which has {before.layers or 'all'}; give both the same"
+                )
         return self
 
     @model_validator(mode="after")
@@ -197,12 +214,13 @@ class RunConfig(Settings):
 def alone(config: RunConfig, name: str) -> RunConfig:
     """The run as one of this method, and of those that it starts from, alone.
 
-    Everything that a method takes from the run stands in its own entry, and the run's prompt, fusion and CF model
-    are those of the method. What decides nothing of a method is null in its entry.
+    Everything that a method takes from the run stands in its own entry, and the run's prompt, fusion, CF model and
+    layers are those of the method. What decides nothing of a method is null in its entry.
     """
     method = config.resolved[name]
     needed = [config.resolved[other] for other in method.needed]
     update = {
+        "llm": config.llm.model_copy(update={"layers": method.layers}),
         "prompt": method.prompt,
         "fusion": method.fusion,
         "cf": config.cf.model_copy(update={"compare": (), **({} if method.cf == "ids" else {"model": method.cf})}),
@@ -219,6 +237,7 @@ def _spelled_out(settings: MethodConfig, method: Method) -> MethodConfig:
         "folds": method.folds if method.fills_slots or method.ranks else None,
         "prompt": MethodPrompt(template=method.prompt.template, history=method.prompt.history),
         "fusion": method.fusion if method.prompt.template.slots != "none" or method.ranks else None,
+        "layers": None,
     }
     return settings.model_copy(update=update)
 

@@ -35,6 +35,8 @@ class MethodConfig(Settings):
     """The CF model whose vectors are read; null takes `cf.model`. `ids`: vectors learned from scratch."""
     folds: int | None = Field(default=None, ge=0)
     """Cross-fitted CF models in training; null takes `cf.folds`."""
+    layers: int | None = Field(default=None, ge=1)
+    """Of the base model; null takes `llm.layers`."""
     prompt: MethodPrompt = MethodPrompt()
     """Wording and history."""
     fusion: FusionConfig | None = None
@@ -54,6 +56,8 @@ class Method:
     """The CF model that goes with it, whether or not it is read."""
     folds: int
     """How many cross-fitted CF models it is trained with; 0 where its own is read."""
+    layers: int | None
+    """How many layers of the base model there are; None for all."""
     prompt: PromptConfig
     """Wording and history."""
     fusion: FusionConfig
@@ -115,6 +119,7 @@ def resolve(
     cf: CFSettings,
     prompt: PromptConfig,
     fusion: FusionConfig,
+    layers: int | None = None,
     ranking: bool = False,
 ) -> Methods:
     """The methods of a run, whose names are known to exist; where one has no setting of its own, the run's is its."""
@@ -126,6 +131,7 @@ def resolve(
             start=own.start,
             cf=kind,
             folds=0 if kind == "ids" else cf.folds if own.folds is None else own.folds,
+            layers=own.layers or layers,
             prompt=PromptConfig(
                 template=own.prompt.template or prompt.template, history=own.prompt.history or prompt.history
             ),

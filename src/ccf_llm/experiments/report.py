@@ -73,15 +73,15 @@ def _gate(folder: RunFolder, config: RunConfig) -> list[dict[str, Any]]:
 
 def _about(metrics: dict[str, Any], config: RunConfig, training: list[dict[str, Any]]) -> dict[str, Any]:
     """Settings and circumstances, for the foot of the page."""
-    made = metrics["made"]
+    made, main = metrics["made"], config.resolved[config.main]
     times = ", ".join(f"{c['method']}/{c['stage']} {c['rows']:,} rows in {c['seconds']:.0f} s" for c in training)
     return {
         "data set": metrics["dataset"],
         "split": _split(metrics["split"]),
-        "base model": config.llm.model + (f", its first {config.llm.layers} layers" if config.llm.layers else ""),
+        "base model": config.llm.model + (f", its first {main.layers} layers" if main.layers else ""),
         "seed": metrics["seed"],
         "language-model training": times,
-        "gate": config.resolved[config.main].fusion.variant,
+        "gate": main.fusion.variant,
         "collaborative model in the slots": config.cf.model,
         "cross-fitted CF folds": config.cf.folds,
         "commit": made["commit"] or "not a checkout",

@@ -127,7 +127,7 @@ def train_methods(
         if method.name not in wanted:
             continue
         network = networks.of(method)
-        before = states[method.start] if method.start else networks.start
+        before = states[method.start] if method.start else networks.starts[method.layers]
         _set_state(network, before, method.cf)
         found = Trained(method.name, network, deepcopy(before.effort))
         key = _train_method(config, folder, networks, method, found, before.key, report)
@@ -152,11 +152,12 @@ def _info(config: RunConfig, method: str, dataset: Dataset) -> ModelInfo:
 
 
 class _Networks:
-    """The networks of a run's methods, over one language model, and the CF models that they are trained with."""
+    """The networks of a run's methods, over one language model of each depth, and the CF models to train them with."""
 
     def __init__(self, config: RunConfig, folder: RunFolder, dataset: Dataset, say: Say) -> None:
         self.config, self.folder, self.dataset, self.say = config, folder, dataset, say
-        self._llm: LanguageModel | None = None
+        self._llms: dict[int | None, LanguageModel] = {}
+        self.starts: dict[int | None, _State] = {}
         self._crossed: dict[str, CrossFitted] = {}
         self._made: dict[tuple[str, int], tuple[ListData, CrossFitted | None]] = {}
         self.train, self.valid = dataset.rows("train"), dataset.rows("valid")
@@ -169,20 +170,20 @@ class _Networks:
         network = build_network(
             self.dataset.items,
             load_vectors(self.folder, method.cf),
-            llm=config.llm,
+            llm=config.llm.model_copy(update={"layers": method.layers}),
             prompt=method.prompt,
             fusion=method.fusion,
             details=config.data.details,
             seed=config.seed,
             users=self._users,
             shots=draw_shots(self.train, self._measured(), shots, config.seed) if shots else (),
-            loaded=self._llm,
+            loaded=self._llms.get(method.layers),
         )
-        if self._llm is None:
-            self._llm = network.llm
+        if method.layers not in self._llms:
+            self._llms[method.layers] = network.llm
             key = _start_key(config, self.dataset, network)
             adapter = {name: weight.detach().clone() for name, weight in network.part("lora").items()}
-            self.start = _State(key, adapter)
+            self.starts[method.layers] = _State(key, adapter)
         return network
 
     def data(
@@ -284,7 +285,7 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     """
     data = config.data.model_dump(mode="json", include={"details"})
     details = {} if all(isinstance(detail, str) for detail in config.data.details) else data
-    layers = {} if config.llm.layers is None else {"layers": config.llm.layers}
+    layers = {} if network.llm.layers is None else {"layers": network.llm.layers}
     ranking = config.ranking.model_dump(exclude={"people"} | (set() if config.ranking.dislikes else {"dislikes"}))
     lists = {"ranking": ranking} if config.ranks else {}
     users = {"users": network.encoder.users} if network.encoder.users else {}
