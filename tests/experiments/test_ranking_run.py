@@ -194,6 +194,10 @@ def test_a_comparison_keeps_lists_and_runs_nothing_twice(
     gap, low, high = ours["vs_retriever"]["ndcg"]
     assert low <= gap <= high
     assert ours["vs_all"].keys() == rows - {"ccf_llm"}
+    measured = evaluate_run(RunFolder(config.output / "seed-0"), say=SILENT)["models"]
+    assert measured.keys() == rows - {"ccf_llm_with_trees"}
+    for row in ("trees", "trees_words", "ccf_llm"):
+        assert measured[row]["ndcg@10"] == store.load(row, 0)["ndcg@10"]
     assert ours["vs_all"]["ease"] == [gap, low, high]
     assert "| **ccf_llm** |" in store.table(".md").read_text()
     weights = store.load("ccf_llm_with_trees", 0)["weights"]

@@ -67,7 +67,7 @@ def evaluate(
 
     if run is not None:
         with Bars() as bars:
-            metrics = evaluate_run(RunFolder(run), part=part, scoring=bars.scoring)  # type: ignore[arg-type]
+            metrics = evaluate_run(RunFolder(run), part=part, say=bars.say, scoring=bars.scoring)  # type: ignore[arg-type]
         if lists is not None:
             _write_lists(RunFolder(run), metrics, part, lists)
     else:

@@ -14,7 +14,7 @@ from ccf_llm.evaluation.lists import write_lists
 from ccf_llm.evaluation.ranking import evaluate_lists
 from ccf_llm.experiments.cf import load_fitted
 from ccf_llm.experiments.circumstances import circumstances
-from ccf_llm.experiments.config import RunConfig
+from ccf_llm.experiments.config import TREES, TREES_WORDS, RunConfig
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.lists import retriever_of
 from ccf_llm.experiments.ranked import (
@@ -26,15 +26,16 @@ from ccf_llm.experiments.ranked import (
     retriever_lists,
 )
 from ccf_llm.experiments.trained import TrainedOn
+from ccf_llm.experiments.trees import TreeRows
 from ccf_llm.io.files import write_json
-from ccf_llm.io.progress import Advance, advance_of
+from ccf_llm.io.progress import Advance, Say, advance_of
 from ccf_llm.model.ccfllm import CCFLLM
 
 
 def evaluate_ranking(
-    folder: RunFolder, config: RunConfig, dataset: Dataset, part: Part, scoring: Advance | None
+    folder: RunFolder, config: RunConfig, dataset: Dataset, part: Part, say: Say, scoring: Advance | None
 ) -> dict[str, Any]:
-    """Make the lists of the run's retrievers and methods, keep them as lists.parquet, and write `metrics.json`.
+    """Make the lists of the run's retrievers, trees and methods, keep them as lists.parquet, and write `metrics.json`.
 
     Beside the figures of every row over its people: `sample`, those of all rows over the people that language models
     were asked for, where these are some; `weights`, a and b of each method; `shares`, see `language_share`; where the
@@ -53,6 +54,9 @@ def evaluate_ranking(
         frames.append(retriever_lists(name, retriever, everybody, config.seed))
         if all_new.users:
             among_new.append(retriever_lists(name, retriever, all_new, config.seed))
+    if config.ranking.trees:
+        trees = TreeRows(config, dataset, retriever_of(load_fitted(folder, config.cf.model, trained)), say)
+        frames += [trees.lists(row, everybody) for row in (TREES, TREES_WORDS)]
     weights, shares = {}, {}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)

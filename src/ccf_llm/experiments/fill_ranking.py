@@ -127,11 +127,9 @@ class RankingFiller(Filler):
             self.keep(row, kind, lists, self._figures(row, lists), effort, cost, {"weights": weights.tolist()})
 
     def _trees(self, row: str) -> None:
-        trees, fit = self.trees.fitted(words=row == TREES_WORDS)
+        _, fit = self.trees.fitted(words=row == TREES_WORDS)
         with measured() as cost:
-            candidates = Candidates.of(self.everybody.targets, self.config.cf.rank_trees.candidates, self.retriever)
-            scores = np.where(candidates.items > 0, trees.scores(candidates), np.nan)
-        lists = reranked_lists(row, candidates, scores, self.everybody, self.config.seed)
+            lists = self.trees.lists(row, self.everybody)
         effort = Effort({row: fit.seconds}, {}, {row: fit.peak_mb})
         self.keep(row, self.config.cf.model, lists, self._figures(row, lists), effort, cost)
 

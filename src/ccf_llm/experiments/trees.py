@@ -1,5 +1,8 @@
 """Boosted trees over the best of a run's retriever: the simple rival of its language models."""
 
+import numpy as np
+import polars as pl
+
 from ccf_llm.cf.candidates import Candidates
 from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.kinds import RETRIEVERS
@@ -9,8 +12,9 @@ from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
-from ccf_llm.experiments.config import RunConfig
+from ccf_llm.experiments.config import TREES_WORDS, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
+from ccf_llm.experiments.ranked import Asked, reranked_lists
 from ccf_llm.experiments.words import words_of
 from ccf_llm.io.progress import Say
 from ccf_llm.text.sentences import sentence_vectors
@@ -31,7 +35,7 @@ class TreeRows:
         settings, kind = config.cf.rank_trees, config.cf.model
         own = config.cf.of(kind)
         assert isinstance(own, RetrieverConfig)  # the configuration names no other kind
-        self._config, self._dataset, self._say = config, dataset, say
+        self._config, self._dataset, self._retriever, self._say = config, dataset, retriever, say
         self._fitted: dict[bool, tuple[RankTrees, Cost]] = {}
         with measured() as self._made:
             words = words_of(config, dataset)
@@ -54,6 +58,13 @@ class TreeRows:
             cost.peak_mb = max(cost.peak_mb, self._made.peak_mb)
             self._fitted[words] = trees, cost
         return self._fitted[words]
+
+    def lists(self, row: str, asked: Asked) -> pl.DataFrame:
+        """The retriever's best in the order of the trees, with words in the row of that name."""
+        trees, _ = self.fitted(words=row == TREES_WORDS)
+        candidates = Candidates.of(asked.targets, self._config.cf.rank_trees.candidates, self._retriever)
+        scores = np.where(candidates.items > 0, trees.scores(candidates), np.nan)
+        return reranked_lists(row, candidates, scores, asked, self._config.seed)
 
     def _fit(self, words: ItemWords | None) -> RankTrees:
         config, dataset = self._config, self._dataset

@@ -1,5 +1,7 @@
 """What a run's retrievers are told of the items beside likes, and its language model of users."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from ccf_llm.io.hashing import fingerprint
 from ccf_llm.llm.base import load_tokenizer
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import details_of, told_by_code
+from ccf_llm.prompts.details import Details
 from ccf_llm.text.sentences import FILES, sentence_vectors
 from ccf_llm.text.words import texts_of
 
@@ -49,6 +52,10 @@ def user_words(config: RunConfig, dataset: Dataset) -> list[str]:
 
 def item_texts(config: RunConfig, dataset: Dataset) -> list[str]:
     """Title and `data.details` of each item, the latter within budgets of the base model's tokens."""
-    details = config.data.details
-    told = details_of(dataset.items, details, load_tokenizer(resolve_model(config.llm.model))) if details else None
+    return _item_texts(config.llm.model, config.data.details, dataset)
+
+
+@lru_cache(maxsize=1)  # each CF model of a run asks for them, and a tokenizer takes a second to load
+def _item_texts(model: str, details: Details, dataset: Dataset) -> list[str]:
+    told = details_of(dataset.items, details, load_tokenizer(resolve_model(model))) if details else None
     return texts_of(dataset.items["title"].to_list(), told)

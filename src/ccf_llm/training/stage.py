@@ -105,7 +105,7 @@ class ListConfig(Settings):
     depth: int = Field(default=100, ge=2)
     """The retriever's best so many: lists are drawn from them, and they are what is re-ranked."""
     trees: bool = False
-    """Compare with boosted trees over the retriever's best too, and with both together; needs the extra gbm."""
+    """Measure boosted trees over the retriever's best too (`compare`: also both together); needs the extra gbm."""
     people: int | None = Field(default=None, ge=1)
     """Measure the language models' lists of so many people, drawn with seed 0; null: of all, as all other rows are."""
 
