@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch.nn import functional as F
 
 import tiny
 from ccf_llm.cf.candidates import Candidates
@@ -143,6 +144,20 @@ def test_the_rating_loss_reads_explicit_dislikes(config: RunConfig, folder: RunF
         packs = [pack for pack in objective.plan(told.batch) if data.disliked[pack.rows].any()]
         losses.append(float(objective.loss(packs[:4]).detach()))
     assert losses[1] > losses[0]
+
+
+def test_a_pointwise_loss_asks_of_each_item_by_itself(config: RunConfig, folder: RunFolder) -> None:
+    reference = load_vectors(folder, "ease")
+    assert isinstance(reference, RetrieverVectors)
+    data, _ = make_lists(config, folder, open_split(config), reference, 0, SILENT)
+    network = CCFLLM.load(folder.model("ccf_llm")).network
+    objective = RankingObjective(network, data, StageConfig(pointwise=True), 0)
+    packs = objective.plan(config.batch)[:3]
+    rows = [row for pack in packs for row in pack.rows]
+    log_odds = network.llm.answer(network.read(packs, data.train, data.cf_of(packs))).detach()
+    labels = torch.from_numpy(data.train.labels[rows]).to(log_odds)
+    right = F.binary_cross_entropy_with_logits(log_odds, labels, reduction="sum") / data.size
+    assert float(objective.loss(packs).detach()) == pytest.approx(float(right), rel=1e-5)
 
 
 def test_a_run_goes_on_where_it_was_and_a_change_of_lists_trains_anew(config: RunConfig, folder: RunFolder) -> None:

@@ -321,7 +321,7 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
 
 def _stage_key(stage: StageConfig) -> dict[str, Any]:
     """All settings of a stage; younger ones only where they are not their default, so that older checkpoints hold."""
-    younger = ("average", "category_weight", "category_rate", "rating_weight")
+    younger = ("average", "category_weight", "category_rate", "rating_weight", "pointwise")
     defaults = {name: StageConfig.model_fields[name].default for name in younger}
     return {k: v for k, v in stage.model_dump(mode="json").items() if k not in defaults or v != defaults[k]}
 

@@ -19,7 +19,8 @@ K = 10
 
 
 class RankingObjective:
-    """Softmax cross-entropy of each item to be found against those of its list that are not; mean over the list.
+    """Softmax cross-entropy of each item to be found against those of its list that are not; mean over the list. A
+    `pointwise` one is the cross-entropy of each item by itself.
 
     A residual one adds a times the retriever's score, with `a` fitted first: training begins near the retriever's
     order, and what the language model learns is what the retriever does not know.
@@ -68,7 +69,7 @@ class RankingObjective:
         own = self.model.llm.answer(hidden).reshape(-1, size)
         score = own if self.residual is None else own + self.residual[rows].reshape(-1, size)
         wanted = torch.from_numpy(self.data.train.labels[rows].reshape(-1, size) == 1).to(score.device)
-        losses = list_losses(score, wanted)
+        losses = rating_losses(score, wanted, ~wanted) if self.stage.pointwise else list_losses(score, wanted)
         if self.stage.rating_weight and self.data.disliked is not None:
             disliked = torch.from_numpy(self.data.disliked[rows].reshape(-1, size)).to(score.device)
             losses = losses + self.stage.rating_weight * rating_losses(own, wanted, disliked)
