@@ -1,4 +1,4 @@
-"""The README's speed table from committed results: python benchmarks/speed.py benchmarks/speed/*.json."""
+"""The table of speeds from committed results: python benchmarks/speed.py benchmarks/speed/*.json."""
 
 import json
 import sys

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import printed
 from ccf_llm.data.named import open_dataset
 from ccf_llm.experiments.compare import seeded, write_table
 from ccf_llm.experiments.config import LATE_FUSION, check_config, load_config
@@ -72,12 +71,6 @@ def test_every_row_was_measured_or_is_named_as_not_run() -> None:
         assert shown.get(row, []) == seeds
         assert (seeds == [0, 1, 2]) != any(words.startswith(f"{row} (") for words in table["missing"])
     assert all(shown[row] == [0, 1, 2] for row in ("ccf_llm", "tallrec", LATE_FUSION))
-
-
-def test_the_readme_shows_the_table() -> None:
-    table = printed.table_of(ROOT / "README.md", "comparison", "comparison.py", FOLDER / "table.json")
-    assert "**ccf_llm**" in table
-    assert "ARROW *" in table
 
 
 @pytest.mark.skipif(

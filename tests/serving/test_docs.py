@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 
-import printed
 from live import LiveServer
 
 ROOT = Path(__file__).parents[2]
@@ -51,15 +50,6 @@ def test_the_client_example(live: LiveServer) -> None:
     run = subprocess.run([sys.executable, "-c", example("client", live)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert len(re.findall(r"^ [1-5] 0\.\d\d ", run.stdout, flags=re.MULTILINE)) == 5
-
-
-def test_the_table_is_that_of_the_committed_results() -> None:
-    printed.table_of(ROOT / "docs" / "serving.md", "table", "serving/table.py")
-
-
-def test_its_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", DOCS):
-        assert (ROOT / "docs" / link).exists(), link
 
 
 def test_the_kill_test_lost_nothing() -> None:
