@@ -25,8 +25,9 @@ EXACT = 2**53
 def as_id(value: Id, what: str, position: int | None = None) -> str:
     """One id as text; `what` names the argument where it is none.
 
-    >>> as_id(880.0, "user")
-    '880'
+    Examples:
+        >>> as_id(880.0, "user")
+        '880'
     """
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, str):
@@ -43,8 +44,9 @@ def as_id(value: Id, what: str, position: int | None = None) -> str:
 def as_ids(values: Ids, what: str) -> list[str]:
     """Ids as texts, in their order; a text or a number by itself is one id.
 
-    >>> as_ids("88", "users"), as_ids([1, 2.0, "c"], "users")
-    (['88'], ['1', '2', 'c'])
+    Examples:
+        >>> as_ids("88", "users"), as_ids([1, 2.0, "c"], "users")
+        (['88'], ['1', '2', 'c'])
     """
     if isinstance(values, np.ndarray):
         values = np.atleast_1d(values).tolist()

@@ -26,8 +26,9 @@ _PAIRS = {"birth date": "a date of birth", "date birth": "a date of birth"}
 def personal_kind(column: str) -> str | None:
     """What a column holds by its name that one should not use; None where the name gives no such sign.
 
-    >>> personal_kind("EmailAddress"), personal_kind("zip_code"), personal_kind("occupation")
-    ('an address', 'an address', None)
+    Examples:
+        >>> personal_kind("EmailAddress"), personal_kind("zip_code"), personal_kind("occupation")
+        ('an address', 'an address', None)
     """
     words = [word.lower() for word in _WORD.findall(column)]
     for kind, names in KINDS.items():
@@ -40,7 +41,8 @@ def personal_kind(column: str) -> str | None:
 def holds_e_mails(texts: pl.Series) -> bool:
     """Whether an e-mail address stands in one of the texts.
 
-    >>> holds_e_mails(pl.Series(["", "write to ann@example.org"])), holds_e_mails(pl.Series(["plays @ home"]))
-    (True, False)
+    Examples:
+        >>> holds_e_mails(pl.Series(["", "write to ann@example.org"])), holds_e_mails(pl.Series(["plays @ home"]))
+        (True, False)
     """
     return bool(texts.str.contains(r"\w@[\w.-]+\.\w").any())

@@ -19,9 +19,10 @@ from ccf_llm.io.parquet import read_parquet, write_parquet
 class Vocabulary:
     """A two-way map between n ids (strings) and the codes 1..n. Code 0 is padding or an unknown id.
 
-    >>> films = Vocabulary.of(["tt2", "tt1"])
-    >>> films.encode(["tt2", "tt9"])
-    array([2, 0])
+    Examples:
+        >>> films = Vocabulary.of(["tt2", "tt1"])
+        >>> films.encode(["tt2", "tt9"])
+        array([2, 0])
     """
 
     ids: pl.Series
@@ -104,7 +105,8 @@ def shortest_first(column: str) -> list[pl.Expr]:
 
     So ids that people number stand as people count them.
 
-    >>> pl.DataFrame({"id": ["u10", "u9", "10", "9"]}).sort(shortest_first("id"))["id"].to_list()
-    ['9', '10', 'u9', 'u10']
+    Examples:
+        >>> pl.DataFrame({"id": ["u10", "u9", "10", "9"]}).sort(shortest_first("id"))["id"].to_list()
+        ['9', '10', 'u9', 'u10']
     """
     return [pl.col(column).str.len_bytes(), pl.col(column)]

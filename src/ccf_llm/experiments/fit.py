@@ -23,7 +23,7 @@ def fit(dataset: Dataset, config: RunConfig | None = None, *, say: Say = print) 
     Raises:
         CCFError: the data set has no split, or something is missing that the configuration asks for.
 
-    Example:
+    Examples:
         >>> model = fit(global_time_split(open_dataset("ml-100k")))    # doctest: +SKIP
     """
     if "split" not in dataset.interactions.columns:

@@ -31,7 +31,7 @@ About = Mapping[str, str | int | float | None]
 class CCFLLM:
     """A trained recommender model: ids in, log-odds out. Any thread may score; calls take turns.
 
-    Example:
+    Examples:
         >>> model = CCFLLM.load("runs/demo/models/ccf_llm")                      # doctest: +SKIP
         >>> model.score(pl.DataFrame({"user_id": ["42"], "item_id": ["50"]}))    # doctest: +SKIP
     """

@@ -34,7 +34,7 @@ class HybridTemplate(Settings):
     By default it comes first: what all candidates of a user share (the *prefix*: request and history) leads, what
     differs (the *suffix*) is short. `slots="none"` gives the text-only twin: the same words without any slot.
 
-    Example:
+    Examples:
         >>> template = HybridTemplate()
         >>> "".join(s.text if isinstance(s, Text) else "[User]" if s.kind == "user" else "[Item]"
         ...         for s in template.candidate("Matrix, The (1999)", "Action, Sci-Fi"))

@@ -23,10 +23,11 @@ def cut(text: str, most: int, size: Callable[[str], int], *, listed: bool = Fals
         size: of a text, such as its number of tokens; hardly ever smaller for a longer beginning.
         listed: the text is a list, with commas between its entries.
 
-    >>> cut("A ship. You wake, alone. Nobody knows why.", 26, len)
-    'A ship. You wake, alone.'
-    >>> cut("horror, science fiction, short", 25, len, listed=True)
-    'horror, science fiction'
+    Examples:
+        >>> cut("A ship. You wake, alone. Nobody knows why.", 26, len)
+        'A ship. You wake, alone.'
+        >>> cut("horror, science fiction, short", 25, len, listed=True)
+        'horror, science fiction'
     """
     if size(text) <= most:
         return text

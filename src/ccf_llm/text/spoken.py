@@ -19,10 +19,11 @@ def spoken(column: str, value: str) -> str:
     a decade too; `M` and `F` of a gender are written out. Other fields, also numbers, stand as they are: put words
     around them.
 
-    >>> [spoken("age", years) for years in ("8", "17", "34", "103", "-1", "25-34", "under 18")]
-    ['a child', 'in their teens', 'in their thirties', 'over a hundred', '', 'aged 25-34', 'under 18']
-    >>> spoken("birth_year", "1987"), spoken("gender", "F"), spoken("occupation", "None"), spoken("visits", "7")
-    ('born in the 1980s', 'female', '', '7')
+    Examples:
+        >>> [spoken("age", years) for years in ("8", "17", "34", "103", "-1", "25-34", "under 18")]
+        ['a child', 'in their teens', 'in their thirties', 'over a hundred', '', 'aged 25-34', 'under 18']
+        >>> spoken("birth_year", "1987"), spoken("gender", "F"), spoken("occupation", "None"), spoken("visits", "7")
+        ('born in the 1980s', 'female', '', '7')
     """
     value = value.strip()
     if value.casefold() in NOTHING:

@@ -23,10 +23,11 @@ def reading_order(title: str) -> str:
     Only an article right at the end, or right before groups in brackets, is moved; every other title stays as it is,
     and so do lists ("Der, Die, Das").
 
-    >>> reading_order("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
-    'The City of Lost Children (La Cité des enfants perdus) (1995)'
-    >>> reading_order("Me, Myself & Irene (2000)")
-    'Me, Myself & Irene (2000)'
+    Examples:
+        >>> reading_order("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
+        'The City of Lost Children (La Cité des enfants perdus) (1995)'
+        >>> reading_order("Me, Myself & Irene (2000)")
+        'Me, Myself & Irene (2000)'
     """
     inner = _GROUP.sub(lambda group: f"({_article_first(group[1])})", title)
     return _article_first(inner)
@@ -37,10 +38,11 @@ def work_title(title: str, *, subtitle: bool = False) -> str:
 
     A title that is nothing but brackets stays as it is.
 
-    >>> work_title("Dune: The Graphic Novel (Book 1) [Hardcover]")
-    'Dune'
-    >>> work_title("Matrix, The (1999)"), work_title("[REC]")
-    ('The Matrix', '[REC]')
+    Examples:
+        >>> work_title("Dune: The Graphic Novel (Book 1) [Hardcover]")
+        'Dune'
+        >>> work_title("Matrix, The (1999)"), work_title("[REC]")
+        ('The Matrix', '[REC]')
     """
     text, before = reading_order(title), ""
     while text != before:  # brackets may stand in brackets

@@ -8,8 +8,9 @@ from ccf_llm.text.titles import reading_order
 def texts_of(titles: Sequence[str], details: Sequence[str] | None) -> list[str]:
     """Title and further words of each item on one line, as a sentence encoder reads them.
 
-    >>> texts_of(["Matrix, The (1999)"], ["Action, Sci-Fi"])
-    ['The Matrix (1999), Action, Sci-Fi']
+    Examples:
+        >>> texts_of(["Matrix, The (1999)"], ["Action, Sci-Fi"])
+        ['The Matrix (1999), Action, Sci-Fi']
     """
     pairs = zip(titles, details or [""] * len(titles), strict=True)
     lines = ((_on_one_line(reading_order(title)), _on_one_line(more)) for title, more in pairs)
