@@ -18,7 +18,7 @@ Made from the document that a server gives at `/openapi.json`; a server shows it
 def http_page() -> str:
     """Every address with what is asked and answered, then the objects inside, as Markdown."""
     document = openapi()
-    parts = [OPENING]
+    parts = [OPENING, f"{document['info']['description']}\n"]
     for path, methods in document["paths"].items():
         for method, route in methods.items():
             parts.append(_route(f"{method.upper()} {path}", route))
@@ -45,7 +45,7 @@ def _route(title: str, route: Schema) -> str:
     parts += ["| answer | |", "|---|---|"]
     for status, answer in route["responses"].items():
         body = _json(answer)
-        parts.append(f"| {status} | {answer['description']}{': ' + _type(body) if body else ''} |")
+        parts.append(f"| {status} | {answer['description']}{': ' + _type(body) if '$ref' in body else ''} |")
     return "\n".join([*parts, ""])
 
 

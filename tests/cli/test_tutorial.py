@@ -32,7 +32,8 @@ def test_every_block_of_the_tutorial(
         elif language == "yaml":
             Path("games.yaml").write_text(body, encoding="utf-8")
         elif "curl" in body:
-            subprocess.run(["bash", "-ec", body.replace("curl -s ", "curl -s --fail-with-body -w '\\n' ")], check=True)
+            asked = body.replace("curl -s ", "curl -s --fail-with-body -w '\\n' ")
+            subprocess.run(["bash", "-ec", asked], check=True, timeout=300)
         else:
             for line in re.sub(r"\\\n\s*", "", body).splitlines():
                 monkeypatch.setattr(sys, "argv", shlex.split(line))
