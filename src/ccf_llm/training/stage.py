@@ -42,8 +42,8 @@ class StageConfig(Settings):
     """Of the ranking task, weight of the rating task's loss beside that of lists: the language model's own log-odds of
     what is to be found and of what the user met and did not like (`ranking.dislikes`). 0: none."""
     pointwise: bool = False
-    """Of the ranking task: the loss asks of each item of a list by itself whether it is to be found, as TALLRec does (Bao
-    et al. 2023), not which of them are."""
+    """Of the ranking task: the loss asks of each item of a list by itself whether it is to be found, as TALLRec does
+    (Bao et al. 2023), not which of them are."""
     weight_decay: float = Field(default=1e-3, ge=0)
     """Decoupled weight decay (AdamW)."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
