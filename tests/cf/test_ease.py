@@ -4,7 +4,7 @@ from retriever_suite import EVEN, N_ITEMS, ODD, RetrieverSuite, assert_recent_li
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf import ease
-from ccf_llm.cf.ease import EASE, item_weights
+from ccf_llm.cf.ease import EASE, gram_matrix, item_weights
 from ccf_llm.cf.settings import EASEConfig
 from ccf_llm.errors import CCFError
 
@@ -29,7 +29,7 @@ def test_is_the_closed_form(block: int, weight: int, monkeypatch: pytest.MonkeyP
     likes = tastes()
     likes[1] *= weight  # a number of plays
     expected = naive(likes, 2.5)
-    weights = item_weights(csr_matrix(likes[:, 1:], dtype=np.float64), 2.5)
+    weights = item_weights(gram_matrix(csr_matrix(likes[:, 1:], dtype=np.float64)), 2.5)
     np.testing.assert_allclose(weights, expected, atol=1e-6)
     assert not weights.diagonal().any()
     model = EASE.fit(likes, config=EASEConfig(l2=2.5))

@@ -27,5 +27,5 @@ def test_refuses_other_kinds_and_formats(tmp_path: Path) -> None:
 
 def test_a_model_of_labels_is_no_retriever(tmp_path: Path) -> None:
     (tmp_path / "cf.json").write_text(json.dumps({"format": 2, "kind": "mf"}))
-    with pytest.raises(CCFError, match="'mf' is not one of popularity, knn, ease, als"):
+    with pytest.raises(CCFError, match="'mf' is not one of popularity, knn, ease, l3ae, als"):
         load_retriever(tmp_path)

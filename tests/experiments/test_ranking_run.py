@@ -331,9 +331,10 @@ def test_without_a_prior_nothing_changes_and_with_one_its_settings_and_words_dec
     [
         (
             {"model": "knn", "compare": ()},
-            r"cf\.prior\.words: knn takes no words; with cf\.model take one of ease, als$",
+            r"cf\.prior\.words: knn takes no words; with cf\.model take one of ease, l3ae, als$",
         ),
         ({"ease": {"dim": 0}}, r"cf\.ease\.dim: 0 leaves "),
+        ({"compare": ["l3ae"], "prior": {"words": "none"}}, r"cf\.prior\.words: none leaves l3ae no words to read; "),
         ({"prior": {"words": "sentences", "k": 0}}, r"cf\.prior\.k: Input should be greater than 0$"),
     ],
 )

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from ccf_llm.cf.prior import Prior
+from ccf_llm.cf.prior import Prior, Words
 from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.settings import ALSConfig
 from ccf_llm.data.rows import Codes, Floats
@@ -38,7 +38,7 @@ class ALS(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: ALSConfig, seed: int, times: csr_matrix | None
+        cls, likes: csr_matrix, config: ALSConfig, seed: int, times: csr_matrix | None, words: Words | None
     ) -> dict[str, NDArray[np.generic]]:
         start = np.random.default_rng(seed).random((likes.shape[1], config.dim), dtype=np.float32) * np.float32(0.01)
         with _library(config) as model:

@@ -1,7 +1,7 @@
 """EASE, an autoencoder without a hidden layer (Steck, *Embarrassingly Shallow Autoencoders for Sparse Data*, 2019)."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.factors import factorise
-from ccf_llm.cf.prior import Prior, trust
+from ccf_llm.cf.prior import Prior, Words, trust
 from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.settings import EASEConfig
 from ccf_llm.data.rows import Codes, Floats
@@ -49,13 +49,18 @@ class EASE(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: EASEConfig, seed: int, times: csr_matrix | None
+        cls, likes: csr_matrix, config: EASEConfig, seed: int, times: csr_matrix | None, words: Words | None
     ) -> dict[str, NDArray[np.generic]]:
         columns = np.flatnonzero(likes.getnnz(axis=0))
-        _check_memory(len(columns))
-        weights = item_weights(likes[:, columns], config.l2)
+        _check_memory(len(columns), cls.kind)
+        weights = cls._weights(likes[:, columns], config, None if words is None else words.vectors[1:][columns])
         left, right = factorise(weights, config.dim, seed)
         return {"columns": columns, "weights": weights, "left": left, "right": right}
+
+    @classmethod
+    def _weights(cls, likes: csr_matrix, config: Any, words: Floats | None) -> Floats:
+        """(m, m) B of likes (n_users, m); `words` (m, w) of the same items."""
+        return item_weights(gram_matrix(likes), config.l2)
 
     def _drawn_to(self, prior: Prior, counts: NDArray[np.int64]) -> Self:
         own = trust(counts, prior.config.k)[self.columns].astype(np.float32)
@@ -99,37 +104,49 @@ class EASE(Retriever):
         return self._liked(histories, self.config.half_life)[:, self.columns]
 
 
-def item_weights(likes: csr_matrix, l2: float) -> Floats:
-    """(m, m) B of likes (n_users, m); 12 bytes a cell at most, in place from the Gram matrix to its inverse."""
+def gram_matrix(likes: csr_matrix) -> NDArray[np.float64]:
+    """(m, m) X'X of likes (n_users, m)."""
     m = likes.shape[1]
     gram = np.empty((m, m), order="F")  # LAPACK's order, or it would take copies
     across = likes.T.tocsr()
     for begin in range(0, m, BLOCK):
         gram[:, begin : begin + BLOCK] = (across @ likes[:, begin : begin + BLOCK]).toarray()
-    gram[np.diag_indices(m)] += l2
-    shared = torch.from_numpy(gram)
-    torch.linalg.cholesky(shared, out=shared)  # SciPy's ends in a segmentation fault from some 16,000 items on
-    inverse, _ = lapack.dpotri(gram, lower=1, overwrite_c=1)
+    return gram
+
+
+def item_weights(gram: NDArray[np.float64], l2: float) -> Floats:
+    """(m, m) B of a Gram matrix (m, m) in Fortran's order, which is overwritten; 12 bytes a cell at most."""
+    m, inverse = len(gram), invert(gram, l2)
     diagonal = inverse.diagonal().copy()
     weights = np.empty((m, m), dtype=np.float32)
-    for begin in range(0, m, BLOCK):  # only the lower triangle was computed
-        stop = min(begin + BLOCK, m)
-        rows = np.arange(begin, stop)
-        block = inverse[:, begin:stop].copy()
-        block[:begin] = inverse[begin:stop, :begin].T
-        own = np.tril(block[begin:stop])
-        block[begin:stop] = own + np.tril(own, -1).T
-        block /= -diagonal[begin:stop]
-        block[rows, rows - begin] = 0
-        weights[:, begin:stop] = block
+    for begin in range(0, m, BLOCK):
+        some = slice(begin, begin + BLOCK)
+        weights[:, some] = inverse[:, some] / -diagonal[some]
+    np.fill_diagonal(weights, 0)
     return weights
 
 
-def _check_memory(m: int) -> None:
+def invert(gram: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
+    """(m, m) (G + l2 I)^-1, in place of the Gram matrix G in Fortran's order."""
+    m = len(gram)
+    gram[np.diag_indices(m)] += l2
+    shared = torch.from_numpy(gram)
+    torch.linalg.cholesky(shared, out=shared)  # SciPy's ends in a segmentation fault from some 16,000 items on
+    inverse: NDArray[np.float64]
+    inverse, _ = lapack.dpotri(gram, lower=1, overwrite_c=1)
+    for begin in range(0, m, BLOCK):  # only the lower triangle was computed
+        stop = min(begin + BLOCK, m)
+        inverse[begin:stop, stop:] = inverse[stop:, begin:stop].T
+        own = np.tril(inverse[begin:stop, begin:stop])
+        inverse[begin:stop, begin:stop] = own + np.tril(own, -1).T
+    return inverse
+
+
+def _check_memory(m: int, kind: str) -> None:
     """Raise `CCFError` where the matrices of m items are more than the memory that is free."""
     needed, free = 12 * m**2, free_memory()
     if free is not None and needed > free:
         raise CCFError(
-            f"ease: {m:,} liked items need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; use als, "
+            f"{kind}: {m:,} liked items need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; use als, "
             "whose memory grows with the items and not with their square"
         )

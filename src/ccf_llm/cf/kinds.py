@@ -10,6 +10,7 @@ from ccf_llm.cf.ensemble import Ensemble
 from ccf_llm.cf.gbm import GBM
 from ccf_llm.cf.ids import IDVectors
 from ccf_llm.cf.knn import ItemKNN
+from ccf_llm.cf.l3ae import L3AE
 from ccf_llm.cf.lightgcn import LightGCN
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.mf import MF
@@ -25,6 +26,7 @@ from ccf_llm.cf.vectors import (
     EASEVectors,
     EnsembleVectors,
     KNNVectors,
+    L3AEVectors,
     PopularityVectors,
     RetrieverVectors,
     SASRecSoftmaxVectors,
@@ -35,7 +37,15 @@ MODELS: dict[str, type[CFModel]] = {model.kind: model for model in (MF, LightGCN
 """Collaborative models with vectors, by kind."""
 RANKERS: dict[str, type[RetrieverVectors]] = {
     model.kind: model
-    for model in (PopularityVectors, KNNVectors, EASEVectors, ALSVectors, SASRecSoftmaxVectors, EnsembleVectors)
+    for model in (
+        PopularityVectors,
+        KNNVectors,
+        EASEVectors,
+        L3AEVectors,
+        ALSVectors,
+        SASRecSoftmaxVectors,
+        EnsembleVectors,
+    )
 }
 """Retrievers as collaborative models, by kind: those of the ranking task."""
 VECTORS: dict[str, type[CFModel]] = {**MODELS, **RANKERS, "ids": IDVectors}
@@ -45,7 +55,7 @@ FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, **RANKERS, "gbm": GBM}
 KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
 """All kinds that can be saved and loaded."""
 RETRIEVERS: dict[str, type[Retriever]] = {
-    model.kind: model for model in (Popularity, ItemKNN, EASE, ALS, SASRecSoftmax, RetrieverEnsemble)
+    model.kind: model for model in (Popularity, ItemKNN, EASE, L3AE, ALS, SASRecSoftmax, RetrieverEnsemble)
 }
 """What ranks the catalogue by likes alone, by kind."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.factors import factorise
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import KNNConfig
 from ccf_llm.data.rows import Codes, Floats
@@ -43,7 +44,7 @@ class ItemKNN(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: KNNConfig, seed: int, times: csr_matrix | None
+        cls, likes: csr_matrix, config: KNNConfig, seed: int, times: csr_matrix | None, words: Words | None
     ) -> dict[str, NDArray[np.generic]]:
         n = likes.shape[1]
         k = min(config.k, n - 1)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import PopularityConfig
 from ccf_llm.data.rows import Codes, Floats
@@ -31,7 +32,7 @@ class Popularity(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: PopularityConfig, seed: int, times: csr_matrix | None
+        cls, likes: csr_matrix, config: PopularityConfig, seed: int, times: csr_matrix | None, words: Words | None
     ) -> dict[str, NDArray[np.generic]]:
         items, people = likes.indices, likes.shape[0]
         if config.days is not None:

@@ -73,7 +73,7 @@ class Retriever(ABC):
         known = known[someone]
         config = cls.config_type() if config is None else config
         popularity = (known.getnnz(axis=0) / known.shape[0]).astype(np.float32)
-        learned: dict[str, Any] = cls._learn(known, config, seed, seconds)
+        learned: dict[str, Any] = cls._learn(known, config, seed, seconds, words)
         model = cls(config=config, popularity=popularity, **learned)
         if words is None or cls.kind not in TAKE_WORDS:
             return model
@@ -83,11 +83,11 @@ class Retriever(ABC):
     @classmethod
     @abstractmethod
     def _learn(
-        cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None
+        cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None, words: Words | None
     ) -> dict[str, NDArray[np.generic]]:
         """The further fields, from likes (n_users, n_items) float64 without empty rows; item code c is column c - 1.
 
-        `times` have the same cells in the same order.
+        `times` have the same cells in the same order. What only draws to the prior leaves `words` alone.
         """
 
     @abstractmethod

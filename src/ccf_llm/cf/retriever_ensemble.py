@@ -55,7 +55,7 @@ class RetrieverEnsemble(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None
+        cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None, words: Words | None
     ) -> dict[str, NDArray[np.generic]]:
         raise NotImplementedError("its members learn")
 

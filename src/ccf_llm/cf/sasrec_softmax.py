@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.sequence import States, teach
 from ccf_llm.cf.settings import SASRecSoftmaxConfig
@@ -45,7 +46,7 @@ class SASRecSoftmax(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: SASRecSoftmaxConfig, seed: int, times: csr_matrix | None
+        cls, likes: csr_matrix, config: SASRecSoftmaxConfig, seed: int, times: csr_matrix | None, words: Words | None
     ) -> dict[str, NDArray[np.generic]]:
         columns = np.flatnonzero(likes.getnnz(axis=0))
         with seeded(seed):

@@ -10,19 +10,21 @@ MEAN = "item_user_mean"
 """The one that has no settings."""
 ProductKind = Literal["mf", "lightgcn"]
 """Kinds whose score is a product of vectors."""
-RetrieverKind = Literal["popularity", "knn", "ease", "als", "sasrec_softmax", "retriever_ensemble"]
+RetrieverKind = Literal["popularity", "knn", "ease", "l3ae", "als", "sasrec_softmax", "retriever_ensemble"]
 """Kinds that are fitted on likes alone and rank the catalogue."""
-ModelKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als", "sasrec_softmax"]
+ModelKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "l3ae", "als", "sasrec_softmax"]
 """Kinds with vectors, fitted on labels or likes."""
-VectorKind = Literal["mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "als", "sasrec_softmax", "ids"]
+VectorKind = Literal[
+    "mf", "lightgcn", "sasrec", "din", "ensemble", "knn", "ease", "l3ae", "als", "sasrec_softmax", "ids"
+]
 """Kinds that can fill slots."""
 MemberKind = Literal["knn", "ease", "als", "sasrec_softmax"]
 """Retrievers that an ensemble can be made of."""
-TAKE_WORDS: tuple[RetrieverKind, ...] = ("ease", "als")
+TAKE_WORDS: tuple[RetrieverKind, ...] = ("ease", "l3ae", "als")
 """Kinds that can draw items with few likes to what their words predict."""
 FittedKind = Literal[
-    "mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "popularity", "knn", "ease", "als", "sasrec_softmax",
-    "retriever_ensemble",
+    "mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "popularity", "knn", "ease", "l3ae", "als",
+    "sasrec_softmax", "retriever_ensemble",
 ]  # fmt: skip
 """Kinds that can be a row of a comparison."""
 
@@ -225,6 +227,15 @@ class EASEConfig(LinearConfig):
     """Width of the vectors for slots; 0: none."""
 
 
+class L3AEConfig(EASEConfig):
+    """Settings of `L3AE`; the defaults are chosen on the valid likes of MovieLens-100K."""
+
+    strength: float = Field(default=3.0, ge=0)
+    """How many times the weights that words give the learned ones are drawn to; 0: those of EASE."""
+    words_l2: float = Field(default=30.0, gt=0)
+    """Weight of the squared weights that words give, whose vectors have length 1."""
+
+
 class ALSConfig(RetrieverConfig):
     """Settings of `ALS`; the defaults are chosen on the valid likes of MovieLens-100K."""
 
@@ -326,6 +337,8 @@ class CFSettings(Settings):
     """Shrunk cosine of who likes two items."""
     ease: EASEConfig = EASEConfig()
     """Linear weights from likes to likes, in closed form."""
+    l3ae: L3AEConfig = L3AEConfig()
+    """EASE drawn to what the items' words say of each other; needs `prior.words`."""
     als: ALSConfig = ALSConfig()
     """Implicit factorisation; needs the extra of that name."""
     sasrec_softmax: SASRecSoftmaxConfig = SASRecSoftmaxConfig()

@@ -16,6 +16,7 @@ from ccf_llm.cf.base import CFModel, last_rows
 from ccf_llm.cf.checks import check_codes
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.knn import ItemKNN
+from ccf_llm.cf.l3ae import L3AE
 from ccf_llm.cf.popularity import Popularity
 from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import BATCH, Retriever
@@ -25,6 +26,7 @@ from ccf_llm.cf.settings import (
     ALSConfig,
     EASEConfig,
     KNNConfig,
+    L3AEConfig,
     PopularityConfig,
     RetrieverConfig,
     RetrieverEnsembleConfig,
@@ -230,6 +232,13 @@ class EASEVectors(RetrieverVectors):
 
     kind = name = EASE.kind
     config_type, retriever_type = EASEConfig, EASE
+
+
+class L3AEVectors(RetrieverVectors):
+    """`L3AE`."""
+
+    kind = name = L3AE.kind
+    config_type, retriever_type = L3AEConfig, L3AE
 
 
 class ALSVectors(RetrieverVectors):

@@ -189,8 +189,11 @@ class RunConfig(Settings):
             raise ValueError(
                 f"cf.prior.words: {self.cf.model} takes no words; with cf.model take one of {', '.join(TAKE_WORDS)}"
             )
-        if self.cf.draws("ease") and "ease" in kinds and not self.cf.ease.dim:
-            raise ValueError("cf.ease.dim: 0 leaves the prior no vectors to predict; raise it")
+        if "l3ae" in kinds and not self.cf.draws("l3ae"):
+            raise ValueError("cf.prior.words: none leaves l3ae no words to read; take sentences, or ease in its place")
+        for kind in kinds:
+            if self.cf.draws(kind) and not getattr(self.cf.of(kind), "dim", 0):
+                raise ValueError(f"cf.{kind}.dim: 0 leaves the prior no vectors to predict; raise it")
         return self
 
     @model_validator(mode="after")
