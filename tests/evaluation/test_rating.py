@@ -22,7 +22,7 @@ def test_slices_cover_every_row_once(rows: Rows) -> None:
     masks = slices(rows, **COUNTS, warm_threshold=3)
     np.testing.assert_array_equal(masks["warm"], rows.users >= 3)
     np.testing.assert_array_equal(masks["cold"], rows.users < 3)
-    assert history_slices() == ["history 0", "history 1-5", "history 6-20", "history 21-50", "history >50"]
+    assert list(history_slices()) == ["history 0", "history 1-5", "history 6-20", "history 21-50", "history >50"]
     assert [int(masks[name].sum()) for name in history_slices()] == [50, 100, 100, 100, 50]
     cold_items = slices(rows, user_counts=np.full(21, 9), item_counts=np.zeros(11), warm_threshold=1)
     assert cold_items["cold"].all()

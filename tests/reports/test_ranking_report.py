@@ -12,7 +12,7 @@ import pytest
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation import evaluate_lists, top_lists
 from ccf_llm.evaluation.known import Known
-from ccf_llm.reports.plots import ndcg_by_row, write_png
+from ccf_llm.reports.plots import ndcg_by_likes, ndcg_by_row, write_png
 from ccf_llm.reports.ranking_report import in_words, overview_table, render_ranking_report, verdict
 from html_reader import Reader
 
@@ -46,6 +46,9 @@ def report() -> dict[str, Any]:
     known = Known(
         popularity=pl.DataFrame({"item_id": ITEMS, "likes": np.arange(30)}),
         histories=pl.DataFrame({"user_id": USERS, "likes": np.arange(40)}),
+        targets=pl.DataFrame(
+            [(USERS[u], ITEMS[i]) for u, i in np.argwhere(targets)], ["user_id", "item_id"], orient="row"
+        ),
     )
     valid = [{"step": 0, "ndcg@10": 0.2}, {"step": 20, "ndcg@10": 0.25}]
     return evaluate_lists(lists, known, draws=50) | {
@@ -79,9 +82,10 @@ def test_page_is_self_contained_accessible_and_text_is_data(report: dict[str, An
     assert reader.text.count(HOSTILE) >= 8
     assert all("scope" in attributes for tag, attributes in reader.tags if tag == "th")
     figures = [attributes for tag, attributes in reader.tags if tag == "figure"]
-    assert len(figures) == 3
+    assert len(figures) == 4
+    assert "how many people like the target" in str(figures[1]["aria-label"])
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in figures)
-    assert "ends at NDCG@10 0.250" in str(figures[1]["aria-label"])
+    assert "ends at NDCG@10 0.250" in str(figures[2]["aria-label"])
     for svg in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
         ET.fromstring(svg)
         assert "currentColor" in svg
@@ -115,6 +119,20 @@ def test_slices_have_as_many_people_as_they_say(report: dict[str, Any]) -> None:
     people = report["sample"]["models"]["ease"]["slices"]["history 6-20"]["users"]
     assert f"history 6-20{people} people" in text
     assert "history >50" not in text  # nobody has such a history
+    people = report["sample"]["models"]["ease"]["slices"]["target likes 3-5"]["users"]
+    assert f"target likes 3-5{people} people" in text
+    assert "target likes >100" not in text
+
+
+def test_each_row_is_drawn_by_how_well_the_target_was_known(report: dict[str, Any]) -> None:
+    table = overview_table(report)
+    figure = ndcg_by_likes(table)
+    [axes] = figure.axes
+    assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == ["0", "1-2", "3-5", "6-10", "11-30"]
+    for line, drawn in zip(table["rows"], axes.containers, strict=True):
+        slices = [part for name, part in line["slices"].items() if name.startswith("target likes") and part["users"]]
+        assert drawn.get_label() == line["method"]
+        np.testing.assert_allclose(drawn.lines[0].get_ydata(), [part["ndcg@10"] for part in slices])
 
 
 def test_recommendations_stand_side_by_side_without_a_probability_that_nobody_gave(report: dict[str, Any]) -> None:

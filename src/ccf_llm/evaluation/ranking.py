@@ -14,7 +14,7 @@ from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.lists import check_lists
 from ccf_llm.evaluation.metrics import Doubles, Integers
 from ccf_llm.evaluation.rating import null_for_nan
-from ccf_llm.evaluation.slices import by_history
+from ccf_llm.evaluation.slices import by_history, likes_slices
 
 CUTOFFS = (5, 10, 20)
 K = 10
@@ -155,7 +155,9 @@ def _slices(part: pl.DataFrame, columns: Integers, known: Known, k: int, draws: 
         for name, mask in by_history(own["likes"].fill_null(0).to_numpy()).items():
             found[name] = _slice(relevant, np.where(mask, targets, 0), k, draws[:, columns])
     if known.targets is not None and known.popularity is not None:
-        place = known.popularity.select("item_id", place=exposure.by_popularity(known.popularity["likes"].to_numpy()))
+        place = known.popularity.select(
+            "item_id", "likes", place=exposure.by_popularity(known.popularity["likes"].to_numpy())
+        )
         shown, wanted = (rows.join(place, "item_id", "left", maintain_order="left") for rows in (part, known.targets))
         for name, inside in _target_slices(known).items():
             counts = wanted.filter(inside).group_by("user_id").agg(pl.len().cast(pl.Int64).alias("some"))
@@ -175,10 +177,12 @@ def _of_new(lists: pl.DataFrame, known: Known) -> dict[str, Any]:
 
 
 def _target_slices(known: Known) -> dict[str, pl.Expr]:
-    """Name -> which items belong to it, by `place`, how far down in popularity, and `item_id`."""
+    """Name -> which items belong to it, by `place`, how far down in popularity, `likes` and `item_id`."""
+    bounds = {"place": TARGET_SLICES, "likes": likes_slices()}
     found = {
-        name: pl.col("place").is_between(low, high, closed="left").fill_null(False)
-        for name, (low, high) in TARGET_SLICES.items()
+        name: pl.col(column).is_between(low, high, closed="left").fill_null(False)
+        for column, slices in bounds.items()
+        for name, (low, high) in slices.items()
     }
     if known.new is not None:
         new = pl.col("item_id").is_in(known.new.implode()).fill_null(False)

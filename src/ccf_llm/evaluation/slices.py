@@ -12,6 +12,8 @@ Counts = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
 HISTORY_BOUNDS = (0, 1, 6, 21, 51)
 """Where each bucket of history length starts."""
+LIKES_BOUNDS = (0, 1, 3, 6, 11, 31, 101)
+"""Where each bucket of an item's likes in training starts."""
 
 
 def slices(
@@ -28,19 +30,25 @@ def slices(
 
 def by_history(lengths: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.bool_]]:
     """Name -> (N,) which of the histories are of the lengths of its bucket."""
-    return {
-        _history_name(low, high): (lengths >= low) & (lengths < high)
-        for low, high in pairwise((*HISTORY_BOUNDS, np.inf))
-    }
+    return {name: (lengths >= low) & (lengths < high) for name, (low, high) in history_slices().items()}
 
 
-def history_slices() -> list[str]:
-    """Names of the history-length slices, shortest first."""
-    return [_history_name(low, high) for low, high in pairwise((*HISTORY_BOUNDS, np.inf))]
+def history_slices() -> dict[str, tuple[float, float]]:
+    """`history 0`, `history 1-5` and so on, shortest first -> the shortest length, and the first that is too long."""
+    return _buckets("history", HISTORY_BOUNDS)
 
 
-def _history_name(low: float, high: float) -> str:
-    """`history 0`, `history 1-5`, ..., `history >50`."""
+def likes_slices() -> dict[str, tuple[float, float]]:
+    """The same of a target's likes in training: `target likes 0`, `target likes 1-2` and so on."""
+    return _buckets("target likes", LIKES_BOUNDS)
+
+
+def span_of(low: float, high: float) -> str:
+    """Whole numbers from `low` to below `high`: `0`, `1-5` or `>50`."""
     if high == np.inf:
-        return f"history >{int(low) - 1}"
-    return f"history {int(low)}" if high - low == 1 else f"history {int(low)}-{int(high) - 1}"
+        return f">{int(low) - 1}"
+    return str(int(low)) if high - low == 1 else f"{int(low)}-{int(high) - 1}"
+
+
+def _buckets(what: str, bounds: tuple[int, ...]) -> dict[str, tuple[float, float]]:
+    return {f"{what} {span_of(low, high)}": (low, high) for low, high in pairwise((*bounds, np.inf))}

@@ -1,11 +1,13 @@
 """What a trained gate lets through."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
 from ccf_llm.cf.base import CFModel
+from ccf_llm.evaluation.slices import LIKES_BOUNDS, span_of
 from ccf_llm.model.ccfllm import CCFLLM
 
 
@@ -16,12 +18,10 @@ def gate_by_popularity(model: CCFLLM) -> list[dict[str, Any]]:
     with torch.no_grad():
         _, share = network.fuse_items(torch.arange(1, cf.n_items + 1, device=network.device), cf)
     counts = cf.item_counts[1:].cpu().numpy()
-    edges = [0, 1, 5, 20, 50, 100, 200]
     result = []
-    for low, high in zip(edges, [*edges[1:], None], strict=True):
-        inside = (counts >= low) & (counts < (high or np.inf))
-        label = f"{low}+" if high is None else str(low) if high == low + 1 else f"{low}-{high - 1}"
+    for low, high in pairwise((*LIKES_BOUNDS, np.inf)):
+        inside = (counts >= low) & (counts < high)
         if inside.any():
             mean = float(share.cpu().numpy()[inside].mean())
-            result.append({"popularity": label, "share": round(mean, 4), "items": int(inside.sum())})
+            result.append({"popularity": span_of(low, high), "share": round(mean, 4), "items": int(inside.sum())})
     return result

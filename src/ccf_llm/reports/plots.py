@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from ccf_llm.evaluation.slices import history_slices
+from ccf_llm.evaluation.slices import history_slices, likes_slices
 from ccf_llm.io.files import atomic_file
 
 INK = "#010203"
@@ -104,16 +104,16 @@ def auc_by_history(metrics: dict[str, Any]) -> Figure:
 
 
 def gate_shares(gate: list[dict[str, Any]]) -> Figure:
-    """Mean share of the collaborative signal in the fused vector, by how often the item was seen in training."""
-    figure, (axes,) = _figure(1, height=2.6)
-    bars = axes.bar(
-        [str(bucket["popularity"]) for bucket in gate], [bucket["share"] for bucket in gate], color=COLOURS[0]
-    )
-    axes.bar_label(bars, [f"{bucket['share']:.2f}" for bucket in gate])
-    axes.set_ylim(0, 1.08)
+    """Mean share of text, and of the collaborative signal, in the fused vector, by the item's training interactions."""
+    figure, (axes,) = _figure(1, height=2.8)
+    places, text = [str(bucket["popularity"]) for bucket in gate], [1 - bucket["share"] for bucket in gate]
+    bars = axes.bar(places, text, color=COLOURS[1], label="text")
+    axes.bar(places, [bucket["share"] for bucket in gate], bottom=text, color=COLOURS[0], label="collaborative")
+    axes.bar_label(bars, [f"{share:.2f}" for share in text], label_type="center", color="white")
     axes.set_xlabel("training interactions of the item")
-    axes.set_ylabel("collaborative share")
+    axes.set_ylabel("share of the slot")
     axes.grid(axis="x", visible=False)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -157,6 +157,32 @@ def ndcg_by_row(table: dict[str, Any]) -> Figure:
     right.set_xlabel(f"paired difference to {table['baseline']}")
     for axes in (left, right):
         axes.grid(axis="y", visible=False)
+    return figure
+
+
+def ndcg_by_likes(table: dict[str, Any]) -> Figure:
+    """NDCG of each row by how many people like the target in training, with intervals over users; ours is thicker."""
+    k, rows = table["lists"]["k"], table["rows"]
+    people = {name: max((line["slices"][name]["users"] for line in rows), default=0) for name in likes_slices()}
+    buckets = [name for name in people if people[name]]
+    figure, (axes,) = _figure(1, height=3.6 + 0.12 * len(rows))
+    for number, line in enumerate(rows):
+        found = [(place, line["slices"][name]) for place, name in enumerate(buckets) if line["slices"][name]["users"]]
+        x = [place + 0.6 * ((number + 0.5) / len(rows) - 0.5) for place, _ in found]  # side by side, not on top
+        y = np.array([part[f"ndcg@{k}"] for _, part in found], dtype=float)
+        bars = np.abs(np.array([part[f"ndcg@{k}_ci"] for _, part in found], dtype=float).reshape(-1, 2).T - y)
+        marker, width = MARKERS[number // len(COLOURS) % len(MARKERS)], 2.2 if line["ours"] else 0.9
+        look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": marker, "linewidth": width}
+        axes.errorbar(x, y, bars, label=line["method"], markersize=4, elinewidth=0.7, **look)
+    axes.set_xticks(
+        range(len(buckets)),
+        [f"{name.removeprefix('target likes ')}\n({people[name]:,} people)" for name in buckets],
+    )
+    axes.set_xlabel("people who like the target in training")
+    axes.set_ylabel(f"NDCG@{k}")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="x", visible=False)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

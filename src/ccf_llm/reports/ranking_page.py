@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ccf_llm.io.files import write_json, write_text
 from ccf_llm.reports.page import DASH, render
-from ccf_llm.reports.plots import ndcg_by_row, to_svg, write_png
+from ccf_llm.reports.plots import ndcg_by_likes, ndcg_by_row, to_svg, write_png
 from ccf_llm.reports.table import Line, four, gap, markdown, page_of_table
 
 HEADS = (
@@ -31,14 +31,15 @@ NOTES = (
 
 
 def write_ranking(table: dict[str, Any], path: Callable[[str], Path], plot: Callable[[str], Path]) -> None:
-    """Write table.json, table.md, table.html and a PNG; `path` gets a suffix and `plot` a name."""
+    """Write table.json, table.md, table.html and PNGs; `path` gets a suffix and `plot` a name."""
     write_json(path(".json"), table)
     write_text(path(".md"), to_markdown(table))
-    draw = partial(ndcg_by_row, table)
-    write_png(draw, plot("rows"))
+    draws = {"rows": partial(ndcg_by_row, table), "likes": partial(ndcg_by_likes, table)}
+    for name, draw in draws.items():
+        write_png(draw, plot(name))
     heads = _heads(table)
     lines = _lines(table)
-    plots = {"rows": Markup(to_svg(draw, "rows"))}
+    plots = {name: Markup(to_svg(draw, name)) for name, draw in draws.items()}
     page = render("comparison.html.j2", table=table, heads=heads, lines=lines, plots=plots, notes=_notes(table))
     write_text(path(".html"), page)
 

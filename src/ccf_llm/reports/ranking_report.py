@@ -1,8 +1,12 @@
 """The report of a run of the ranking task."""
 
+from collections.abc import Callable
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.slices import likes_slices
 from ccf_llm.reports import plots
 from ccf_llm.reports.page import DASH, figure, signed, span
 from ccf_llm.reports.report_page import render_parts
@@ -36,7 +40,7 @@ def render_ranking_report(report: dict[str, Any]) -> str:
     return render_parts(
         "ranking_report.html.j2",
         report,
-        {"overview": lambda: plots.ndcg_by_row(overview_table(report))},
+        _draws(overview_table(report)),
         curve="NDCG@10",  # whatever the length of the lists
         verdict=verdict(lines, main, retriever),
         lines=lines,
@@ -53,7 +57,7 @@ def render_ranking_report(report: dict[str, Any]) -> str:
 
 
 def overview_table(report: dict[str, Any]) -> dict[str, Any]:
-    """What `plots.ndcg_by_row` draws, all rows of the same people."""
+    """What `plots.ndcg_by_row` and `plots.ndcg_by_likes` draw, all rows of the same people."""
     found = report.get("sample") or report
     k = found["lists"]["k"]
     rows = [
@@ -63,10 +67,18 @@ def overview_table(report: dict[str, Any]) -> dict[str, Any]:
             f"ndcg@{k}": line["ndcg"],
             f"ndcg@{k}_ci": line["ndcg_ci"],
             "vs_retriever": None if line["gap"] is None else {"ndcg": [line["gap"], *line["gap_ci"]]},
+            "slices": found["models"][line["name"]]["slices"],
         }
         for line in _lines(found, report)
     ]
     return {"lists": found["lists"], "baseline": report["retriever"], "rows": rows}
+
+
+def _draws(table: dict[str, Any]) -> dict[str, Callable[[], Figure]]:
+    """Plots of the table, by name; by likes only where the data set told them."""
+    told = any(name in line["slices"] for line in table["rows"] for name in likes_slices())
+    draws: dict[str, Callable[[], Figure]] = {"overview": lambda: plots.ndcg_by_row(table)}
+    return draws | ({"likes": lambda: plots.ndcg_by_likes(table)} if told else {})
 
 
 def verdict(lines: list[dict[str, Any]], main: str, retriever: str) -> str:
