@@ -176,9 +176,9 @@ def ndcg_by_likes(table: dict[str, Any]) -> Figure:
         axes.errorbar(x, y, bars, label=line["method"], markersize=4, elinewidth=0.7, **look)
     axes.set_xticks(
         range(len(buckets)),
-        [f"{name.removeprefix('target likes ')}\n({people[name]:,} people)" for name in buckets],
+        [f"{name.removeprefix('target likes ')}\n({people[name]:,})" for name in buckets],
     )
-    axes.set_xlabel("people who like the target in training")
+    axes.set_xlabel("people who like the target in training (people who have such a target)")
     axes.set_ylabel(f"NDCG@{k}")
     axes.set_ylim(bottom=0)
     axes.grid(axis="x", visible=False)
