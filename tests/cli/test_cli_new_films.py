@@ -1,4 +1,4 @@
-"""A film that came after training reaches the ten of those whom it fits: a run of the real language model, by its commands."""
+"""A film that came after training reaches the ten of those whom it fits: the real language model, by the commands."""
 
 import csv
 import json

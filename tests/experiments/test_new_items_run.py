@@ -103,7 +103,9 @@ def test_its_lists_can_be_measured_by_anyone(
 
 
 def test_the_prior_is_told_what_is_new(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccf_llm.experiments.words.sentence_vectors", lambda texts: np.ones((len(texts), 3), "f"))
+    monkeypatch.setattr(
+        "ccf_llm.experiments.words.sentence_vectors", lambda texts, words: np.ones((len(texts), 3), "f")
+    )
 
     def of(by_length: float, **split: float) -> RunConfig:
         data = config.data.model_copy(update={"split": config.data.split.model_copy(update=split)})

@@ -278,7 +278,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A made-up sentence encoder; the list notes what it read."""
     read: list[str] = []
 
-    def vectors_of(texts: list[str]) -> Floats:
+    def vectors_of(texts: list[str], words: str, **options: bool) -> Floats:
         read.extend(texts)
         return np.stack([np.random.default_rng(sum(map(ord, text))).normal(size=12) for text in texts]).astype("f")
 

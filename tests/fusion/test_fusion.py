@@ -167,7 +167,7 @@ def test_vectors_of_sentences_are_mapped_without_what_they_share_and_alike_stays
 def test_a_model_that_shares_and_reads_sentences_is_saved_and_grows(
     make_network: Callable[..., CCFNetwork], tiny_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def vectors_of(texts: list[str]) -> np.ndarray:
+    def vectors_of(texts: list[str], words: str, *, keep: bool) -> np.ndarray:
         return np.stack([np.random.default_rng(len(text) + ord(text[0])).normal(size=12) for text in texts]).astype("f")
 
     monkeypatch.setattr("ccf_llm.model.network.sentence_vectors", vectors_of)

@@ -52,12 +52,12 @@ def people(tiny_data: Dataset) -> Dataset:
     return replace(tiny_data, users=told.users)
 
 
-def vectors_of(texts: list[str], **options: bool) -> np.ndarray:
+def vectors_of(texts: list[str], words: str, *, keep: bool) -> np.ndarray:
     """A made-up sentence encoder."""
     return np.stack([np.random.default_rng(sum(map(ord, text))).normal(size=12) for text in texts]).astype("f")
 
 
-@pytest.fixture(scope="module", params=["tokens", "sentences"])
+@pytest.fixture(scope="module", params=["tokens", "sentences", "hidden:1"])
 def network(request: pytest.FixtureRequest, tiny_llm: Path, tiny_mf: MF, people: Dataset) -> Iterator[CCFNetwork]:
     users = told_by_code(people.users, people.user_vocabulary, TOLD, AutoTokenizer.from_pretrained(tiny_llm))
     with pytest.MonkeyPatch.context() as patch:

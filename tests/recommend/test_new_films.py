@@ -90,7 +90,7 @@ def test_in_the_order_next_a_new_item_stands_where_its_words_put_it(
 ) -> None:
     new = pl.DataFrame({"item_id": ["even", "odd"], "title": ["A", "B"], "genres": ["drama", "drama"]})
     words = np.eye(6, dtype=np.float32)[:2]
-    monkeypatch.setattr("ccf_llm.model.network.sentence_vectors", lambda texts: words)
+    monkeypatch.setattr("ccf_llm.model.network.sentence_vectors", lambda texts, read_by: words)
     grown = two_tastes.with_items(new)
     for liked, other in ((["i2", "i4", "i6"], "odd"), (["i1", "i3", "i5"], "even")):
         found = grown.recommend_for_history(liked, 26, order="next")["item_id"].to_list()

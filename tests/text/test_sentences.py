@@ -1,16 +1,18 @@
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from transformers import BertModel
+from transformers import AutoModel, BertModel, MPNetConfig, MPNetModel, XLMRobertaConfig, XLMRobertaModel
 
 import tiny
 from ccf_llm.errors import CCFError
 from ccf_llm.text import sentences
-from ccf_llm.text.sentences import SentenceEncoder, find_encoder
+from ccf_llm.text.sentences import SentenceEncoder, encoder_key, find_encoder, sentence_vectors
 
 TEXTS = ["iron rain", "", "The Dawn of 1984 a ship red green Night Sun", "red", "iron rain", "unheard words"]
 
@@ -124,6 +126,135 @@ def test_where_the_registry_is_out_of_reach_the_hub_serves(
         raise huggingface_hub.errors.LocalEntryNotFoundError("Cannot reach the hub\nand more")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(CCFError, match=r"registry is out of reach; and the model hub: .*Cannot reach the hub") as fault:
+    with pytest.raises(
+        CCFError, match=r"registry is out of reach; and sentence encoder .*Cannot reach the hub"
+    ) as fault:
         find_encoder()
     assert "\n" not in str(fault.value)
+
+
+SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+OTHERS = {
+    "bert": None,
+    "mpnet": (MPNetModel, MPNetConfig(vocab_size=32, max_position_embeddings=9, initializer_range=0.3, **SIZES)),
+    "xlm-roberta": (
+        XLMRobertaModel,
+        XLMRobertaConfig(vocab_size=32, max_position_embeddings=9, initializer_range=0.3, **SIZES),
+    ),
+}
+
+
+def transformers_folder(source: Path, target: Path, kind: str, pooling: dict[str, object], *further: str) -> Path:
+    """A folder as sentence-transformers saves it, of a random model of that kind."""
+    shutil.copytree(source, target)
+    if (made := OTHERS[kind]) is not None:
+        torch.manual_seed(1)
+        made[0](made[1]).save_pretrained(target)
+    modules = [("Transformer", ""), ("Pooling", "1_Pooling"), *((name, f"2_{name}") for name in further)]
+    described = [{"type": f"sentence_transformers.models.{name}", "path": path} for name, path in modules]
+    (target / "modules.json").write_text(json.dumps(described))
+    (target / "1_Pooling").mkdir()
+    (target / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16} | pooling))
+    return target
+
+
+@pytest.mark.parametrize("kind", list(OTHERS))
+@pytest.mark.parametrize(
+    ("pooling", "first"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, True),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True, "include_prompt": True}, False),
+        ({"pooling_mode": "cls"}, True),
+    ],
+)
+def test_another_encoder_pools_as_its_folder_says(
+    folder: Path, tmp_path: Path, kind: str, pooling: dict[str, object], first: bool
+) -> None:
+    other = transformers_folder(folder, tmp_path / "other", kind, pooling, "Normalize")
+    encoder, model = SentenceEncoder(other), AutoModel.from_pretrained(other).eval()
+    for text, vector in zip(TEXTS[:4], encoder.encode(TEXTS[:4]), strict=True):
+        words = encoder._tokenizer.encode(text).ids
+        assert len(words) <= 7 or kind == "bert"  # two places of nine are none of theirs
+        with torch.inference_mode():
+            states = model(torch.tensor([words])).last_hidden_state[0]
+        expected = states[0] if first else states.mean(0)
+        np.testing.assert_allclose(vector, expected / expected.norm(), atol=1e-6)
+
+
+def test_it_reads_as_many_tokens_as_it_says(folder: Path, tmp_path: Path) -> None:
+    other = transformers_folder(folder, tmp_path / "other", "bert", {"pooling_mode": "mean"})
+    (other / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 4}))
+    long, cut = SentenceEncoder(other).encode(["iron rain red", "iron rain"])
+    np.testing.assert_allclose(long, cut, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "further", "message"),
+    [
+        (
+            {"pooling_mode": "lasttoken"},
+            (),
+            r"config\.json: lasttoken; take an encoder that pools by the mean or by cls$",
+        ),
+        (
+            {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True},
+            (),
+            r"pooling_mode_max_tokens, pooling_m",
+        ),
+        (
+            {"pooling_mode": "mean"},
+            ("Dense",),
+            r"modules\.json: Dense; take an encoder of Transformer, Pooling and Norm",
+        ),
+    ],
+)
+def test_an_encoder_that_makes_vectors_in_another_way_is_refused(
+    folder: Path, tmp_path: Path, pooling: dict[str, object], further: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(CCFError, match=message):
+        SentenceEncoder(transformers_folder(folder, tmp_path / "other", "bert", pooling, *further))
+
+
+def test_a_language_model_or_foreign_code_is_no_sentence_encoder(folder: Path, tiny_llm: Path, tmp_path: Path) -> None:
+    with pytest.raises(CCFError, match=r"no sentence encoder \(a llama, not one of bert, distilbert, roberta, [^\n]*$"):
+        SentenceEncoder(tiny_llm)
+    shutil.copytree(folder, tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text()) | {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "a.B"},
+    }
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "other" / "a.py").write_text("raise SystemExit('foreign code was run')")
+    with pytest.raises(CCFError, match="no sentence encoder"):
+        SentenceEncoder(tmp_path / "other")
+
+
+def test_vectors_are_kept_by_what_the_folder_holds(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CCF_LLM_CACHE", str(tmp_path / "cache"))
+    other = transformers_folder(folder, tmp_path / "other", "bert", {"pooling_mode": "mean"})
+    setting = f"sentences:{other}"
+    vectors = sentence_vectors(TEXTS, setting)
+    np.testing.assert_array_equal(sentence_vectors(TEXTS, setting, keep=False), vectors)
+    [kept] = (tmp_path / "cache" / "vectors").iterdir()
+    assert kept.suffix == ".safetensors"
+    monkeypatch.setattr(SentenceEncoder, "encode", lambda *_, **__: pytest.fail("the texts were read again"))
+    np.testing.assert_array_equal(sentence_vectors(TEXTS, setting), vectors)
+    before = encoder_key(setting)
+    (other / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "cls"}))
+    assert encoder_key(setting) != before
+
+
+def test_an_encoder_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def snapshot_download(repository: str, **options: object) -> str:
+        asked.update(options, repository=repository)
+        raise huggingface_hub.errors.LocalEntryNotFoundError("Cannot reach the hub\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(CCFError, match=r"^sentence encoder 'some/e5@v1' cannot be had from the model hub \([^\n]*$"):
+        find_encoder("some/e5@v1", offline=True)
+    assert (asked["repository"], asked["revision"], asked["local_files_only"]) == ("some/e5", "v1", True)
+    assert not any("bin" in str(pattern) or ".py" in str(pattern) for pattern in asked["allow_patterns"])  # type: ignore[attr-defined]

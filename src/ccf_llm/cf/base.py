@@ -228,9 +228,9 @@ class CFModel(nn.Module, ABC):
         return query.cpu().numpy(), float(vector[-1] + self.offset)
 
     @property
-    def reads_words(self) -> bool:
-        """Whether `with_items` has to be told what the further items' words say."""
-        return False
+    def reads_words(self) -> str | None:
+        """What reads the further items' words, of which `with_items` has to be told; None where it has not."""
+        return None
 
     def with_items(self, n: int, words: NDArray[np.float32] | None = None) -> Self:
         """The same model over `n` further items, whose codes follow; it knows as little of them as of code 0.

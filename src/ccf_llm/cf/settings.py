@@ -284,8 +284,9 @@ class SASRecSoftmaxConfig(RetrieverConfig):
 class PriorConfig(Settings):
     """Settings of the prior from text: `ease` and `als` draw items with few likes to what their words predict."""
 
-    words: Literal["none", "sentences"] = "none"
-    """What reads the words, title and `data.details`: `sentences` all-MiniLM-L6-v2; `none`: there is no prior."""
+    words: str = Field(default="none", pattern=r"^(none|sentences(:.+)?)$")
+    """What reads the words, title and `data.details`: `sentences` all-MiniLM-L6-v2, `sentences:NAME` another encoder, a
+    sentence-transformers folder or a hub id; `none`: there is no prior."""
     k: float = Field(default=3.0, gt=0)
     """Likes at which an item is half its own and half the prediction."""
     l2: float = Field(default=10.0, gt=0)

@@ -178,9 +178,9 @@ class RetrieverVectors(CFModel):
         return shown
 
     @property
-    def reads_words(self) -> bool:
-        """Whether `with_items` has to be told the further items' words."""
-        return self.retriever.prior is not None
+    def reads_words(self) -> str | None:
+        """As the setting of the prior names it."""
+        return None if self.retriever.prior is None else self.retriever.prior.config.words
 
     def with_items(self, n: int, words: Floats | None = None) -> Self:
         """The same model over `n` further items, of which it knows nothing; with a prior their words, (n, w)."""

@@ -88,8 +88,8 @@ class Method:
         parts: set[Trainable] = {"lora"}
         if self.fills_slots:
             parts |= {"fusion", "cf"}
-        elif self.fusion.semantic == "sentences" and self.prompt.template.slots != "none":
-            parts.add("fusion")  # what reads the sentences
+        elif self.fusion.maps_words and self.prompt.template.slots != "none":
+            parts.add("fusion")  # what reads the words
         return parts | ({"prompt"} if self.prompt.template.learned else set())
 
 

@@ -14,7 +14,7 @@ from ccf_llm.llm.base import load_tokenizer
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import details_of, told_by_code
 from ccf_llm.prompts.details import Details
-from ccf_llm.text.sentences import FILES, sentence_vectors
+from ccf_llm.text.sentences import encoder_key, sentence_vectors
 from ccf_llm.text.words import texts_of
 
 
@@ -22,7 +22,7 @@ def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
     """The vectors of the items' texts, where the run has a prior from text."""
     if config.cf.prior.words == "none":
         return None
-    vectors = sentence_vectors(item_texts(config, dataset))
+    vectors = sentence_vectors(item_texts(config, dataset), config.cf.prior.words)
     return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior, _new(dataset))  # row 0 is no item
 
 
@@ -33,13 +33,13 @@ def _new(dataset: Dataset) -> NDArray[np.bool_] | None:
 
 
 def words_key(config: RunConfig, dataset: Dataset) -> str | None:
-    """What decides `words_of`, without reading anything."""
+    """What decides `words_of`, without reading the texts."""
     prior = config.cf.prior
     if prior.words == "none":
         return None
     # Where nothing is new its length decides nothing.
     settings = prior.model_dump(mode="json", exclude={"new_length"} if _new(dataset) is None else set())
-    return fingerprint([FILES["model.safetensors"], item_texts(config, dataset), settings])
+    return fingerprint([encoder_key(prior.words), item_texts(config, dataset), settings])
 
 
 def user_words(config: RunConfig, dataset: Dataset) -> list[str]:

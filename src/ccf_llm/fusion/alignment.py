@@ -40,7 +40,7 @@ class Alignment(nn.Sequential):
 
 
 class Reading(nn.Linear):
-    """A linear map of the vectors of a sentence encoder: (S, w) -> (S, d) at the norm of a token.
+    """A linear map of the vectors of a sentence encoder, or of hidden states: (S, w) -> (S, d) at the norm of a token.
 
     It starts as a random map of what is left without `mean`, which all texts have in common; that keeps what is alike
     alike (Johnson and Lindenstrauss 1984).

@@ -87,7 +87,7 @@ class FusionPair(nn.Module):
         else:  # in this order, which decides what a seed draws
             self.user = Fusion(config, *users, width, token_norm)
             self.item = Fusion(config, *items, width, token_norm)
-        self.text = Reading(words, width, token_norm) if config.semantic == "sentences" else None
+        self.text = Reading(words, width, token_norm) if config.maps_words else None
 
     def read(self, semantic: Tensor) -> Tensor:
         """(..., d) semantic embeddings in the language model's space, of vectors of words (..., w)."""

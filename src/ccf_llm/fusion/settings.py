@@ -15,9 +15,10 @@ class FusionConfig(Settings):
     variant: Variant = "dimension"
     """`dimension`: one gate per dimension (the paper's). `scalar`: one per slot. `average`: fixed at 1/2. `cf_only`: no
     text in slots. `semantic`: no CF."""
-    semantic: Literal["tokens", "sentences"] = "tokens"
-    """What an item's semantic embedding is. `tokens`: the mean of the token embeddings of its words. `sentences`: the
-    vector of a sentence encoder (`text.sentences`), by a learned linear map."""
+    semantic: str = Field(default="tokens", pattern=r"^(tokens|sentences(:.+)?|hidden(:\d+)?)$")
+    """What an item's semantic embedding is. `tokens`: the mean of the token embeddings of its words. By a learned map,
+    `sentences`: the vector of all-MiniLM-L6-v2; `sentences:NAME`: of another encoder, a sentence-transformers folder or
+    a hub id; `hidden:N`: the mean of the base model's own hidden states after N layers; `hidden`: after half."""
     details: bool | None = None
     """Whether an item's semantic embedding reads its details (`data.details`) beside its title. None: where the target
     item is its slot alone (`candidate_titles: false`), so that nothing else would."""
@@ -37,6 +38,11 @@ class FusionConfig(Settings):
     """Blend the CF model's own log-odds into the score, with weights fitted on valid (ours)."""
     blend_text: bool = False
     """Also where no slot reads CF: so are the rows of the ranking task, whose lists a retriever has made."""
+
+    @property
+    def maps_words(self) -> bool:
+        """Whether words are vectors of another space than that of the token embeddings, which a map reads."""
+        return self.semantic != "tokens"
 
     @property
     def blends(self) -> bool:

@@ -13,6 +13,7 @@ from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.fusion.slots import fill_slots, to_norm
 from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
+from ccf_llm.llm.hidden import hidden_means
 from ccf_llm.model.blend import Blend
 from ccf_llm.model.trainable import Trainable
 from ccf_llm.prompts.budget import HistoryBudget
@@ -87,7 +88,8 @@ class CCFNetwork(nn.Module):
         CF knows as little of them as of any item without a training row, so their words alone tell them apart: also in
         the CF model's vectors, where it has a prior from text.
         """
-        words = sentence_vectors(texts_of(titles, details)) if self.cf.reads_words else None
+        read_by = self.cf.reads_words
+        words = None if read_by is None else sentence_vectors(texts_of(titles, details), read_by)
         cf = self.cf.with_items(len(titles), words)
         encoder, config = self.encoder.with_items(titles, details, cf), self.fusion_config
         more = self._read_words(len(self.semantic), config, encoder)
@@ -250,9 +252,12 @@ class CCFNetwork(nn.Module):
 
     def _read_texts(self, texts: SequenceOf[str], config: FusionConfig, *, keep: bool = True) -> Tensor:
         """(n, w) what texts say."""
-        if config.semantic == "sentences" and texts:
-            vectors = sentence_vectors(texts) if keep else sentence_vectors(texts, keep=False)
-            return torch.from_numpy(vectors).to(self.device)
+        if config.semantic.startswith("sentences") and texts:
+            return torch.from_numpy(sentence_vectors(texts, config.semantic, keep=keep)).to(self.device)
+        if config.semantic.startswith("hidden"):
+            layer = config.semantic.partition(":")[2]
+            ids = [self.encoder.words(text) for text in texts]
+            return hidden_means(self.llm, ids, int(layer) if layer else None, keep=keep).to(self.device)
         table = torch.zeros(len(texts), self.llm.width, device=self.device)
         for row, text in enumerate(texts):
             ids = torch.from_numpy(self.encoder.words(text)).to(table.device)

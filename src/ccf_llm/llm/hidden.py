@@ -1,0 +1,64 @@
+"""Texts -> the base model's own hidden states, which know more of words than its token embeddings do."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ccf_llm.data.rows import Codes
+from ccf_llm.errors import CCFError
+from ccf_llm.io.hashing import fingerprint
+from ccf_llm.io.kept import kept_vectors
+from ccf_llm.llm.base import LanguageModel
+from ccf_llm.text.sentences import batches
+
+BATCH_TOKENS = 2048
+"""Tokens that go through the model at once, padding included."""
+
+
+def hidden_means(llm: LanguageModel, texts: Sequence[Codes], layer: int | None, *, keep: bool = True) -> Tensor:
+    """(n, d) fp32 mean over each text's tokens of what stands after so many layers; None: after half of those read.
+
+    Of the base model as it came, whatever its adapter has learned since. Kept in the cache folder by all that decides
+    it, unless `keep` is False. Zeros for a text without tokens.
+
+    Raises:
+        CCFError: more layers than are read (`llm.layers`).
+    """
+    depth = llm.body.config.get_text_config().num_hidden_layers
+    if layer is not None and layer > depth:
+        raise CCFError(f"fusion.semantic: hidden:{layer}, but {depth} layers are read; give 0 to {depth}")
+    which = depth // 2 if layer is None else layer
+    if not keep or not texts:
+        return _means(llm, texts, which)
+    key = [llm.source.checksum, str(llm.dtype), which, which == depth, [text.tolist() for text in texts]]
+    return kept_vectors(fingerprint(key), lambda: _means(llm, texts, which))
+
+
+@torch.no_grad()
+def _means(llm: LanguageModel, texts: Sequence[Codes], layer: int) -> Tensor:
+    found = torch.zeros(len(texts), llm.width)
+    told = [row for row, text in enumerate(texts) if len(text)]
+    with llm.products.lock, llm.body.disable_adapter():
+        llm.products.undo()  # they may have the adapter merged
+        for batch in batches([len(texts[row]) for row in told], BATCH_TOKENS):
+            rows = [told[place] for place in batch]
+            found[rows] = _batch(llm, [texts[row] for row in rows], layer).cpu()
+    return found
+
+
+def _batch(llm: LanguageModel, texts: Sequence[Codes], layer: int) -> Tensor:
+    """(B, d) of texts that go through the model together: padding comes after them, where no token looks."""
+    device = llm.embeddings.weight.device
+    lengths = torch.tensor([len(text) for text in texts], device=device)
+    ids = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(text) for text in texts], batch_first=True).to(device)
+    mask = torch.arange(ids.shape[1], device=device) < lengths[:, None]  # (B, T)
+    positions = torch.arange(ids.shape[1], device=device)
+    states = llm.body(
+        inputs_embeds=llm.embeddings(ids).to(llm.dtype),
+        position_ids=positions[None],
+        use_cache=False,
+        output_hidden_states=True,
+    ).hidden_states[layer]
+    mean: Tensor = (states.float() * mask[..., None]).sum(1) / lengths[:, None]
+    return mean
