@@ -33,6 +33,7 @@ from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.model.store import save_model
 from ccf_llm.prompts.details import columns_of
 from ccf_llm.prompts.shots import draw_shots
+from ccf_llm.text.sentences import SENTENCES, encoder_key
 from ccf_llm.training.checkpoint import Checkpoint, Progress
 from ccf_llm.training.data import ListData, TrainingData
 from ccf_llm.training.loop import Report, StageRun, train_stage
@@ -314,6 +315,8 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     for name, default in (("blend_text", False), ("shared", False), ("semantic", "tokens"), ("details", None)):
         if own["fusion"] and own["fusion"][name] == default:
             del own["fusion"][name]
+    if method.fusion.semantic.startswith(f"{SENTENCES}:"):  # a folder of that name may hold another one tomorrow
+        own["encoder"] = encoder_key(method.fusion.semantic)
     own["cf"] = cf_key(method.cf, dataset, config) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
     return own

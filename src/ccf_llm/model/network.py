@@ -256,8 +256,8 @@ class CCFNetwork(nn.Module):
             return torch.from_numpy(sentence_vectors(texts, config.semantic, keep=keep)).to(self.device)
         if config.semantic.startswith("hidden"):
             layer = config.semantic.partition(":")[2]
-            ids = [self.encoder.words(text) for text in texts]
-            return hidden_means(self.llm, ids, int(layer) if layer else None, keep=keep).to(self.device)
+            read = [self.encoder.words(text) for text in texts]
+            return hidden_means(self.llm, read, int(layer) if layer else None, keep=keep).to(self.device)
         table = torch.zeros(len(texts), self.llm.width, device=self.device)
         for row, text in enumerate(texts):
             ids = torch.from_numpy(self.encoder.words(text)).to(table.device)
