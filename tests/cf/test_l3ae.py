@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from retriever_suite import EVEN, ODD, tastes
 
+import tiny
 from ccf_llm.cf import ease, l3ae
 from ccf_llm.cf.ease import EASE
-from ccf_llm.cf.kinds import load_retriever
+from ccf_llm.cf.kinds import load_cf, load_retriever
 from ccf_llm.cf.l3ae import L3AE
 from ccf_llm.cf.prior import Words
 from ccf_llm.cf.settings import EASEConfig, L3AEConfig, PriorConfig
+from ccf_llm.cf.vectors import L3AEVectors
 from ccf_llm.data.rows import Floats
+from ccf_llm.data.split import user_time_split
 from ccf_llm.errors import CCFError
 
 CONFIG = L3AEConfig(l2=20.0, strength=2.0, words_l2=1.5, dim=6)
@@ -74,3 +77,20 @@ def test_saves_and_loads_to_equal_scores_with_its_prior(tmp_path: Path) -> None:
 def test_refuses_to_learn_without_words() -> None:
     with pytest.raises(CCFError, match=r"^words: l3ae reads the items' words; give their vectors [^\n]*or take ease$"):
         L3AE.fit(tastes())
+
+
+def test_as_a_cf_model_it_is_fitted_saved_and_grown_with_words(tmp_path: Path) -> None:
+    dataset = user_time_split(tiny.make_dataset())
+    n = len(dataset.item_vocabulary)
+    vectors = np.random.default_rng(0).normal(size=(n + 1, 6)).astype(np.float32)
+    sizes = {"n_users": len(dataset.user_vocabulary), "n_items": n}
+    told = Words(vectors, PriorConfig(words="sentences:mine"))
+    model = L3AEVectors.fit(dataset.rows("train"), dataset.rows("valid"), config=CONFIG, words=told, **sizes)
+    model.save(tmp_path / "cf")
+    loaded, rows = load_cf(tmp_path / "cf"), dataset.rows("valid")
+    assert isinstance(loaded, L3AEVectors)
+    assert loaded.reads_words == "sentences:mine"
+    np.testing.assert_array_equal(loaded.score(rows), model.score(rows))
+    grown = loaded.with_items(1, vectors[3:4])
+    np.testing.assert_allclose(grown.score(rows), model.score(rows), rtol=1e-5)
+    assert grown.score_catalogue(0, rows.history(0)).shape == (n + 1,)
