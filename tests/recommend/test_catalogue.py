@@ -10,7 +10,8 @@ from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
-from ccf_llm.recommend.catalogue import Catalogue, fold
+from ccf_llm.recommend.catalogue import Catalogue
+from ccf_llm.text.works import fold
 
 INFO = ModelInfo(details=("genres",))
 

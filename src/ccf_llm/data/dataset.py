@@ -1,5 +1,6 @@
 """The data set: interactions and items with text, validated, with their codes and histories."""
 
+import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -120,6 +121,12 @@ class Dataset:
             duplicates_dropped=schema["duplicates_dropped"],
             reading=Reading.from_json(schema.get("reading"), str(folder / "schema.json")),
         )
+
+    def with_tables(self, interactions: pl.DataFrame, items: pl.DataFrame) -> "Dataset":
+        """A copy that holds some of its rows and items, or with other ids. A split is kept, its manifest made anew."""
+        frame = _in_order(interactions)
+        split = given_split(frame) if "split" in frame.columns else None
+        return replace(self, interactions=frame, items=items, split=split, reading=copy.deepcopy(self.reading))
 
     def save(self, folder: str | Path) -> None:
         """Write the data set as a folder; it appears once it is complete."""

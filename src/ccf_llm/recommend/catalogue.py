@@ -1,6 +1,5 @@
 """The items of a model: searched by words, compared by vectors, filtered by category."""
 
-import unicodedata
 from functools import cached_property
 
 import numpy as np
@@ -13,11 +12,10 @@ from ccf_llm.data.categories import MAX_CATEGORIES, entries_of
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
-from ccf_llm.text.titles import reading_order, work_title
+from ccf_llm.text.titles import reading_order
+from ccf_llm.text.works import authors_of, fold, works_of
 
 FUSE_BATCH = 4096
-AUTHORS = ("author", "authors")
-"""Columns that say who made an item, whatever their case."""
 
 
 class Catalogue:
@@ -34,8 +32,7 @@ class Catalogue:
         self.details: list[str] = model.network.encoder.details[1:] if model.details else []
         """What is told of each item beside its title, as the model reads it."""
         self._columns = model.items.select(pl.col(*model.details).cast(pl.String)) if model.details else pl.DataFrame()
-        named = next((column for column in model.items.columns if column.casefold() in AUTHORS), None)
-        self._authors: list[str] = [""] * len(self.ids) if named is None else model.items[named].to_list()
+        self._authors = authors_of(model.items)
         self._folded = pl.Series([fold(title) for title in self.titles], dtype=pl.String)
 
     def __len__(self) -> int:
@@ -110,16 +107,8 @@ class Catalogue:
 
     @cached_property
     def works(self) -> NDArray[np.int64]:
-        """(n_items,) a number for each work: its editions share title, but for brackets and subtitle, and author.
-
-        Where no author is known the subtitle counts: parts of a series are no editions of one work.
-        """
-        numbers: dict[tuple[str, str], int] = {}
-        pairs = [
-            (fold(work_title(title, subtitle=not author)), fold(author))
-            for title, author in zip(self.titles, self._authors, strict=True)
-        ]
-        return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.int64)
+        """(n_items,) a number for each work, which its editions share (`text.works`)."""
+        return works_of(self.titles, self._authors)
 
     @cached_property
     def categories(self) -> dict[str, NDArray[np.bool_]]:
@@ -155,16 +144,6 @@ class Catalogue:
         """(n_items, d) unit vectors of the titles' semantic embeddings, around their mean."""
         vectors = self._network.semantic[1:]
         return _directions(vectors, torch.ones(len(vectors), dtype=torch.bool, device=vectors.device))
-
-
-def fold(text: str) -> str:
-    """Lower case, without accents, single spaces: how titles and searches are compared.
-
-    >>> fold(" Amélie  (2001)")
-    'amelie (2001)'
-    """
-    letters = (c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return " ".join("".join(letters).split())
 
 
 def _directions(vectors: Tensor, known: Tensor) -> Floats:
