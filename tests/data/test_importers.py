@@ -1,3 +1,4 @@
+import gzip
 import os
 import zipfile
 from pathlib import Path
@@ -261,3 +262,18 @@ def test_json_lines_that_are_cut_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {"a.jsonl": f"{row}\n{row[:30]}", "i.csv": "item_id,title\nx,X\n"})
     with pytest.raises(CCFError, match=r"a\.jsonl: not JSON lines"):
         import_tables(tmp_path / "a.jsonl", tmp_path / "i.csv")
+
+
+def test_a_split_of_the_users_own_and_gzipped_tables(tmp_path: Path) -> None:
+    rows = "user_id,item_id,label,split\nu,x,1,train\nu,y,0,test\nv,x,1,\n"
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(rows.encode()))
+    (tmp_path / "i.jsonl.gz").write_bytes(
+        gzip.compress(b'{"item_id": "x", "title": "X"}\n{"item_id": "y", "title": "Y"}\n')
+    )
+    dataset = import_tables(tmp_path / "a.csv.gz", tmp_path / "i.jsonl.gz")
+    assert dataset.interactions["split"].to_list() == ["train", "test", None]
+    assert dataset.split is not None
+    assert dataset.split.rule == "given by the source"
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(rows.encode())[:-9])
+    with pytest.raises(CCFError, match=r"a\.csv\.gz: not a readable gzip file"):
+        import_tables(tmp_path / "a.csv.gz", tmp_path / "i.jsonl.gz")

@@ -4,6 +4,7 @@ Every fault is a `CCFError` of one line that names the frame, the column, the fi
 Rows are counted from 0.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import polars as pl
@@ -91,11 +92,11 @@ def check_users(users: pl.DataFrame) -> pl.DataFrame:
     return _described(as_frame(users, "users"), "users", "user_id")
 
 
-def require(frame: pl.DataFrame, what: str, columns: list[str]) -> None:
-    """Raise `CCFError` naming the first of `columns` that `frame` lacks, and those that it has."""
+def require(frame: pl.DataFrame, what: str, columns: Iterable[str], remedy: str = "rename or add the column") -> None:
+    """Raise `CCFError` naming the first of `columns` that `frame` lacks, those that it has, and the remedy."""
     for name in columns:
         if name not in frame.columns:
-            raise CCFError(f"{what}: no column `{name}`; it has {', '.join(frame.columns)}; rename or add the column")
+            raise CCFError(f"{what}: no column `{name}`; it has {', '.join(frame.columns)}; {remedy}")
 
 
 def _items(items: pl.DataFrame) -> pl.DataFrame:

@@ -1,26 +1,96 @@
 """Data sets in other people's formats."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers.amazon import AMAZON_2018, AMAZON_2023
 from ccf_llm.data.importers.benchmark import import_benchmark, is_benchmark
-from ccf_llm.data.importers.columns import Columns, import_tables
+from ccf_llm.data.importers.bookcrossing import BOOK_CROSSING
+from ccf_llm.data.importers.collm import import_collm, is_collm
+from ccf_llm.data.importers.columns import Columns, Tables, dataset_of, import_tables
+from ccf_llm.data.importers.goodreads import GOODREADS
+from ccf_llm.data.importers.guess import guess_columns
 from ccf_llm.data.importers.ifdb import import_ifdb, is_ifdb
+from ccf_llm.data.importers.mind import MIND
 from ccf_llm.data.importers.movielens import import_movielens, is_movielens
 from ccf_llm.data.importers.recbole import import_recbole, is_recbole
+from ccf_llm.data.importers.release import Release
+from ccf_llm.data.importers.steam import STEAM
 from ccf_llm.data.importers.text import TextFormat
 from ccf_llm.errors import CCFError
 
 __all__ = [
+    "FORMATS",
     "Columns",
+    "Format",
+    "Tables",
     "TextFormat",
+    "dataset_of",
+    "format_of",
+    "guess_columns",
     "import_benchmark",
+    "import_collm",
     "import_ifdb",
     "import_movielens",
     "import_path",
     "import_recbole",
     "import_tables",
 ]
+
+
+class Format(NamedTuple):
+    """What a folder, zip or file may hold."""
+
+    name: str
+    is_in: Callable[[Path], bool]
+    read: Callable[[Path, float | None, bool, TextFormat], Dataset]
+    """Path, like_threshold, drop_unknown, how."""
+
+
+def _release(release: Release) -> Format:
+    return Format(
+        release.name,
+        release.is_in,
+        lambda path, threshold, drop, how: release.read(path, like_threshold=threshold, drop_unknown=drop, how=how),
+    )
+
+
+FORMATS = (
+    Format("ML-1M benchmark", is_benchmark, lambda path, *_: import_benchmark(path)),
+    Format("CoLLM's parts", is_collm, lambda path, *_: import_collm(path)),
+    Format("IFDB", is_ifdb, lambda path, _, drop, how: import_ifdb(path, drop_unknown=drop, reading=how.reading)),
+    Format(
+        "RecBole",
+        is_recbole,
+        lambda path, threshold, drop, how: import_recbole(path, like_threshold=threshold, drop_unknown=drop, how=how),
+    ),
+    *map(_release, (AMAZON_2018, AMAZON_2023, GOODREADS, BOOK_CROSSING, STEAM, MIND)),
+    Format(
+        "MovieLens",
+        is_movielens,
+        lambda path, threshold, drop, how: import_movielens(
+            path, like_threshold=4.0 if threshold is None else threshold, drop_unknown=drop, how=how
+        ),  # their scale is known
+    ),
+)
+"""Known formats, the surest first."""
+
+
+def format_of(path: str | Path) -> Format:
+    """The format that the folder, zip or file is in; `CCFError` where it is none that is known."""
+    path = Path(path)
+    if not path.exists():
+        raise CCFError(f"{path}: no such file or folder")
+    for known in FORMATS:
+        if known.is_in(path):
+            return known
+    names = ", ".join(known.name for known in FORMATS)
+    raise CCFError(
+        f"{path}: no known data set (a saved one, {names}; docs/data.md says which files each has); for your own "
+        "tables use `ccf-llm data import INTERACTIONS --items ITEMS`"
+    )
 
 
 def import_path(
@@ -31,19 +101,4 @@ def import_path(
     how: TextFormat | None = None,
 ) -> Dataset:
     """Read a folder or zip in whichever of the known formats it is; the options are those of `import_tables`."""
-    path = Path(path)
-    if not path.exists():
-        raise CCFError(f"{path}: no such file or folder")
-    if is_benchmark(path):
-        return import_benchmark(path)
-    if is_ifdb(path):
-        return import_ifdb(path, drop_unknown=drop_unknown, reading=how.reading if how else None)
-    if is_recbole(path):
-        return import_recbole(path, like_threshold=like_threshold, drop_unknown=drop_unknown, how=how)
-    if is_movielens(path):
-        threshold = 4.0 if like_threshold is None else like_threshold  # their scale is known
-        return import_movielens(path, like_threshold=threshold, drop_unknown=drop_unknown, how=how)
-    raise CCFError(
-        f"{path}: no known data set (a saved one, MovieLens, RecBole .inter, IFDB, or the ML-1M benchmark); "
-        "for your own tables use `ccf-llm data import INTERACTIONS --items ITEMS`"
-    )
+    return format_of(path).read(Path(path), like_threshold, drop_unknown, how or TextFormat())

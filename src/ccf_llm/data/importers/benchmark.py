@@ -29,14 +29,20 @@ def is_benchmark(folder: Path) -> bool:
 def import_benchmark(folder: str | Path) -> Dataset:
     """Read the folder: labels, split, histories and the order of the rows as they are."""
     folder = Path(folder)
+    interactions = read_parts(folder, "{}.parquet", COLUMNS)
+    return Dataset.from_frames(interactions, read_parquet(folder / "items.parquet"), name=folder.resolve().name)
+
+
+def read_parts(folder: Path, name: str, columns: list[str]) -> pl.DataFrame:
+    """The columns of the three parts and `split`, which of them a row is from; `name.format(part)` is a part's file."""
     frames = []
     for part in PARTS:
-        frame = read_parquet(folder / f"{part}.parquet")
-        require(frame, f"{folder / part}.parquet", COLUMNS)
-        frames.append(frame.select(COLUMNS).with_columns(pl.lit(part).alias("split")))
+        path = folder / name.format(part)
+        frame = read_parquet(path)
+        require(frame, str(path), columns)
+        frames.append(frame.select(columns).with_columns(pl.lit(part).alias("split")))
     try:
-        interactions = pl.concat(frames, how="vertical_relaxed")
-        return Dataset.from_frames(interactions, read_parquet(folder / "items.parquet"), name=folder.resolve().name)
+        return pl.concat(frames, how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
         reason = one_line(error)
         raise CCFError(f"{folder}: the three parts do not fit together ({reason}); fetch the folder again") from None

@@ -1,18 +1,31 @@
 """The user's own tables: CSV, TSV, JSON lines or Parquet, with the columns named."""
 
+import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers.text import TextFormat, read_separated
+from ccf_llm.data.reading import Reading
 from ccf_llm.data.validate import require
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.parquet import read_parquet
 
 TIME_NAMES = ("time", "date", "datetime", "ts", "unixtime", "unix_time", "created", "created_at", "when", "timestamp")
+OPTIONS = {
+    "user_id": "--user-column",
+    "item_id": "--item-column",
+    "timestamp": "--timestamp-column",
+    "rating": "--rating-column",
+    "label": "--label-column",
+    "title": "--title-column",
+}
+"""Column of a data set -> the option that names the user's."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,40 @@ class Columns:
     label: str = ""
     rating: str = ""
     title: str = "title"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the user's as it stands in its file."""
+
+    path: Path
+    frame: pl.DataFrame
+
+    def renamed(self, wanted: dict[str, str]) -> pl.DataFrame:
+        """With the columns under our names; a missing one is a `CCFError` that names its option."""
+        for old, new in wanted.items():
+            require(self.frame, str(self.path), [old], f"name the right one with {OPTIONS[new]}")
+        # A column of the table that already bears one of our names, but is not the one that was named, gives way.
+        frame = self.frame.drop([new for old, new in wanted.items() if old != new and new in self.frame.columns])
+        return frame.rename(wanted)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The user's tables."""
+
+    interactions: Table
+    items: Table
+    users: Table | None = None
+
+    @classmethod
+    def read(
+        cls, interactions: str | Path, items: str | Path, users: str | Path | None = None, how: TextFormat | None = None
+    ) -> Self:
+        """Read the files; `how` says how text files are read."""
+        paths = {"interactions": interactions, "items": items, "users": users}
+        given = {name: Path(path) for name, path in paths.items() if path is not None}
+        return cls(**{name: Table(path, read_table(path, how)) for name, path in given.items()})
 
 
 def import_tables(
@@ -44,13 +91,11 @@ def import_tables(
     without either, those called `label` or `rating` are taken. All other columns of the items are kept as text.
     `like_threshold` and `drop_unknown` are those of `Dataset.from_frames`, `how` says how text files are read.
     """
-    columns, how = columns or Columns(), how or TextFormat()
-    table = _interactions(Path(interactions), columns, how)
-    wanted = {columns.item: "item_id", columns.title: "title"}
-    return Dataset.from_frames(
-        table,
-        _renamed(read_table(Path(items), how), Path(items), wanted),
-        users=None if users is None else _renamed(read_table(Path(users), how), Path(users), {columns.user: "user_id"}),
+    how = how or TextFormat()
+    tables = Tables.read(interactions, items, users, how)
+    return dataset_of(
+        tables,
+        columns or Columns(),
         name=name,
         like_threshold=like_threshold,
         drop_unknown=drop_unknown,
@@ -58,24 +103,47 @@ def import_tables(
     )
 
 
-def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
-    """Read a .csv, .tsv, .jsonl, .ndjson or .parquet file. Text tables give text columns, for the validator to cast.
+def dataset_of(
+    tables: Tables,
+    columns: Columns,
+    *,
+    name: str = "data",
+    like_threshold: float | None = None,
+    drop_unknown: bool = False,
+    reading: Reading | None = None,
+) -> Dataset:
+    """The data set of tables that have been read; see `import_tables`."""
+    reading = reading or Reading()
+    users = tables.users
+    return Dataset.from_frames(
+        _interactions(tables.interactions, columns, reading),
+        tables.items.renamed({columns.item: "item_id", columns.title: "title"}),
+        users=None if users is None else users.renamed({columns.user: "user_id"}),
+        name=name,
+        like_threshold=like_threshold,
+        drop_unknown=drop_unknown,
+        reading=reading,
+    )
 
-    With a separator in `how`, .txt and .dat files are text tables too.
+
+def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
+    """Read a .csv, .tsv, .jsonl, .ndjson or .parquet file; text tables give text columns, for the validator to cast.
+
+    Text tables may be gzipped (.csv.gz). With a separator in `how`, .txt and .dat files are text tables too.
     """
     how = how or TextFormat()
     if not path.is_file():
         raise CCFError(f"{path}: no such file")
-    ending = path.suffix.lower()
+    ending = Path(path.name.removesuffix(".gz")).suffix.lower()
     if ending == ".parquet":
         return read_parquet(path)
     if ending == ".tsv":
-        return read_separated(path.read_bytes(), path, how, usual="\t", quotes="line")
+        return read_separated(_content(path), path, how, usual="\t", quotes="line")
     if ending == ".csv" or (ending in (".txt", ".dat") and how.separator):
-        return read_separated(path.read_bytes(), path, how, quotes="line" if how.separator == "\t" else "csv")
+        return read_separated(_content(path), path, how, quotes="line" if how.separator == "\t" else "csv")
     if ending in (".jsonl", ".ndjson"):
         try:
-            return pl.read_ndjson(how.decode(path.read_bytes(), path).encode(), infer_schema_length=None)
+            return pl.read_ndjson(how.decode(_content(path), path).encode(), infer_schema_length=None)
         except PolarsError as error:
             raise CCFError(f"{path}: not JSON lines ({one_line(error)}); correct the file") from None
     raise CCFError(
@@ -83,8 +151,17 @@ def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
     )
 
 
-def _interactions(path: Path, columns: Columns, how: TextFormat) -> pl.DataFrame:
-    frame = read_table(path, how)
+def _content(path: Path) -> bytes:
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise CCFError(f"{path}: not a readable gzip file ({error}); it is cut or damaged, get it again") from None
+
+
+def _interactions(table: Table, columns: Columns, reading: Reading) -> pl.DataFrame:
+    frame, path = table.frame, table.path
     given = [name for name in (columns.user, columns.item, columns.timestamp, columns.label, columns.rating) if name]
     if twice := [name for name in given if given.count(name) > 1]:
         raise CCFError(f"{path}: the column `{twice[0]}` is named for two things; name another for one of them")
@@ -101,13 +178,6 @@ def _interactions(path: Path, columns: Columns, how: TextFormat) -> pl.DataFrame
         frame = frame.drop("timestamp", strict=False)
     for named, other in ((columns.rating, "label"), (columns.label, "rating")):
         if named and not (columns.label and columns.rating) and other in frame.columns and other != named:
-            how.reading.note(f"{path}: `{named}` was named and decides; the column `{other}` is ignored")
+            reading.note(f"{path}: `{named}` was named and decides; the column `{other}` is ignored")
             frame = frame.drop(other)
-    return _renamed(frame, path, wanted)
-
-
-def _renamed(frame: pl.DataFrame, path: Path, wanted: dict[str, str]) -> pl.DataFrame:
-    require(frame, str(path), list(wanted))
-    # A column of the table that already bears one of our names, but is not the one that was named, gives way.
-    frame = frame.drop([new for old, new in wanted.items() if old != new and new in frame.columns])
-    return frame.rename(wanted)
+    return Table(path, frame).renamed(wanted)

@@ -24,24 +24,25 @@ _HIGH = re.compile(r"[^\x00-\x7f]+")
 PLAIN_SHARE = 0.9
 
 
-def decode(content: bytes, path: object, encoding: str = "", reading: Reading | None = None) -> str:
-    """The text of a file: in `encoding` if given, else UTF-8, UTF-16 and UTF-32 by their mark, else Windows-1252.
+def decode(content: bytes, path: object, encoding: str = "", reading: Reading | None = None) -> tuple[str, str]:
+    """The text of a file and its encoding: `encoding` if given, else UTF-8, UTF-16 and UTF-32 by mark, else
+    Windows-1252.
 
     Windows-1252 (of which Latin-1 is a part) is taken only where the text looks like it, and is noted in `reading`.
     Raises `CCFError` naming the line that cannot be read.
     """
     if encoding:
-        return _in(content, encoding, path)
+        return _in(content, encoding, path), encoding
     for mark, named in BOMS:
         if content.startswith(mark):
-            return _in(content, named, path)
+            return _in(content, named, path), named
     try:
-        text = content.decode("utf-8")
+        text, encoding = content.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
-        text = _windows(content, path, reading)
+        text, encoding = _windows(content, path, reading), "cp1252"
     if "\0" in text:
         raise CCFError(f"{path}: holds zero bytes; if it is UTF-16, say so with --encoding utf-16-le")
-    return text
+    return text, encoding
 
 
 def _in(content: bytes, encoding: str, path: object) -> str:

@@ -28,10 +28,14 @@ class TextFormat:
     separator: str = ""
     reading: Reading = field(default_factory=Reading)
     """Where what was found out is noted."""
+    encodings: dict[str, str] = field(default_factory=dict)
+    """File -> the encoding that it was read in."""
+    separators: dict[str, str] = field(default_factory=dict)
+    """File -> what was found between its fields."""
 
     def decode(self, content: bytes, path: object) -> str:
         """The text of a file; all kinds of line ends become one."""
-        text = decode(content, path, self.encoding, self.reading)
+        text, self.encodings[str(path)] = decode(content, path, self.encoding, self.reading)
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -67,6 +71,7 @@ def read_separated(
     if not header.strip():
         raise CCFError(f"{path}: is empty; give a table with a header")
     separator = how.separator or max(SEPARATORS, key=lambda one: (header.count(one), one == usual))
+    how.separators[str(path)] = separator
     if quotes == "csv" and '"' in text and len(separator) == 1:
         return _named(_quoted(text, separator, path), path)
     fields = _fields(_lines(text), separator, path)
