@@ -1,4 +1,6 @@
+import io
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -95,3 +97,60 @@ def test_split_by_each_users_time(
     assert run(monkeypatch, "data", "split", tables / "books", "-o", tables / "x", "--by", "last", "--train", 0.5) == 2
     assert "train is a share" in capsys.readouterr().err
     assert not (tables / "x").exists()
+
+
+def test_an_import_prints_the_command_that_repeats_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my clicks.csv").write_text("Customer;sku;stars;note\n007;a;5;\n7;b;1;\n7;a;4;\n8;c;2;\n9;z;5;\n")
+    (tmp_path / "items.csv").write_bytes("sku;Product-Title\na;Caf\u00e9\nb;Caf\u00e9 (Tin)\nc;Tee\n".encode("cp1252"))
+    options = ("--items", "items.csv", "--drop-unknown", "--dedupe-titles", "--min-interactions", 1)
+    assert run(monkeypatch, "data", "import", "my clicks.csv", *options, "-o", "out") == 0
+    said = capsys.readouterr().err
+    assert "times      NONE: `data split` draws the rows of each user" in said
+    assert "likes      ratings (1 to 5) of 4 and more: 33%" in said
+    assert "items of one title became one: 2 of 3 are left" in said
+    command = next(line for line in said.splitlines() if line.startswith("again")).removeprefix("again").strip()
+    assert shlex.split(command)[1:] == [
+        *("data", "import", "my clicks.csv", "--items", "items.csv", "--drop-unknown", "--dedupe-titles"),
+        *("--min-interactions", "1", "--output", "out", "--like-threshold", "4"),
+        *("--user-column", "Customer", "--item-column", "sku", "--timestamp-column", ""),
+        *("--rating-column", "stars", "--title-column", "Product-Title", "--separator", ";", "--yes"),
+    ]
+    first = Dataset.load("out").identity
+    assert run(monkeypatch, *shlex.split(command)[1:]) == 0
+    assert Dataset.load("out").identity == first
+    assert Dataset.load("out").items["item_id"].to_list() == ["a", "c"]
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 2), ("y", 0), ("", 0)])
+def test_a_person_at_a_terminal_is_asked(
+    tables: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, code: int
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    options = ("--items", tables / "books.csv", "--item-column", "book", "-o", tables / "books")
+    assert run(monkeypatch, "data", "import", tables / "clicks.csv", *options) == code
+    assert (tables / "books").exists() == (code == 0)
+    assert ("nothing was written; give the command above" in capsys.readouterr().err) == (code == 2)
+    monkeypatch.setattr(sys, "stdin", Terminal(""))
+    assert run(monkeypatch, "data", "import", tables / "clicks.csv", *options, "--yes") == 0
+
+
+def test_a_missing_column_names_the_option_that_maps_it(
+    tables: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tables / "other.csv").write_text("who,book\nu,1\n")
+    items = ("--items", tables / "books.csv", "-o", tables / "out")
+    assert run(monkeypatch, "data", "import", tables / "other.csv", *items) == 2
+    message = "other.csv: no column `user_id`; it has who, book; name the right one with --user-column"
+    assert message in capsys.readouterr().err
+    assert run(monkeypatch, "data", "import", tables / "clicks.csv", *items, "--title-column", "name") == 2
+    assert "books.csv: no column `name`; it has book, title; name the right one with --title-column" in (
+        capsys.readouterr().err
+    )

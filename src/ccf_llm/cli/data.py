@@ -43,13 +43,13 @@ def fetch(
 @app.command("import")
 def import_data(
     source: Annotated[
-        Path, typer.Argument(help="Folder or zip (MovieLens, RecBole, IFDB, ML-1M benchmark), or your table.")
+        Path, typer.Argument(help="Folder (or zip of MovieLens) in a known format (docs/data.md), or your own table.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the data set to.")],
     items: Annotated[Path | None, typer.Option(help="Your table of items: .csv, .tsv, .jsonl or .parquet.")] = None,
     users: Annotated[Path | None, typer.Option(help="Your table of users, if there is one.")] = None,
-    user_column: Annotated[str, typer.Option(help="Its name in your tables.")] = "user_id",
-    item_column: Annotated[str, typer.Option(help="Its name in your tables.")] = "item_id",
+    user_column: Annotated[str, typer.Option(help="Its name in your tables, if it is not plain.")] = "user_id",
+    item_column: Annotated[str, typer.Option(help="Its name in your tables, if it is not plain.")] = "item_id",
     timestamp_column: Annotated[
         str, typer.Option(help='Its name in your tables (seconds, dates or ISO times); "" if nobody knows the times.')
     ] = "timestamp",
@@ -60,6 +60,13 @@ def import_data(
     drop_unknown: Annotated[
         bool, typer.Option("--drop-unknown", help="Leave out interactions of unknown items, and items without a title.")
     ] = False,
+    dedupe_titles: Annotated[
+        bool,
+        typer.Option("--dedupe-titles", help="Editions of a work (one title, one author) become one item."),
+    ] = False,
+    min_interactions: Annotated[
+        int, typer.Option(help="Keep users and items with at least so many interactions among those kept.", min=0)
+    ] = 0,
     encoding: Annotated[
         str, typer.Option(help="Of text tables, such as gbk or cp1251. Left out: UTF-8, UTF-16 or Windows-1252.")
     ] = "",
@@ -67,38 +74,54 @@ def import_data(
         str,
         typer.Option(help="Of text tables; `tab` for tabs. Left out: the comma, semicolon, tab or bar of the header."),
     ] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking whether all was read right.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn data in another format into a data set folder.
+    """Turn data in another format into a data set folder. What was found out is shown, and asked for on a terminal.
 
     A published release: [bold]ccf-llm data import ml-1m.zip -o data/ml-1m[/bold]
 
     Your own tables: [bold]ccf-llm data import clicks.csv --items books.csv --item-column book -o data/books[/bold]
     """
-    from ccf_llm.data.importers import Columns, TextFormat, import_path, import_tables
+    from ccf_llm.cli.understood import Understood
+    from ccf_llm.data.core import k_core
+    from ccf_llm.data.importers import Columns, Tables, TextFormat, dataset_of, format_of, guess_columns
+    from ccf_llm.text.works import one_item_a_work
 
+    _check_output(output)
     how = TextFormat(encoding, "\t" if separator in ("tab", "\\t") else separator)
+    columns = None
     if items is None:
-        dataset = import_path(source, like_threshold=like_threshold, drop_unknown=drop_unknown, how=how)
+        known = format_of(source)
+        dataset, name = known.read(source, like_threshold, drop_unknown, how), known.name
     else:
-        columns = Columns(
-            user=user_column,
-            item=item_column,
-            timestamp=timestamp_column,
-            label=label_column,
-            rating=rating_column,
-            title=title_column,
-        )
-        dataset = import_tables(
-            source,
-            items,
+        tables, name = Tables.read(source, items, users, how), "your own tables"
+        named = Columns(user_column, item_column, timestamp_column, label_column, rating_column, title_column)
+        columns = guess_columns(tables, named)
+        dataset = dataset_of(
+            tables,
             columns,
-            users=users,
             name=output.resolve().name,
             like_threshold=like_threshold,
             drop_unknown=drop_unknown,
-            how=how,
+            reading=how.reading,
         )
+    if dedupe_titles:
+        dataset = one_item_a_work(dataset)
+    if min_interactions:
+        dataset = k_core(dataset, min_interactions)
+    Understood(name, dataset, how, columns).confirm(
+        source,
+        {
+            "--items": items,
+            "--users": users,
+            "--drop-unknown": drop_unknown,
+            "--dedupe-titles": dedupe_titles,
+            "--min-interactions": min_interactions,
+            "--output": output,
+        },
+        yes=yes,
+    )
     _finish(dataset, output, dataset.reading.notes, as_json=as_json)
 
 
