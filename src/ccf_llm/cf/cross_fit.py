@@ -33,16 +33,18 @@ def cross_fit(reference: M, train: Rows, folds: NDArray[np.int64], fit: Callable
 
 
 @torch.no_grad()
-def align(model: M, reference: M) -> M:
+def align(model: M, reference: M, known: Codes | None = None) -> M:
     """Turn the vectors that `model` shows, in place, as close as possible to those of `reference` (Schönemann 1966).
 
     The bias, which every kind keeps apart from its factors, means the same in both and is not turned. The two may lie
-    on different devices.
+    on different devices. `known` (n_items + 1,) is the reference's code of each item code of `model`, 0 for an item
+    that it does not know; None: both have the same codes.
     """
     codes = torch.arange(model.n_items + 1)
+    theirs_of = codes if known is None else torch.from_numpy(known)
     ours = model.item_vectors(codes.to(model.device))[:, :-1]
-    theirs = reference.item_embedding(codes.to(reference.device))[:, :-1].to(ours)
-    weight = model.item_counts * reference.item_counts.to(ours)
+    theirs = reference.item_embedding(theirs_of.to(reference.device))[:, :-1].to(ours)
+    weight = model.item_counts * reference.item_counts[theirs_of.to(reference.device)].to(ours)
     left, _, right = torch.linalg.svd((ours * weight.unsqueeze(1)).T @ theirs)
     model.rotation.copy_(left @ right)
     return model

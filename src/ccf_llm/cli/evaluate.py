@@ -76,6 +76,11 @@ def evaluate(
         metrics = evaluate_cf(str(method), open_dataset(data), part=part)  # type: ignore[arg-type]
     if json_file is not None:
         write_json(json_file, metrics)
+    print_figures(metrics)
+
+
+def print_figures(metrics: dict[str, Any]) -> None:
+    """The tables of either task."""
     if metrics.get("task") == "ranking":
         print_lists(metrics.get("sample") or metrics)  # where language models saw some users, all rows of these alone
         if "new_items" in metrics:

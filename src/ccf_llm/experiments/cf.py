@@ -67,7 +67,7 @@ def fit_cf(folder: RunFolder, dataset: Dataset, methods: Iterable[str], config: 
         if not _is_current(path, key):
             say(f"{method}: fitting on {len(train):,} rows")
             with measured() as cost:
-                model = _fit(method, dataset, train, config)
+                model = fit_told(method, dataset, train, config)
             _keep(path, key, dataset, model, cost)
 
 
@@ -94,7 +94,7 @@ def fit_folds(
 
     def fit(rows: Rows) -> CFModel:
         say(f"{kind}: cross-fitting on {len(rows):,} rows")
-        model = _fit(kind, dataset, rows, config)
+        model = fit_told(kind, dataset, rows, config)
         assert isinstance(model, CFModel)
         return model
 
@@ -140,7 +140,8 @@ def load_fitted(folder: RunFolder, name: str, trained: TrainedOn) -> Scorer:
     return load_cf(path)
 
 
-def _fit(method: str, dataset: Dataset, rows: Rows, config: RunConfig) -> Scorer:
+def fit_told(method: str, dataset: Dataset, rows: Rows, config: RunConfig) -> Scorer:
+    """Fit the CF model `method` of a run on some of a data set's rows, told of the items' words where it reads them."""
     words = words_of(config, dataset) if config.cf.draws(method) else None
     return fit_row(method, dataset, rows, config.cf, config.seed, words)
 

@@ -22,6 +22,10 @@ class RunFolder:
         """A trained method."""
         return self.path / "models" / method
 
+    def before(self, method: str) -> Path:
+        """The model that an update took the place of."""
+        return self.path / "before" / method
+
     def checkpoint(self, method: str, stage: str) -> Path:
         """A stage's checkpoint."""
         return self.path / "checkpoints" / f"{method}-{stage}"
@@ -54,6 +58,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """Figures of all methods."""
         return self.path / "metrics.json"
+
+    @property
+    def update(self) -> Path:
+        """Figures before and after the last update."""
+        return self.path / "update.json"
 
     @property
     def lists(self) -> Path:

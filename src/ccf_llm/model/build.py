@@ -20,6 +20,7 @@ from ccf_llm.prompts.details import Details, columns_of, words_of
 from ccf_llm.prompts.encoder import PromptEncoder
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.prompts.shots import Shot
+from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.prompts.users import UserDetails, check_users_told, words_of_users
 
 
@@ -45,9 +46,7 @@ def build_network(
     language model itself, as another network of the same settings has it: it is shared, adapter included, and nothing
     is loaded anew.
     """
-    missing = [column for column in columns_of(details) if column not in items.columns]
-    if missing:
-        raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
+    _check_columns(items, details)
     if loaded is None:
         device = choose_device(llm.device)
         if device.type == "cpu":
@@ -55,20 +54,33 @@ def build_network(
         source = source or resolve_model(llm.model)
         dtype = choose_dtype(llm.dtype, device)
         loaded = LanguageModel(source, dtype, llm.lora, seed, layers=llm.layers).to(device)
-    tokenizer = load_tokenizer(loaded.source)
+    encoder = encoder_of(items, cf, load_tokenizer(loaded.source), prompt.template, details, users, shots)
+    _check_context(loaded, prompt)
+    network = CCFNetwork(loaded, encoder, cf, fusion, prompt.history, seed)
+    return network.to(loaded.head.device)
+
+
+def encoder_of(
+    items: pl.DataFrame,
+    cf: CFModel,
+    tokenizer: PreTrainedTokenizerBase,
+    template: HybridTemplate,
+    details: Details,
+    users: Sequence[str] = (),
+    shots: tuple[Shot, ...] = (),
+) -> PromptEncoder:
+    """Prompts over a catalogue; the arguments are those of `build_network`."""
+    _check_columns(items, details)
     words = details_of(items, details, tokenizer)
-    encoder = PromptEncoder(
+    return PromptEncoder(
         tokenizer,
-        prompt.template,
+        template,
         ["", *items["title"].to_list()],
         ["", *words] if words is not None else None,
         users=users,
         shots=shots,
-        binary_codes=BinaryCodes(cf) if prompt.template.codes else None,
+        binary_codes=BinaryCodes(cf) if template.codes else None,
     )
-    _check_context(loaded, prompt)
-    network = CCFNetwork(loaded, encoder, cf, fusion, prompt.history, seed)
-    return network.to(loaded.head.device)
 
 
 def describing_columns(items: pl.DataFrame) -> tuple[str, ...]:
@@ -103,6 +115,12 @@ def told_by_code(
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     return len(tokenizer.encode(f" {text}", add_special_tokens=False, split_special_tokens=True))
+
+
+def _check_columns(items: pl.DataFrame, details: Details) -> None:
+    missing = [column for column in columns_of(details) if column not in items.columns]
+    if missing:
+        raise CCFError(f"data.details: items have no column '{missing[0]}'; they have {', '.join(items.columns)}")
 
 
 def _check_context(llm: LanguageModel, prompt: PromptConfig) -> None:

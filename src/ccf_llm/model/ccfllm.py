@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ccf_llm.cf.base import CFModel
+from ccf_llm.cf.cross_fit import align
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.frame import as_frame
 from ccf_llm.data.ids import did_you_mean, id_column
@@ -17,9 +19,9 @@ from ccf_llm.data.validate import check_items, check_users
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError
 from ccf_llm.io.progress import Tick
-from ccf_llm.model.build import details_of, told_of_users
+from ccf_llm.model.build import details_of, encoder_of, told_by_code, told_of_users
 from ccf_llm.model.network import CCFNetwork
-from ccf_llm.model.saved import ModelInfo
+from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.model.store import load_model, save_model
 from ccf_llm.prompts.details import columns_of
 from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
@@ -93,6 +95,31 @@ class CCFLLM:
         network = self.network.with_items(new["title"].to_list(), words)
         new = new.select(column for column in self.items.columns if column in new.columns)
         return type(self)(network, self.users, pl.concat([self.items, new], how="diagonal"), self.info)
+
+    def over(self, dataset: Dataset) -> Self:
+        """The model over the items of a data set too: those that it does not know are added to its own."""
+        new = dataset.items.filter(~pl.col("item_id").is_in(self.items["item_id"].implode()))
+        return self.with_items(new) if len(new) else self
+
+    def refreshed(self, dataset: Dataset, cf: CFModel) -> Self:
+        """The same model over the users and items of a data set, as a CF model that was fitted on it sees them.
+
+        Language model, fusion and blend are shared with this model. The vectors that `cf` shows are turned, in place,
+        into the space of this model's, by the items that both know.
+
+        Raises:
+            CCFError: the data set lacks a column that the model reads, or an item that its prompt shows as an example.
+        """
+        network, info = self.network, self.info
+        encoder = network.encoder
+        align(cf, network.cf, dataset.item_vocabulary.translated(self.item_vocabulary))
+        users = told_by_code(dataset.users, dataset.user_vocabulary, info.user_details, encoder.tokenizer)
+        shots = tuple(shot.recoded(self.item_vocabulary.translated(dataset.item_vocabulary)) for shot in encoder.shots)
+        prompts = encoder_of(dataset.items, cf, encoder.tokenizer, encoder.template, info.details, users, shots)
+        data = DataRecord(name=dataset.name, source=dataset.source, identity=dataset.identity.to_json())
+        return type(self)(
+            network.over(prompts, cf), dataset.user_vocabulary, dataset.items, info.model_copy(update={"data": data})
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the model to `folder`, atomically."""

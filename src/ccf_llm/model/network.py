@@ -91,14 +91,22 @@ class CCFNetwork(nn.Module):
         read_by = self.cf.reads_words
         words = None if read_by is None else sentence_vectors(texts_of(titles, details), read_by)
         cf = self.cf.with_items(len(titles), words)
-        encoder, config = self.encoder.with_items(titles, details, cf), self.fusion_config
-        more = self._read_words(len(self.semantic), config, encoder)
-        semantic = torch.cat([self.semantic, more])
-        grown = CCFNetwork(self.llm, encoder, cf, config, self.budget, semantic=semantic)
+        encoder = self.encoder.with_items(titles, details, cf)
+        more = self._read_words(len(self.semantic), self.fusion_config, encoder)
+        grown = self.over(encoder, cf, torch.cat([self.semantic, more]))
         grown._told = self._told
-        grown.fusion = self.fusion  # also its statistics of the CF vectors, as of training
-        grown.blend, grown.prompt = self.blend, self.prompt
-        return grown.train(self.training)
+        return grown
+
+    def over(self, encoder: PromptEncoder, cf: CFModel, semantic: Tensor | None = None) -> "CCFNetwork":
+        """The same model over another catalogue; language model and fusion are shared, not copied.
+
+        `cf` shows its vectors in the space that the fusion was trained in. `semantic` is what the items' words say,
+        where that is known.
+        """
+        other = CCFNetwork(self.llm, encoder, cf, self.fusion_config, self.budget, semantic=semantic)
+        other.fusion = self.fusion  # also its statistics of the CF vectors, as of training
+        other.blend, other.prompt = self.blend, self.prompt
+        return other.to(self.device).train(self.training)
 
     def part(self, name: Trainable) -> dict[str, nn.Parameter]:
         """The weights of one trainable part, by name."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.settings import Settings
 
@@ -19,6 +19,13 @@ class Shot(Settings):
     """The item that was asked about."""
     liked: bool
     """The answer."""
+
+    def recoded(self, items: Codes) -> "Shot":
+        """The same in other codes (see `Vocabulary.translated`); a `CCFError` where they lack one of its items."""
+        history, item = tuple(int(items[code]) for code in self.history), int(items[self.item])
+        if not all((*history, item)):
+            raise CCFError("items: one that the prompt shows as an example is gone; keep it, or train again")
+        return Shot(history=history, item=item, liked=self.liked)
 
 
 def draw_shots(train: Rows, measured: Rows, n: int, seed: int) -> tuple[Shot, ...]:

@@ -133,7 +133,7 @@ class Recommender:
             text_share = 0.0 if model.info.task == "ranking" else 0.2
         self.retrieve, self.text_share = check_count(retrieve, "retrieve"), check_share(text_share, "text_share")
         self.exact_up_to = check_count(exact_up_to, "exact_up_to", least=0)
-        self.model, self.dataset = over(model, dataset), dataset
+        self.model, self.dataset = model.over(dataset), dataset
         self._own_codes = dataset.item_vocabulary.translated(self.model.item_vocabulary)
         self.catalogue = Catalogue(self.model)
         self.retriever = Retriever(self.catalogue, self.model.network.cf, exact_up_to=exact_up_to)
@@ -441,12 +441,6 @@ class Recommender:
         if filters.category is not None:
             left &= self.catalogue.in_category(filters.category)
         return left
-
-
-def over(model: CCFLLM, dataset: Dataset) -> CCFLLM:
-    """The model over the items of a data set too: those that it does not know are added to its own."""
-    new = dataset.items.filter(~pl.col("item_id").is_in(model.items["item_id"].implode()))
-    return model.with_items(new) if len(new) else model
 
 
 def told_by_words(model: CCFLLM) -> CFRetriever | None:
