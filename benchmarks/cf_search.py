@@ -4,7 +4,7 @@
 
 FOLDER is a data set with a split. Trial 0 is a plain start, the others come from Optuna's TPE sampler, seeded by the
 trial's number, so that a search that was stopped goes on to the same trials: give the same command again. Test rows are
-never read. Needs the extra `search`.
+never read. Stages of language models are searched by `ccf-llm tune`. Needs the extra `tune`.
 """
 
 import argparse
@@ -15,13 +15,14 @@ from typing import Any
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from trials import run_trials
 
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import fit_row
+from ccf_llm.experiments.circumstances import circumstances
+from ccf_llm.io.files import read_json, write_json
 
 VECTORS: dict[str, BaseDistribution] = {
     "dim": CategoricalDistribution((16, 32, 64)),
@@ -58,16 +59,25 @@ START: dict[str, dict[str, Any]] = {
 
 def search(method: str, dataset: Dataset, trials: int, file: Path, seconds: float) -> None:
     """Run trials until there are `trials`, or no more than `seconds` have passed; write each as it ends."""
+    begun = time.monotonic()
     about = {"method": method, "dataset": dataset.name, "chosen by": "valid AUC"}
-    run_trials(
-        file,
-        START[method],
-        SPACES[method],
-        lambda settings: attempt(method, dataset, settings),
-        about,
-        trials=trials,
-        seconds=seconds,
-    )
+    kept: list[dict[str, Any]] = read_json(file)["trials"] if file.exists() else []
+    while len(kept) < trials and time.monotonic() - begun < seconds:
+        settings = START[method] if not kept else suggest(SPACES[method], kept)
+        kept.append({"number": len(kept), "settings": settings} | attempt(method, dataset, settings))
+        best = max(kept, key=lambda trial: trial["valid"]["auc"])
+        write_json(file, about | {"best": best["number"], "trials": kept, "made": circumstances()})
+        print(f"{file.stem} {kept[-1]}", flush=True)
+
+
+def suggest(space: dict[str, BaseDistribution], kept: list[dict[str, Any]]) -> dict[str, Any]:
+    """The next trial's settings, given all before it."""
+    sampler = optuna.samplers.TPESampler(seed=len(kept), n_startup_trials=6)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for trial in kept[1:]:  # the start was not the sampler's choice
+        done = optuna.trial.create_trial(params=trial["settings"], distributions=space, value=trial["valid"]["auc"])
+        study.add_trial(done)
+    return study.ask(space).params
 
 
 def attempt(method: str, dataset: Dataset, settings: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from ccf_llm.cli.recommend import recommend
 from ccf_llm.cli.report import report
 from ccf_llm.cli.serve import serve
 from ccf_llm.cli.train import train
+from ccf_llm.cli.tune import tune
+from ccf_llm.cli.update import update
 from ccf_llm.errors import CCFError
 
 app = typer.Typer(
@@ -26,7 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
-for command in (train, evaluate, compare, recommend, serve, report, doctor):
+for command in (train, tune, update, evaluate, compare, recommend, serve, report, doctor):
     app.command()(command)
 
 

@@ -1,5 +1,6 @@
 """`ccf-llm train`: a configuration in, trained methods out."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,12 @@ def train(
     config: Annotated[Path, typer.Argument(help="A run's .yaml or .toml file; configs/ holds commented examples.")],
     overrides: Set = None,
     only: Annotated[str | None, typer.Option(help="Train this method, and what it starts from.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also write the curves for TensorBoard.")
+    ] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="Also write curves and configuration to this MLflow.")
+    ] = None,
 ) -> None:
     """Fit the CF models and train every method of a run.
 
@@ -27,7 +34,13 @@ def train(
 
     settings = load_config(config, overrides)  # first: a fault is named before torch is loaded
     from ccf_llm.cli.progress import Bars
+    from ccf_llm.experiments.curves import curves_to
+    from ccf_llm.experiments.mlflow import mlflow_run
+    from ccf_llm.experiments.tensorboard import tensorboard as tensorboard_folder
     from ccf_llm.experiments.train import train_run
 
-    with Bars() as bars:
-        train_run(settings, only=only, say=bars.say, report=bars.stage)
+    with ExitStack() as open_ones:
+        writers = [open_ones.enter_context(tensorboard_folder(tensorboard))] if tensorboard is not None else []
+        writers += [open_ones.enter_context(mlflow_run(mlflow, settings))] if mlflow is not None else []
+        bars = open_ones.enter_context(Bars())
+        train_run(settings, only=only, say=bars.say, report=curves_to(*writers, then=bars.stage))

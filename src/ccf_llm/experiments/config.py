@@ -12,6 +12,7 @@ from ccf_llm.cf.settings import MEAN, TAKE_WORDS, CFSettings, FittedKind, Retrie
 from ccf_llm.data.manifest import By, NewItemsBy
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.experiments.methods import Method, MethodConfig, MethodPrompt, Methods, resolve
+from ccf_llm.experiments.space import Range
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.io.yaml import Lines, dump_yaml, parse_yaml
 from ccf_llm.llm.settings import LLMConfig
@@ -114,6 +115,9 @@ class RunConfig(Settings):
     """Language-model rows of the comparison, in training order."""
     main: str = "ccf_llm"
     """The method that recommends."""
+    tune: dict[str, Range] = Field(default={})
+    """What `ccf-llm tune` may choose from, by setting, such as `stages.fusion.fusion_rate: {low: 1.0e-4, high: 1.0e-2,
+    log: true}` or `llm.lora.rank: {choices: [4, 8, 16]}`; empty: rates, batches and rank around those of the run."""
 
     @cached_property
     def resolved(self) -> Methods:
@@ -272,6 +276,23 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
     return check_config(values, str(path))
 
 
+def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """The run with other values of settings that are named as `--set` names them; raises as `load_config` does."""
+    values = config.model_dump(mode="json")
+    for key, value in settings.items():
+        group, last = _group_of(values, key, key)
+        group[last] = value
+    return check_config(values, ", ".join(settings))
+
+
+def setting_of(config: RunConfig, key: str) -> Any:
+    """The value of a setting that is named as `--set` names it; a `CCFError` where there is none."""
+    group, last = _group_of(config.model_dump(mode="json"), key, f"tune.{key}")
+    if last not in group:
+        raise CCFError(f"tune.{key}: unknown setting; correct its name, or write out what it belongs to")
+    return group[last]
+
+
 def check_config(values: dict[str, Any], where: str, lines: Lines | None = None) -> RunConfig:
     """The settings as a `RunConfig`; the first fault is named with its key, its line if known, and what to do."""
     try:
@@ -311,15 +332,21 @@ def _override(values: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise CCFError(f"--set {override}: give it as key=value, such as --set seed=1")
-    *parents, last = key.strip().split(".")
+    group, last = _group_of(values, key.strip(), f"--set {override}")
+    try:
+        group[last], _ = parse_yaml(value, override)
+    except CCFError:
+        raise CCFError(f"--set {override}: the value is not valid YAML") from None
+
+
+def _group_of(values: dict[str, Any], key: str, where: str) -> tuple[dict[str, Any], str]:
+    """The settings among which the one of a dotted key stands, made where they are missing, and its own name."""
+    *parents, last = key.split(".")
     node = values
     for parent in parents:
         if node.get(parent) is None:
             node[parent] = {}
         node = node[parent]
         if not isinstance(node, dict):
-            raise CCFError(f"--set {override}: '{parent}' holds a single value, not settings")
-    try:
-        node[last], _ = parse_yaml(value, override)
-    except CCFError:
-        raise CCFError(f"--set {override}: the value is not valid YAML") from None
+            raise CCFError(f"{where}: '{parent}' holds a single value, not settings")
+    return node, last
