@@ -23,6 +23,12 @@ def test_the_seed_decides_the_start() -> None:
     assert not np.array_equal(one.factors, other.factors)
 
 
+def test_each_turn_is_told() -> None:
+    said: list[str] = []
+    ALS.fit(tastes(), config=ALSConfig(dim=4, iterations=2), progress=said.append)
+    assert [line.partition(",")[0] for line in said] == ["als: turn 1 of 2", "als: turn 2 of 2"]
+
+
 def test_folding_in_is_the_librarys_and_the_papers() -> None:
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits

@@ -80,6 +80,13 @@ def test_the_seed_decides_the_start() -> None:
     assert not np.array_equal(one.items, other.items)
 
 
+def test_each_pass_is_told() -> None:
+    said: list[str] = []
+    SASRecSoftmax.fit(tastes(), config=SMALL.model_copy(update={"epochs": 2}), progress=said.append)
+    assert [line.partition(",")[0] for line in said] == ["sasrec_softmax: pass 1 of 2", "sasrec_softmax: pass 2 of 2"]
+    assert said[-1].endswith(", 0 s left")
+
+
 def test_a_state_sees_no_later_like_and_not_where_it_stands() -> None:
     states, vectors = States(SMALL).eval(), torch.randn(1, 7, 8)
     torch.nn.init.normal_(states.distances)

@@ -1,5 +1,6 @@
 """Implicit ALS (Hu, Koren and Volinsky, *Collaborative Filtering for Implicit Feedback Datasets*, 2008)."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.settings import ALSConfig
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.progress import Say, time_left
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +40,26 @@ class ALS(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: ALSConfig, seed: int, times: csr_matrix | None, words: Words | None
+        cls,
+        likes: csr_matrix,
+        config: ALSConfig,
+        seed: int,
+        times: csr_matrix | None,
+        words: Words | None,
+        progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
         start = np.random.default_rng(seed).random((likes.shape[1], config.dim), dtype=np.float32) * np.float32(0.01)
         with _library(config) as model:
             # The solver starts at the items: what the users' factors begin with has no say, nor have their codes.
             model.item_factors, model.user_factors = start, np.zeros((likes.shape[0], config.dim), dtype=np.float32)
-            model.fit(_in_order(likes.astype(np.float32)), show_progress=False)
+            begun = time.monotonic()
+
+            def tell(turn: int, *_: object) -> None:
+                if progress:
+                    left = time_left(begun, turn + 1, config.iterations)
+                    progress(f"{cls.kind}: turn {turn + 1} of {config.iterations}, {left}")
+
+            model.fit(_in_order(likes.astype(np.float32)), show_progress=False, callback=tell)
         return {"factors": model.item_factors}
 
     @cached_property

@@ -16,6 +16,7 @@ from ccf_llm.cf.settings import EASEConfig
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.io.memory import free_memory
+from ccf_llm.io.progress import Say
 
 BLOCK = 1024
 """Columns of the matrix that are computed at once."""
@@ -49,7 +50,13 @@ class EASE(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: EASEConfig, seed: int, times: csr_matrix | None, words: Words | None
+        cls,
+        likes: csr_matrix,
+        config: EASEConfig,
+        seed: int,
+        times: csr_matrix | None,
+        words: Words | None,
+        progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
         columns = np.flatnonzero(likes.getnnz(axis=0))
         _check_memory(len(columns), cls.kind)

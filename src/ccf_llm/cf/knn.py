@@ -13,6 +13,7 @@ from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import KNNConfig
 from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.io.progress import Say
 
 BLOCK = 1024
 """Items whose likeness to all others is computed at once."""
@@ -44,7 +45,13 @@ class ItemKNN(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: KNNConfig, seed: int, times: csr_matrix | None, words: Words | None
+        cls,
+        likes: csr_matrix,
+        config: KNNConfig,
+        seed: int,
+        times: csr_matrix | None,
+        words: Words | None,
+        progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
         n = likes.shape[1]
         k = min(config.k, n - 1)

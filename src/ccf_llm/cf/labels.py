@@ -1,5 +1,6 @@
 """`LabelModel`: a collaborative model trained on labels, by one loop for all kinds."""
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,7 @@ from ccf_llm.cf.base import CFModel, last_rows
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.io.progress import time_left
 from ccf_llm.randomness import seeded
 
 
@@ -53,7 +55,7 @@ class LabelModel(CFModel):
         last, config = last_rows(train), self.config
         optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
         order = np.random.default_rng(seed)
-        best_auc, best_epoch, best_state = -np.inf, 0, self._copy()
+        best_auc, best_epoch, best_state, begun = -np.inf, 0, self._copy(), time.monotonic()
         with seeded(seed):  # dropout
             for epoch in range(1, config.max_epochs + 1):
                 loss = self._pass(train, optimizer, order)
@@ -64,7 +66,8 @@ class LabelModel(CFModel):
                     raise CCFError(f"learning_rate: training diverged at {config.learning_rate}; choose a smaller one")
                 auc = float(roc_auc_score(valid.labels, scores))
                 if progress:
-                    progress(f"{self.name}: pass {epoch}, loss {loss:.4f}, valid AUC {auc:.4f}")
+                    left = time_left(begun, epoch, config.max_epochs)
+                    progress(f"{self.name}: pass {epoch}, loss {loss:.4f}, valid AUC {auc:.4f}, at most {left}")
                 if auc > best_auc:
                     best_auc, best_epoch, best_state = auc, epoch, self._copy()
                 elif epoch - best_epoch >= config.patience:

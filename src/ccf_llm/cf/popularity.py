@@ -12,6 +12,7 @@ from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import PopularityConfig
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
+from ccf_llm.io.progress import Say
 
 DAY = 24 * 60 * 60
 
@@ -32,7 +33,13 @@ class Popularity(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: PopularityConfig, seed: int, times: csr_matrix | None, words: Words | None
+        cls,
+        likes: csr_matrix,
+        config: PopularityConfig,
+        seed: int,
+        times: csr_matrix | None,
+        words: Words | None,
+        progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
         items, people = likes.indices, likes.shape[0]
         if config.days is not None:

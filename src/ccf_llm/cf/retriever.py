@@ -17,6 +17,7 @@ from ccf_llm.cf.settings import TAKE_WORDS, RetrieverConfig
 from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.progress import Say
 from ccf_llm.io.tensors import read_tensors, write_tensors
 
 BATCH = 256
@@ -54,13 +55,15 @@ class Retriever(ABC):
         seed: int = 0,
         times: csr_matrix | None = None,
         words: Words | None = None,
+        progress: Say | None = None,
     ) -> Self:
         """Learn from `likes`, (n_users + 1, n_items + 1) by user and item code (see `data.likes.likes_matrix`).
 
         A cell above 1 is a weight. `times` are the cells' seconds (see `data.likes.like_times`), for what looks at
-        recency or order. `words` draw items with few likes to what they predict, in a kind that takes them. Equal
-        arguments give equal arrays, and the order of the users does not matter. Raises `CCFError` for a catalogue of
-        one item, where nobody likes anything, and for times or words of other users and items.
+        recency or order. `words` draw items with few likes to what they predict, in a kind that takes them;
+        `progress` gets a line for each pass of a kind that takes some. Equal arguments give equal arrays, and the order
+        of the users does not matter. Raises `CCFError` for a catalogue of one item, where nobody likes anything, and
+        for times or words of other users and items.
         """
         known = csr_matrix(likes, dtype=np.float64)[:, 1:]
         if known.shape[1] < 2:
@@ -73,7 +76,7 @@ class Retriever(ABC):
         known = known[someone]
         config = cls.config_type() if config is None else config
         popularity = (known.getnnz(axis=0) / known.shape[0]).astype(np.float32)
-        learned: dict[str, Any] = cls._learn(known, config, seed, seconds, words)
+        learned: dict[str, Any] = cls._learn(known, config, seed, seconds, words, progress)
         model = cls(config=config, popularity=popularity, **learned)
         if words is None or cls.kind not in TAKE_WORDS:
             return model
@@ -83,7 +86,13 @@ class Retriever(ABC):
     @classmethod
     @abstractmethod
     def _learn(
-        cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None, words: Words | None
+        cls,
+        likes: csr_matrix,
+        config: Any,
+        seed: int,
+        times: csr_matrix | None,
+        words: Words | None,
+        progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
         """The further fields, from likes (n_users, n_items) float64 without empty rows; item code c is column c - 1.
 

@@ -19,6 +19,7 @@ from ccf_llm.cf.settings import RetrieverEnsembleConfig
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings, stored
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.progress import Say
 
 MEMBERS: dict[str, type[Retriever]] = {model.kind: model for model in (ItemKNN, EASE, ALS, SASRecSoftmax)}
 
@@ -45,17 +46,25 @@ class RetrieverEnsemble(Retriever):
         seed: int = 0,
         times: csr_matrix | None = None,
         words: Words | None = None,
+        progress: Say | None = None,
     ) -> Self:
         """Fit every member, by likes alone; see `Retriever.fit`."""
         config = cls.config_type() if config is None else config
         members = tuple(
-            MEMBERS[name].fit(likes, config=getattr(config, name), seed=seed, times=times) for name in config.weights
+            MEMBERS[name].fit(likes, config=getattr(config, name), seed=seed, times=times, progress=progress)
+            for name in config.weights
         )
         return cls(config=config, popularity=members[0].popularity, members=members)
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: Any, seed: int, times: csr_matrix | None, words: Words | None
+        cls,
+        likes: csr_matrix,
+        config: Any,
+        seed: int,
+        times: csr_matrix | None,
+        words: Words | None,
+        progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
         raise NotImplementedError("its members learn")
 

@@ -15,6 +15,7 @@ from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.sequence import States, teach
 from ccf_llm.cf.settings import SASRecSoftmaxConfig
 from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.io.progress import Say
 from ccf_llm.randomness import seeded
 
 
@@ -46,11 +47,17 @@ class SASRecSoftmax(Retriever):
 
     @classmethod
     def _learn(
-        cls, likes: csr_matrix, config: SASRecSoftmaxConfig, seed: int, times: csr_matrix | None, words: Words | None
+        cls,
+        likes: csr_matrix,
+        config: SASRecSoftmaxConfig,
+        seed: int,
+        times: csr_matrix | None,
+        words: Words | None,
+        progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
         columns = np.flatnonzero(likes.getnnz(axis=0))
         with seeded(seed):
-            states, items = teach(_in_time(likes[:, columns], times), len(columns), config, seed)
+            states, items = teach(_in_time(likes[:, columns], times), len(columns), config, seed, progress)
         network = parameters_to_vector(states.parameters()).detach()
         return {"columns": columns, "items": items[1:].numpy(), "network": network.numpy()}
 

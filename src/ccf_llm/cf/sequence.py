@@ -1,6 +1,7 @@
 """A transformer over a history in its order, taught to tell the likes that follow from the rest of the catalogue."""
 
 import math
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from ccf_llm.cf.settings import SASRecSoftmaxConfig
 from ccf_llm.cf.tables import start_table
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
+from ccf_llm.io.progress import Say, time_left
 
 Window = tuple[Codes, int, int]
 """A user's likes in time, and the first place and the one after the last of those that are read."""
@@ -118,16 +120,19 @@ class Lesson:
         return torch.from_numpy(drawn), torch.from_numpy(np.log(n * share[drawn])).float()
 
 
-def teach(sequences: Sequence[Codes], n_items: int, config: SASRecSoftmaxConfig, seed: int) -> tuple[States, Tensor]:
+def teach(
+    sequences: Sequence[Codes], n_items: int, config: SASRecSoftmaxConfig, seed: int, progress: Say | None = None
+) -> tuple[States, Tensor]:
     """The network and the items' (n_items + 1, d + 1) vectors and biases, trained by AdamW; biases start at popularity.
 
-    Draws torch's random numbers. Raises `CCFError` where the training diverges.
+    Draws torch's random numbers; `progress` gets a line for each pass. Raises `CCFError` where the training diverges.
     """
     lesson, order = Lesson(sequences, n_items, config), np.random.default_rng(seed)
     states, items = States(config), start_table(n_items + 1, config.dim, torch.default_generator)
     items[1:, -1] = torch.from_numpy(lesson.counts[1:] / len(sequences)).log()
     items.requires_grad_()
     optimizer = torch.optim.AdamW([items, *states.parameters()], weight_decay=0)
+    begun = time.monotonic()
     for epoch in range(config.epochs):
         batches = lesson.windows(order)
         for place, batch in enumerate(batches):
@@ -138,6 +143,9 @@ def teach(sequences: Sequence[Codes], n_items: int, config: SASRecSoftmaxConfig,
             lesson.loss(states, items, batch, order).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_([items, *states.parameters()], 1.0)
             optimizer.step()
+        if progress:
+            left = time_left(begun, epoch + 1, config.epochs)
+            progress(f"sasrec_softmax: pass {epoch + 1} of {config.epochs}, {left}")
     if not bool(torch.isfinite(items).all()):
         raise CCFError(f"learning_rate: training diverged at {config.learning_rate}; choose a smaller one")
     return states.eval(), items.detach()

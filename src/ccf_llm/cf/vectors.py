@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -104,7 +104,8 @@ class RetrieverVectors(CFModel):
         """Fit the retriever on the likes of `train`; `valid` is not read."""
         self.count(train)
         likes, times = likes_of_rows(train, self.n_users, self.n_items)
-        self._take(self.retriever_type.fit(likes, config=self.config, seed=seed, times=times, words=self.words))
+        told: dict[str, Any] = {"times": times, "words": self.words, "progress": progress}
+        self._take(self.retriever_type.fit(likes, config=self.config, seed=seed, **told))
         self.measure_users(last_rows(train))
         self.eval()
 

@@ -24,7 +24,7 @@ from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.experiments.words import words_key, words_of
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.io.hashing import fingerprint
-from ccf_llm.io.progress import Say
+from ccf_llm.io.progress import Say, now_and_then
 from ccf_llm.prompts.pack import Sequence
 
 
@@ -42,17 +42,24 @@ class CrossFitted:
 
 
 def fit_row(
-    method: str, dataset: Dataset, train: Rows, settings: CFSettings, seed: int, words: Words | None = None
+    method: str,
+    dataset: Dataset,
+    train: Rows,
+    settings: CFSettings,
+    seed: int,
+    words: Words | None = None,
+    progress: Say | None = None,
 ) -> Scorer:
     """Fit the CF model `method` on `train`, which may be a part of the data set's train rows.
 
-    `words` are for retrievers, some of which draw items with few likes to what they predict.
+    `words` are for retrievers, some of which draw items with few likes to what they predict; `progress` gets a line now
+    and then.
     """
     n_users, n_items = len(dataset.user_vocabulary), len(dataset.item_vocabulary)
     if method == ItemUserMean.name:
         return ItemUserMean.fit(train, n_users=n_users, n_items=n_items)
     fitted: Any = KINDS[method]  # each takes its own settings
-    options: dict[str, Any] = {"config": settings.of(method), "seed": seed}
+    options: dict[str, Any] = {"config": settings.of(method), "seed": seed, "progress": progress}
     if method in RANKERS:
         options["words"] = words
     model: Scorer = fitted.fit(train, dataset.rows("valid"), n_users=n_users, n_items=n_items, **options)
@@ -67,7 +74,7 @@ def fit_cf(folder: RunFolder, dataset: Dataset, methods: Iterable[str], config: 
         if not _is_current(path, key):
             say(f"{method}: fitting on {len(train):,} rows")
             with measured() as cost:
-                model = fit_told(method, dataset, train, config)
+                model = fit_told(method, dataset, train, config, say)
             _keep(path, key, dataset, model, cost)
 
 
@@ -94,7 +101,7 @@ def fit_folds(
 
     def fit(rows: Rows) -> CFModel:
         say(f"{kind}: cross-fitting on {len(rows):,} rows")
-        model = fit_told(kind, dataset, rows, config)
+        model = fit_told(kind, dataset, rows, config, say)
         assert isinstance(model, CFModel)
         return model
 
@@ -140,10 +147,10 @@ def load_fitted(folder: RunFolder, name: str, trained: TrainedOn) -> Scorer:
     return load_cf(path)
 
 
-def fit_told(method: str, dataset: Dataset, rows: Rows, config: RunConfig) -> Scorer:
+def fit_told(method: str, dataset: Dataset, rows: Rows, config: RunConfig, say: Say | None = None) -> Scorer:
     """Fit the CF model `method` of a run on some of a data set's rows, told of the items' words where it reads them."""
     words = words_of(config, dataset) if config.cf.draws(method) else None
-    return fit_row(method, dataset, rows, config.cf, config.seed, words)
+    return fit_row(method, dataset, rows, config.cf, config.seed, words, say and now_and_then(say))
 
 
 def _keep(path: Path, key: str, dataset: Dataset, model: Scorer, cost: Cost) -> None:
