@@ -178,15 +178,27 @@ def split(
 
 
 @app.command()
-def describe(data: Source, as_json: JsonOption = False) -> None:
-    """Count what a data set holds.
+def describe(
+    data: Source,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page with plots here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a data set holds, which task fits it, who the figures will rest on, and what is wrong with it.
 
-    Example: [bold]ccf-llm data describe ml-100k[/bold]
+    What has no split yet is looked at as the task that fits would have it split.
+
+    Example: [bold]ccf-llm data describe ml-100k --html ml-100k.html[/bold]
     """
-    from ccf_llm.data.describe import describe as summary_of
+    from ccf_llm.data.examine import examine
     from ccf_llm.data.named import open_dataset
 
-    show(summary_of(open_dataset(data)), as_json=as_json)
+    found = examine(open_dataset(data))
+    if html is not None:
+        from ccf_llm.io.files import write_text
+        from ccf_llm.reports.data_page import render_data
+
+        write_text(html, render_data(found))
+    show(found if as_json else {key: value for key, value in found.items() if key != "histograms"}, as_json=as_json)
 
 
 def _finish(dataset: "Dataset", output: Path, notes: list[str], *, as_json: bool) -> None:

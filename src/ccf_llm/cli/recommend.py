@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 WHOM, WHAT, HOW, OUT = "For whom", "From what", "In which order", "Output"
 ORDERS = ("fused", "cf", "text", "next")
 FEWER = "try fewer of them"
+NAMED = 4
+"""Titles that are named where a search finds several."""
 
 
 def recommend(
@@ -291,6 +293,10 @@ def _find(recommender: "Recommender", words: str, option: str, remedy: str = FEW
         raise CCFError(f"{option}: {error}") from None
     if len(matches) == 0:
         raise CCFError(f"{option} {words}: no title in the catalogue holds these words; {remedy}")
+    best, *others = matches["title"].head(NAMED).to_list()
+    if words.casefold() != best.casefold():
+        more = f"; also found ({len(matches) - 1}): {', '.join(others)}" if others else ""
+        typer.echo(f"note: {option} {words}: taken for {best}{more}", err=True)
     return dict(matches.row(0, named=True))
 
 

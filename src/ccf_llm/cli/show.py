@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+LINES = ("notes", "warnings")
+"""Lists whose entries stand on a line each."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead, for machines.")]
 
 
@@ -20,12 +22,12 @@ def _lines(summary: dict[str, Any], indent: str) -> list[str]:
     width = max((len(key) for key, value in summary.items() if not isinstance(value, dict)), default=0)
     lines = []
     for key, value in summary.items():
-        if value == {} or (key == "notes" and not value):
+        if value == {} or (key in LINES and not value):
             continue
         if isinstance(value, dict):
             lines += [indent + key.replace("_", " "), *_lines(value, indent + "  ")]
-        elif key == "notes":
-            lines += [indent + key, *(f"{indent}  {note}" for note in value)]
+        elif key in LINES:
+            lines += [indent + key, *(f"{indent}  {line}" for line in value)]
         else:
             lines.append(f"{indent}{key.replace('_', ' '):<{width}}  {_text(value)}")
     return lines

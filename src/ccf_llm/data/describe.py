@@ -23,6 +23,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "users": len(dataset.user_vocabulary),
         "items": len(dataset.items),
         "items_met": frame["item_id"].n_unique(),
+        "sparsity": round(1 - _pairs(frame) / (len(dataset.user_vocabulary) * len(dataset.items)), 6),
         "likes": likes,
         "share_of_likes": round(likes / len(frame), 4),
         "like_threshold": dataset.like_threshold,
@@ -67,6 +68,10 @@ def _describe_new(frame: pl.DataFrame, new: NewItems) -> dict[str, Any]:
         "rows": len(frame.filter(mine)),
         "share_of_test_likes": round(len(liked.filter(mine)) / len(liked), 4) if len(liked) else None,
     }
+
+
+def _pairs(frame: pl.DataFrame) -> int:
+    return frame.select("user_id", "item_id").n_unique()
 
 
 def _date(seconds: Any) -> str:

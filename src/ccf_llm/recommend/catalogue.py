@@ -12,6 +12,7 @@ from ccf_llm.data.categories import MAX_CATEGORIES, entries_of
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
+from ccf_llm.recommend.search import WordSearch
 from ccf_llm.text.titles import reading_order
 from ccf_llm.text.works import authors_of, fold, works_of
 
@@ -33,32 +34,28 @@ class Catalogue:
         """What is told of each item beside its title, as the model reads it."""
         self._columns = model.items.select(pl.col(*model.details).cast(pl.String)) if model.details else pl.DataFrame()
         self._authors = authors_of(model.items)
-        self._folded = pl.Series([fold(title) for title in self.titles], dtype=pl.String)
+        further = self.details or [""] * len(self.ids)
+        self._words = WordSearch(self.titles, [f"{a} {b}" for a, b in zip(self._authors, further, strict=True)])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def search(self, words: str, limit: int | None = None) -> Codes:
-        """Codes of the items whose titles hold all words, whatever their case and accents.
+        """Codes of the items that hold all words, or words spelt nearly so where none does (see `WordSearch`).
 
-        The title that is just that comes first, then titles that begin so; of these, what more people have met.
+        The title that is just that comes first, then titles that begin so, then those that hold all words before items
+        of which they are told elsewhere, and the misspelt last; of these, what more people have met.
 
         Raises:
-            CCFError: there are no words, or nothing but signs that every title holds.
+            CCFError: there are no words, or nothing but signs that every item holds.
         """
-        wanted = fold(words)
-        every = pl.Series(np.ones(len(self), dtype=bool))
-        for word in wanted.split():
-            every &= self._folded.str.contains(word, literal=True)
-        found = np.flatnonzero(every.to_numpy())
-        if not wanted or (len(found) == len(self) and not any(c.isalnum() for c in wanted)):
-            raise CCFError(f"no words given in {words!r}; write a title, or a part of one")
-        texts = self._folded.gather(found).to_list()
-        met = self._network.cf.item_counts[found + 1].tolist()
-        order = sorted(range(len(found)), key=lambda i: (texts[i] != wanted, not texts[i].startswith(wanted), -met[i]))[
-            :limit
-        ]
-        return found[order] + 1
+        found, amiss = self._words.find(words)
+        wanted, titles = fold(words), self._words.titles.gather(found)
+        met = self._network.cf.item_counts.cpu().numpy()[found + 1]
+        begins = titles.str.starts_with(wanted).to_numpy()
+        order = np.lexsort((-met, amiss, ~begins, (titles != wanted).to_numpy()))[:limit]
+        codes: Codes = found[order] + 1
+        return codes
 
     def titled(self, title: str) -> int:
         """Code of the item that has this title, whatever its case, accents and article; 0 where none has it.
@@ -71,7 +68,7 @@ class Catalogue:
     def _by_title(self) -> dict[str, int]:
         met = self._network.cf.item_counts[1:].cpu().numpy()
         best_last = np.argsort(-met, kind="stable")[::-1]
-        return {self._folded[int(i)]: int(i) + 1 for i in best_last}
+        return {self._words.titles[int(i)]: int(i) + 1 for i in best_last}
 
     def similar(self, item: int) -> Floats:
         """(n_items,) closeness of every item to the one of code `item`: mean cosine of CF and semantic vectors.

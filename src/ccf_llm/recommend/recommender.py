@@ -280,7 +280,7 @@ class Recommender:
         )
 
     def find_items(self, title: str) -> pl.DataFrame:
-        """item_id and title of the items whose title holds the words given, the closest first (`Catalogue.search`)."""
+        """item_id and title of the items that hold the words given, the closest first (`Catalogue.search`)."""
         return self._named(self.catalogue.search(title) - 1)
 
     def person(self, user: Id, *, filter_seen: bool = True) -> Person:

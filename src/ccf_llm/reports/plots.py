@@ -204,6 +204,22 @@ def auc_by_time(table: dict[str, Any]) -> Figure:
     return figure
 
 
+def stacked_bars(labels: list[str], series: dict[str, list[int]], of: str) -> Figure:
+    """Counts of rows, users or items by label, one series on top of the other; `of` says what is counted by what."""
+    figure, (axes,) = _figure(1, height=2.8)
+    below = np.zeros(len(labels))
+    for number, (name, counts) in enumerate(series.items()):
+        axes.bar(range(len(labels)), counts, bottom=below, color=COLOURS[number % len(COLOURS)], label=name)
+        below += counts
+    every = -(-len(labels) // 10)
+    axes.set_xticks(range(0, len(labels), every), labels[::every], rotation=30, ha="right")
+    axes.set_ylabel(of)
+    axes.grid(axis="x", visible=False)
+    if len(series) > 1:
+        figure.legend(loc="outside lower center", ncols=4)
+    return figure
+
+
 def _row_name(line: dict[str, Any]) -> str:
     """Method and, for a published one, its language model."""
     return f"{line['method']}, {line['llm'] or 'published'}" if line["published"] else str(line["method"])

@@ -79,10 +79,11 @@ def api(service: Service) -> APIRouter:
 
     @router.get("/items", response_model=schemas.ItemsResponse)
     async def items(
-        query: Annotated[str, Query(min_length=1, max_length=200, description="Words of the title.")],
+        query: Annotated[str, Query(min_length=1, max_length=200, description="Words of the item.")],
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> dict[str, Any]:
-        """Items whose title holds all the words, the closest first; case and accents do not matter."""
+        """Items that hold all the words, in titles before other columns, the closest first; case and accents do not
+        matter. Where none does, those that hold words spelt nearly so."""
         return {"items": await service.search(query, limit)}
 
     @router.get("/items/{item_id:id}/similar", responses=documented(404), response_model=schemas.SimilarResponse)

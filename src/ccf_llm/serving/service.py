@@ -198,7 +198,7 @@ class Service:
         return deleted
 
     async def search(self, query: str, limit: int) -> list[dict[str, Any]]:
-        """Items by words of their titles."""
+        """Items by their words."""
         served = self.served
         try:
             found = await self._quick.do(lambda: served.recommender.catalogue.search(query, limit))

@@ -81,7 +81,7 @@ async function search() {
   const mine = ++typing;
   if (!words) return showFound("", [], "");
   const { items } = await call("GET", `/v1/items?limit=12&query=${encodeURIComponent(words)}`);
-  if (mine === typing) showFound(words, items, items.length ? "" : "No title holds these words; try fewer of them.");
+  if (mine === typing) showFound(words, items, items.length ? "" : "No item has these words; try fewer of them.");
 }
 
 function showFound(words, items, note) {
