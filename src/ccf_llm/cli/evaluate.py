@@ -104,8 +104,13 @@ def _print_table(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ccf_llm.evaluation.doubtful import MARK, footnotes
+
     table = Table(title=f"{metrics['dataset']}, {metrics['rows']['rows']:,} rows, 95 % intervals over users")
-    for column in ("method", "AUC", "interval", "UAUC", "users", "log loss"):
+    marked = metrics["rows"].get("doubtful", {})
+    uauc = f"UAUC {MARK}" if "uauc" in marked else "UAUC"
+    table.caption = "\n".join(footnotes({figure: why for figure, why in marked.items() if figure == "uauc"})) or None
+    for column in ("method", "AUC", "interval", uauc, "users", "log loss"):
         table.add_column(column, justify="left" if column == "method" else "right")
     for name, row in sorted(metrics["models"].items(), key=lambda pair: -(pair[1]["auc"] or 0)):
         low, high = (_figure(end, 3) for end in row["auc_ci"])

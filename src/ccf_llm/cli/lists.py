@@ -42,6 +42,8 @@ def evaluate_file(lists: Path, data: str | None, part: "Part", json_file: Path |
 
 def print_lists(result: dict[str, Any], of: str = "lists") -> None:
     """NDCG, best first, with paired differences to the best; other accuracy; what lists are like beyond being right."""
+    from ccf_llm.evaluation.doubtful import footnotes
+
     about, k = result["lists"], result["lists"]["k"]
     ranked = sorted(result["models"].items(), key=lambda pair: -(pair[1][f"ndcg@{k}"] or 0))
     best = ranked[0][0]
@@ -50,7 +52,9 @@ def print_lists(result: dict[str, Any], of: str = "lists") -> None:
         ahead = row["diff"].get(best)
         against = f"{_figure(ahead[f'ndcg@{k}'], '+.4f')} ({_interval(ahead, k, '+.4f')})" if ahead else "-"
         lines.append([name, str(row["users"]), _figure(row[f"ndcg@{k}"]), _interval(row, k, ".4f"), against])
-    title = f"{of} of {about['users']:,} users, 95 % intervals over users"
+    title = "\n".join(
+        [f"{of} of {about['users']:,} users, 95 % intervals over users", *footnotes(about.get("doubtful", {}))]
+    )
     _print(title, ["method", "users", f"NDCG@{k}", "interval", f"against {best}"], lines)
     new = about.get("new_items")
     share = f", where {_figure(new['share_of_targets'])} of the targets are new" if new else ""

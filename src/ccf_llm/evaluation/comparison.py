@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_uauc, draw_users, interval
+from ccf_llm.evaluation.doubtful import doubtful
 from ccf_llm.evaluation.metrics import Doubles
+from ccf_llm.evaluation.rating import K
 
 FIGURES = ("auc", "uauc")
 
@@ -71,6 +73,8 @@ def compare_rows(
         lines.append(line)
     lines += published(str(about.get("dataset")), test_hash) if about.get("part") == "test" else []
     lines.sort(key=lambda line: -(line["auc"] or 0))
+    if marked := {figure: why for figure, why in doubtful(rows, K).items() if figure in FIGURES}:
+        about = about | {"doubtful": marked}
     return {**about, "main": main, "baseline": baseline, "draws": draws, "rows": lines, "missing": list(missing)}
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.evaluation import exposure
 from ccf_llm.evaluation.bootstrap import bootstrap_mean, draw_users, interval
+from ccf_llm.evaluation.doubtful import FEW
 from ccf_llm.evaluation.hits import ACCURACY, Booleans, ndcg, places, recall
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.lists import check_lists
@@ -68,6 +69,8 @@ def evaluate_lists(
         "draws": draws,
         "seed": seed,
     }
+    if about["users"] < FEW:
+        about["doubtful"] = {f"ndcg@{main}": f"only {about['users']} users have something to be found"}
     if known.new is not None:
         about["new_items"] = _of_new(lists, known)
     result: dict[str, Any] = null_for_nan({"models": models, "lists": about})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_uauc, draw_users, interval
+from ccf_llm.evaluation.doubtful import doubtful
 from ccf_llm.evaluation.metrics import Doubles, auc, calibration_error, log_loss, ndcg_at_k, recall_at_k, uauc
 from ccf_llm.evaluation.slices import Counts, slices
 
@@ -23,7 +24,8 @@ class Evaluation:
     models: dict[str, dict[str, Any]]
     """Method -> figure -> value; `diff` holds the paired differences to every other method (positive: ahead of it)."""
     rows: dict[str, Any]
-    """What was evaluated: rows, users, share liked, rows per slice, draws, seed, warm_threshold, baseline."""
+    """What was evaluated: rows, users, share liked, rows per slice, draws, seed, warm_threshold, baseline; and,
+    where some figures say nothing, `doubtful`: figure -> why."""
 
     def to_json(self) -> dict[str, Any]:
         """`{"models": ..., "rows": ...}` that JSON accepts: null stands where a figure is not defined."""
@@ -79,6 +81,8 @@ def evaluate(
         "warm_threshold": warm_threshold,
         "baseline": baseline,
     }
+    if marked := doubtful(rows, K):
+        about["doubtful"] = marked
     return Evaluation(models=models, rows=about)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.doubtful import MARK, footnotes
 from ccf_llm.io.files import write_json, write_text
 from ccf_llm.reports.page import DASH, render
 from ccf_llm.reports.plots import auc_by_time, rows_by_figure, to_svg, write_png
@@ -58,7 +59,8 @@ def markdown_table(table: dict[str, Any], columns: Sequence[str] = HEADS) -> str
 
 
 def _heads(table: dict[str, Any]) -> list[str]:
-    return [head.format(main=table["main"], baseline=table["baseline"]) for head in HEADS]
+    heads = [head.format(main=table["main"], baseline=table["baseline"]) for head in HEADS]
+    return [f"UAUC {MARK}{MARK}" if head == "UAUC" and "doubtful" in table else head for head in heads]
 
 
 def _lines(table: dict[str, Any]) -> list[Line]:
@@ -68,7 +70,8 @@ def _lines(table: dict[str, Any]) -> list[Line]:
 
 
 def _notes(table: dict[str, Any]) -> tuple[str, ...]:
-    return (*NOTES, READ_GENRES) if table.get("genres") else NOTES
+    marked = (f"{MARK}{line}" for line in footnotes(table.get("doubtful", {})))  # one mark is that of published rows
+    return (*NOTES, *([READ_GENRES] if table.get("genres") else []), *marked)
 
 
 def _cells(line: dict[str, Any], mark: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ccf_llm.evaluation.doubtful import footnotes
 from ccf_llm.io.files import write_json, write_text
 from ccf_llm.reports.page import DASH, render
 from ccf_llm.reports.plots import ndcg_by_likes, ndcg_by_row, to_svg, write_png
@@ -100,12 +101,13 @@ def _of_new(line: dict[str, Any], k: int) -> list[str]:
 
 def _notes(table: dict[str, Any]) -> tuple[str, ...]:
     """What a reader must know."""
-    new = table["lists"].get("new_items")
+    new, marked = table["lists"].get("new_items"), footnotes(table["lists"].get("doubtful", {}))
     if new is None:
-        return NOTES
+        return (*NOTES, *marked)
     share = f"{new['share_of_targets']:.0%}" if new["share_of_targets"] is not None else "none"
     return (
         *NOTES,
+        *marked,
         f"{new['items']:,} items are new: nobody met them in train or valid, and they are {share} of what is to be "
         "found. New among new: NDCG where these alone are ranked. New in the list, new among hits: their share of the "
         "places and of what was found.",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.doubtful import MARK, footnotes
 from ccf_llm.reports import plots
 from ccf_llm.reports.page import figure, signed, span
 from ccf_llm.reports.report_page import render_parts
@@ -29,6 +30,7 @@ def render_rating_report(report: dict[str, Any]) -> str:
     """
     if not report.get("models"):
         raise CCFError("report: no methods under 'models'; evaluate at least one method first")
+    marked = report["rows"].get("doubtful", {})
     return render_parts(
         "rating_report.html.j2",
         report,
@@ -37,7 +39,8 @@ def render_rating_report(report: dict[str, Any]) -> str:
         models=dict(sorted(report["models"].items(), key=lambda pair: -(pair[1]["auc"] or 0))),
         rows=report["rows"],
         baseline=report["rows"].get("baseline"),
-        columns=COLUMNS,
+        columns={key: (f"{title} {MARK}" if key in marked else title, how) for key, (title, how) in COLUMNS.items()},
+        doubtful=footnotes(marked),
         best=_best(report["models"]),
         verdict=verdict(report["models"], report.get("rivals", ())),
     )
