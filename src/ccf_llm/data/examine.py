@@ -140,8 +140,9 @@ def _odd(found: dict[str, Any]) -> Iterator[str]:
     """Texts that a language model would stumble over."""
     remedies = {"entities": "import the data again", "mojibake": "import it with --encoding"}
     for column, faults in found["text"].items():
-        for fault in remedies.keys() & faults.keys():
-            yield f"text: {faults[fault]:,} items have {fault} in '{column}'; {remedies[fault]}"
+        for fault, remedy in remedies.items():
+            if fault in faults:
+                yield f"text: {faults[fault]:,} items have {fault} in '{column}'; {remedy}"
     latin = found["scripts"].get("Latin", 0) + found["scripts"].get("none", 0)
     if latin < 0.9:
         yield f"text: {1 - latin:.0%} of the titles are in other scripts than Latin; take a base model that reads them"
