@@ -9,6 +9,7 @@ import pytest
 
 from ccf_llm.cli import main
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.experiments.config import load_config
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -49,6 +50,35 @@ def test_import_split_and_describe(
     assert (summary["users"], summary["items"], summary["likes"]) == (4, 5, 20)
     assert summary["split"]["test"]["rows"] == 4
     assert Dataset.load(tables / "books").items["title"][0] == "[red]Dune[/red]"
+
+
+def test_describe_writes_a_page(
+    tables: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = ("--items", tables / "books.csv", "--item-column", "book")
+    assert run(monkeypatch, "data", "import", tables / "clicks.csv", *items, "-o", tables / "books") == 0
+    assert run(monkeypatch, "data", "describe", tables / "books", "--html", tables / "page.html") == 0
+    printed = capsys.readouterr().out
+    assert "\n  few: UAUC on valid rests on " in printed
+    assert "histograms" not in printed
+    assert "Take the rating task." in (tables / "page.html").read_text(encoding="utf-8")
+    assert run(monkeypatch, "data", "describe", tables / "books", "--html", tables / "clicks.csv" / "page.html") == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_init_writes_a_file_once(
+    tables: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = ("--items", tables / "books.csv", "--item-column", "book")
+    assert run(monkeypatch, "data", "import", tables / "clicks.csv", *items, "-o", tables / "books") == 0
+    capsys.readouterr()
+    init = ("init", tables / "books", "-o", tables / "books.yaml", "--minutes", 5, "--json")
+    assert run(monkeypatch, *init) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["next"]["train"] == f"ccf-llm train {tables / 'books.yaml'}"
+    assert load_config(tables / "books.yaml").data.source == str(tables / "books")
+    assert run(monkeypatch, *init) == 2
+    assert "is there already; name another file with --output" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_line_and_exit_code_2(

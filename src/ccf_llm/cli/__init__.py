@@ -11,6 +11,7 @@ from ccf_llm.cli import bench, data
 from ccf_llm.cli.compare import compare
 from ccf_llm.cli.doctor import doctor
 from ccf_llm.cli.evaluate import evaluate
+from ccf_llm.cli.init import init
 from ccf_llm.cli.recommend import recommend
 from ccf_llm.cli.report import report
 from ccf_llm.cli.serve import serve
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
-for command in (train, tune, update, evaluate, compare, recommend, serve, report, doctor):
+for command in (init, train, tune, update, evaluate, compare, recommend, serve, report, doctor):
     app.command()(command)
 
 

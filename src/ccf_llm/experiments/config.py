@@ -265,6 +265,11 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
         raise CCFError(
             f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); give a .yaml or .toml file"
         ) from None
+    return config_of(text, path, overrides)
+
+
+def config_of(text: str, path: Path, overrides: list[str] | None = None) -> RunConfig:
+    """As `load_config`, of the text that stands in the file `path` or is to be written there."""
     values, lines = _parse(text, path)
     config = check_config(values, str(path), lines)
     if not overrides:
