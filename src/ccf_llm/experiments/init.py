@@ -107,7 +107,8 @@ def draft_config(dataset: Dataset, source: str, machine: Machine, minutes: float
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     text = environment.from_string(template).render(values) + "\n"
     open_split(config_of(text, Path("draft.yaml")))  # what cannot be split is said before it is written
-    chosen = {key: values[key] for key in ("retriever", "lists", "rows", "people", "valid_people") if key in values}
+    sizes = ("retriever", "lists", "rows", "people", "valid_people")
+    chosen: dict[str, Any] = {key: values[key] for key in sizes if key in values}
     return Draft(
         text,
         {

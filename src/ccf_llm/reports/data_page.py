@@ -39,7 +39,7 @@ def render_data(found: dict[str, Any]) -> str:
         parts=[(part, found["measured"][part]) for part in ("valid", "test") if part in found["measured"]],
         rule=found["measured"].get("split"),
         duplicates={_words(key): _text(value) for key, value in found["duplicates"].items()},
-        text=found["text"],
+        text={name: {_words(key): _text(n) for key, n in faults.items()} for name, faults in found["text"].items()},
         scripts={name: f"{share:.1%}" for name, share in found["scripts"].items()},
         lines=[*found["warnings"], *found["notes"]],
         plots=drawn,
