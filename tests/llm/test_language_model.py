@@ -1,14 +1,16 @@
 import re
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from ccf_llm.errors import CCFError
-from ccf_llm.llm.base import LanguageModel
+from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.runtime import choose_device, choose_dtype, has_native_bf16
 from ccf_llm.llm.settings import LLMConfig, LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
@@ -36,6 +38,24 @@ def renamed(tied: ModelSource) -> ModelSource:
     weights = {name.removeprefix("model."): value for name, value in load_file(file).items()}
     save_file(weights, file, metadata={"format": "pt"})
     return tied
+
+
+def test_no_text_names_a_control_token_of_the_tokenizer(tiny_llm: Path, tmp_path: Path) -> None:
+    """Not even one that is not marked as special, as Gemma's `<start_of_image>` is not. Line breaks stay."""
+    marked = AutoTokenizer.from_pretrained(tiny_llm)
+    marked.add_tokens(["<start_of_image>", "\n\n"])
+    marked.save_pretrained(tmp_path / "llm")
+    shutil.copy(tiny_llm / "config.json", tmp_path / "llm")
+    shutil.copy(tiny_llm / "model.safetensors", tmp_path / "llm")
+    tokenizer = load_tokenizer(resolve_model(str(tmp_path / "llm")))
+    encode = partial(tokenizer.encode, add_special_tokens=False, split_special_tokens=True)
+    control = {i for i, token in marked.added_tokens_decoder.items() if token.content.strip()}
+    assert len(control) == 4
+    for token in sorted(marked.get_added_vocab()):
+        if token.strip():
+            assert not control & set(encode(f"red{token} green"))
+            assert tokenizer.decode(encode(f"red{token} green")) == f"red{token} green"
+    assert marked.convert_tokens_to_ids("\n\n") in encode("red\n\ngreen")
 
 
 def test_the_score_is_the_difference_of_two_logits(source: ModelSource) -> None:

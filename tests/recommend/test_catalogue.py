@@ -40,6 +40,15 @@ def test_search_wants_all_words_and_puts_the_closest_first(catalogue: Catalogue)
     assert len(catalogue.search("(19", limit=3)) == 3
 
 
+def test_titles_are_shown_on_one_line_and_without_what_nobody_sees(model: CCFLLM) -> None:
+    titles = ["\u202eRed\u202c\n\x1b[31mdawn", "Blue " * 2000, "Ömer"]
+    grown = model.with_items(pl.DataFrame({"item_id": ["a", "b", "c"], "title": titles, "genres": ["\u2067x"] * 3}))
+    catalogue = Catalogue(grown)
+    assert catalogue.titles[-3:] == ["Red [31mdawn", ("Blue " * 2000).strip(), "Ömer"]
+    assert catalogue.details[-3:] == ["x"] * 3
+    assert catalogue.titled(titles[0]) == catalogue.titled("red [31mdawn") == len(catalogue) - 2
+
+
 def test_items_liked_by_the_same_people_are_similar(catalogue: Catalogue) -> None:
     cf = catalogue._cf @ catalogue._cf.T
     even = np.arange(1, tiny.N_ITEMS + 1) % 2 == 0

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from live import LiveServer
 
@@ -163,6 +163,42 @@ def test_it_works_on_a_phone_and_in_the_dark(browser: Browser, live: LiveServer)
     )
     assert small == []  # a thumb can hit each
     context.close()
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>",
+    "&lt;i&gt; ${alert(3)} {{ 1 + 1 }} \\u003cb\\u003e",
+    "long " * 2000,
+    "x" * 10_000,
+    "\u202e)99.9+( eltit a fo dne eht\u2067",
+]
+
+
+def test_titles_are_words_and_nothing_else(page: Page) -> None:
+    """Whatever they say, and even where they came here as they are."""
+
+    def hostile(route: Route) -> None:
+        answer = route.fetch().json()
+        for i, item in enumerate(answer["items"]):
+            item |= {"title": HOSTILE[i % len(HOSTILE)], "details": HOSTILE[-1 - i % len(HOSTILE)][:300]}
+            item |= {"reasons": [{"item_id": "i1", "title": HOSTILE[-1], "effect": 0.25}]}
+        route.fulfill(json=answer)
+
+    opened: list[str] = []
+    page.on("dialog", lambda dialog: [opened.append(dialog.message), dialog.dismiss()])
+    pick(page, "(1976)")
+    page.route(re.compile("/v1/(recommend|items|explain)"), hostile)
+    page.get_by_label("Text only").check(force=True)
+    expect(page.locator("#list .title").first).to_have_text(HOSTILE[0])
+    assert page.locator("#list .title").all_text_contents() == HOSTILE * 2
+    page.get_by_role("button", name="Why?").first.click()
+    expect(page.locator(".why bdi")).to_have_text(HOSTILE[-1])  # its signs of direction end with it
+    page.get_by_label("Find a title").fill("19")
+    expect(page.locator("#found li").first).to_contain_text(HOSTILE[0])
+    assert page.locator("main :is(img, script, b, i)").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator("#list .title, #found li").evaluate_all("all => all.every(e => e.clientHeight < 150)")
+    assert opened == []
 
 
 def test_every_control_has_a_name(page: Page) -> None:

@@ -7,6 +7,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoModel, BertModel, MPNetConfig, MPNetModel, XLMRobertaConfig, XLMRobertaModel
 
 import tiny
@@ -68,6 +69,16 @@ def test_long_texts_are_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     long, cut, other = encoder.encode(["iron rain red Sun green", "iron rain red", "iron rain Sun"])
     np.testing.assert_allclose(long, cut, atol=1e-6)
     assert float(cut @ other) < 0.999
+
+
+def test_special_tokens_in_a_text_are_plain_characters(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "encoder")
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    tokenizer.add_special_tokens(["[SEP]"])
+    assert 3 in tokenizer.encode("iron [SEP] rain", add_special_tokens=False).ids
+    tokenizer.save(str(copy / "tokenizer.json"))
+    named, spelled = SentenceEncoder(copy).encode(["iron [SEP] rain", "iron [ SEP ] rain"])
+    np.testing.assert_array_equal(named, spelled)
 
 
 def test_below_fp32_pooling_is_fp32(folder: Path) -> None:

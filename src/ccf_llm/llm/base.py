@@ -208,6 +208,13 @@ def _add_adapter(body: nn.Module, lora: LoRAConfig) -> Any:
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
-    """The base model's own tokenizer."""
+    """The base model's own tokenizer, all of whose control tokens are special ones, which data cannot name.
+
+    Some are not marked so, such as Gemma's `<start_of_image>`, and would be found in texts too.
+    """
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
+    named = [token for token in tokenizer.added_tokens_decoder.values() if token.content.strip() and not token.special]
+    for token in named:
+        token.special = True
+    tokenizer.backend_tokenizer.add_special_tokens(named)
     return tokenizer

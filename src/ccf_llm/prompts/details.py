@@ -7,9 +7,9 @@ import polars as pl
 from pydantic import BeforeValidator, Field
 
 from ccf_llm.data.texts import is_list
-from ccf_llm.prompts.template import clean
 from ccf_llm.settings import Settings
 from ccf_llm.text.cutting import cut
+from ccf_llm.text.lines import clean
 
 
 class Detail(Settings):

@@ -13,7 +13,8 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.prompts.codes import BinaryCodes
 from ccf_llm.prompts.shots import Shot
-from ccf_llm.prompts.template import HybridTemplate, Segment, Text, clean
+from ccf_llm.prompts.template import HybridTemplate, Segment, Text
+from ccf_llm.text.lines import clean
 from ccf_llm.text.titles import reading_order
 
 Ids = NDArray[np.int64]

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
-from unicodedata import category
 
 from pydantic import Field, field_validator, model_validator
 
 from ccf_llm.settings import Settings
+from ccf_llm.text.lines import clean
 from ccf_llm.text.titles import reading_order
 
 
@@ -127,22 +127,3 @@ class HybridTemplate(Settings):
     def cue(self) -> str:
         """The last words of every prompt; the answer's first token follows."""
         return "Answer:"
-
-
-JOINERS = "\u200c\u200d"  # they part or join letters (Persian, Hindi) and emoji
-
-
-def clean(text: str, limit: int | None = 200) -> str:
-    """The text on one line and at most `limit` characters long; None: whole.
-
-    Control characters and line breaks become spaces, so that no title can open a new field of the prompt or fill it.
-    Marks that show nothing (soft hyphens, signs of direction) are left out.
-    """
-    line = " ".join("".join(map(_shown, text)).split())
-    return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _shown(character: str) -> str:
-    if character.isprintable() or character in JOINERS:
-        return character
-    return "" if category(character) == "Cf" else " "

@@ -13,6 +13,7 @@ from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.search import WordSearch
+from ccf_llm.text.lines import clean
 from ccf_llm.text.titles import reading_order
 from ccf_llm.text.works import authors_of, fold, works_of
 
@@ -29,7 +30,8 @@ class Catalogue:
     def __init__(self, model: CCFLLM) -> None:
         self._network = model.network
         self.ids: list[str] = model.items["item_id"].to_list()
-        self.titles = [reading_order(title) for title in model.items["title"]]
+        self.titles = [_shown(title) for title in model.items["title"]]
+        """As people are shown them, and as the model reads them, but whole."""
         self.details: list[str] = model.network.encoder.details[1:] if model.details else []
         """What is told of each item beside its title, as the model reads it."""
         self._columns = model.items.select(pl.col(*model.details).cast(pl.String)) if model.details else pl.DataFrame()
@@ -62,7 +64,7 @@ class Catalogue:
 
         Of several the one that most people have met.
         """
-        return self._by_title.get(fold(reading_order(title)), 0)
+        return self._by_title.get(fold(_shown(title)), 0)
 
     @cached_property
     def _by_title(self) -> dict[str, int]:
@@ -141,6 +143,10 @@ class Catalogue:
         """(n_items, d) unit vectors of the titles' semantic embeddings, around their mean."""
         vectors = self._network.semantic[1:]
         return _directions(vectors, torch.ones(len(vectors), dtype=torch.bool, device=vectors.device))
+
+
+def _shown(title: str) -> str:
+    return clean(reading_order(title), limit=None)
 
 
 def _directions(vectors: Tensor, known: Tensor) -> Floats:

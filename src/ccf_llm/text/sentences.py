@@ -71,6 +71,7 @@ class SentenceEncoder:
                 )
         except Exception as error:  # tokenizers raises nothing narrower
             raise CCFError(f"{folder}: no sentence encoder ({one_line(error)}); delete it to get it again") from error
+        self._tokenizer.encode_special_tokens = True  # inside a text they are plain characters
         self._tokenizer.no_padding()
         room = config.max_position_embeddings - KINDS[config.model_type]
         self._tokenizer.enable_truncation(min(pooling.most_tokens or MOST_TOKENS, room))

@@ -209,7 +209,7 @@ async function explain(item, why, facts) {
   const reasons = answer.items[0].reasons.slice(0, 5);
   if (!answer.history) return box.replaceChildren("You have not picked anything yet: it is what most people like.");
   if (!reasons.length) return box.replaceChildren("None of your newest likes raises its score: it would stand here without them too.");
-  const lines = reasons.map(({ title, effect }) => make("li", {}, `${title} (+${effect.toFixed(2)})`));
+  const lines = reasons.map(({ title, effect }) => make("li", {}, make("bdi", {}, title), ` (+${effect.toFixed(2)})`));
   const by = answer.degraded ? "Because of, by the collaborative model alone (the server is busy)" : "Because of (what each like adds to its score, in log-odds)";
   box.replaceChildren(`${by}:`, make("ul", {}, ...lines));
 }
