@@ -112,6 +112,24 @@ def test_a_restart_a_second_server_and_a_model_that_knows_it_itself(
     assert add(third).status_code == 409
 
 
+def test_an_erasure_reaches_what_was_kept_before_the_item_came(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[CCFLLM] = []
+    score = CCFLLM.score_rows
+    monkeypatch.setattr(CCFLLM, "score_rows", lambda model, *a: [read.append(model), score(model, *a)][1])
+    ask = {"user_id": "u3", "order": "fused"}
+    assert not client.post("/v1/recommend", json=ask).json()["degraded"]
+    add(client)
+    assert not client.post("/v1/recommend", json=ask).json()["degraded"]
+    before, after = (model.scorer.cache for model in (read[0], read[-1]))
+    assert read[0] is not read[-1]
+    assert before
+    assert after
+    client.delete("/v1/users/u3")
+    assert (len(before), len(after)) == (0, 0)
+
+
 def test_the_same_item_counts_once_and_another_one_of_its_id_is_refused(client: TestClient) -> None:
     assert add(client).status_code == 201
     for same in ({}, {"genres": "drama, war"}):

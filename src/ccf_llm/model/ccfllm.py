@@ -39,7 +39,12 @@ class CCFLLM:
     """
 
     def __init__(
-        self, network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info: ModelInfo | None = None
+        self,
+        network: CCFNetwork,
+        users: Vocabulary,
+        items: pl.DataFrame,
+        info: ModelInfo | None = None,
+        cache: PrefixCache | None = None,
     ) -> None:
         """Put the parts together; `load` and `ccf_llm.fit` do so from a folder and from data.
 
@@ -48,6 +53,7 @@ class CCFLLM:
             users: the users that the network was trained on.
             items: item_id, title and further columns; item code c is row c - 1.
             info: what else it needs, and what it was made from.
+            cache: where it keeps histories that it has read: that of a model over the same language model, or its own.
         """
         self.network = network
         self.users = users
@@ -58,7 +64,9 @@ class CCFLLM:
         """Columns of the items whose words are told beside the title."""
         self.user_details = columns_of(self.info.user_details)
         """Columns of the users that are told."""
-        self.scorer = SharedPrefixScorer(network, memory_mb=self.info.memory_mb, cache=PrefixCache())
+        self.scorer = SharedPrefixScorer(
+            network, memory_mb=self.info.memory_mb, cache=PrefixCache() if cache is None else cache
+        )
 
     @staticmethod
     def fit(*args: Any, **options: Any) -> "CCFLLM":
@@ -75,8 +83,8 @@ class CCFLLM:
     def with_items(self, items: pl.DataFrame) -> Self:
         """The same model over further items, which then can be recommended and scored by their words.
 
-        Weights are shared with this model, not copied. CF knows as little of the new items as of any without a
-        training row; train again once people have met them.
+        Weights are shared with this model, not copied, and so is what memory keeps of histories. CF knows as little of
+        the new items as of any without a training row; train again once people have met them.
 
         Args:
             items: item_id and title, and the columns whose words the model reads (`details`); others are left behind.
@@ -94,7 +102,9 @@ class CCFLLM:
         words = details_of(new, self.info.details, self.network.encoder.tokenizer)
         network = self.network.with_items(new["title"].to_list(), words)
         new = new.select(column for column in self.items.columns if column in new.columns)
-        return type(self)(network, self.users, pl.concat([self.items, new], how="diagonal"), self.info)
+        return type(self)(
+            network, self.users, pl.concat([self.items, new], how="diagonal"), self.info, self.scorer.cache
+        )
 
     def over(self, dataset: Dataset) -> Self:
         """The model over the items of a data set too: those that it does not know are added to its own."""

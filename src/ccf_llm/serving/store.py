@@ -72,7 +72,9 @@ class EventStore:
                 raise CCFError(
                     f"--store: {parsed.get_backend_name()} is not supported; give sqlite:/// or postgresql+psycopg://"
                 )
-            self._engine = sa.create_engine(parsed, pool_pre_ping=not parsed.drivername.startswith("sqlite"))
+            # Errors are logged, and say no ids there.
+            remote = not parsed.drivername.startswith("sqlite")
+            self._engine = sa.create_engine(parsed, pool_pre_ping=remote, hide_parameters=True)
         except ArgumentError:
             raise CCFError("--store: not a database URL; give sqlite:///FILE or postgresql+psycopg://...") from None
         except (NoSuchModuleError, ImportError) as error:
