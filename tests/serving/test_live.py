@@ -14,6 +14,7 @@ from live import LiveServer
 
 KILL = Path(__file__).parents[2] / "benchmarks" / "serving" / "kill.py"
 LOAD = KILL.with_name("load.py")
+LONG = KILL.with_name("long.py")
 
 
 def test_ids_travel_in_paths(live: LiveServer) -> None:
@@ -57,6 +58,19 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kills(served_model: Path, st
     figures = json.loads((tmp_path / "kill.json").read_text())
     assert (figures["acknowledged"], figures["stored"], figures["lost"], figures["doubled"]) == (1500, 1500, 0, 0)
     assert figures["failures"] == []
+
+
+@pytest.mark.slow
+def test_people_come_and_go_while_the_model_is_reloaded(served_model: Path, tmp_path: Path) -> None:
+    """Memory is another matter: of so few seconds it says nothing."""
+    how = {"--minutes": 0.1, "--warm-up": 0.02, "--pause": 0.1, "--reload": 0.03, "--people": 3}
+    options = [str(part) for pair in how.items() for part in pair]
+    command = [sys.executable, str(LONG), str(served_model), *options, "--json", str(tmp_path / "long.json")]
+    run = subprocess.run(command, capture_output=True, text=True)
+    figures = json.loads((tmp_path / "long.json").read_text())
+    assert (figures["errors"], figures["tracebacks"]) == (0, 0), run.stdout + run.stderr
+    assert min(figures[name] for name in ("requests", "events", "erased", "reloads")) > 0
+    assert len(figures["memory_mb"]) == len(figures["minutes"]) > 10
 
 
 def test_load_is_answered_in_time_or_refused(live: LiveServer, tmp_path: Path) -> None:
