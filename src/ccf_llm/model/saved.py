@@ -28,6 +28,8 @@ class DataRecord(Settings):
     """What people call it."""
     source: str | None = None
     """What `open_dataset` finds it by; None where a program made it."""
+    rows: dict[str, int] = Field(default={})
+    """How many interactions each part of its split has; nothing where it is not recorded."""
     identity: dict[str, str | None] | None = None
     """Its hashes (`Dataset.identity`); None in models of format 1."""
 

@@ -1,6 +1,5 @@
 """A trained model on disk: a folder of safetensors, JSON and Parquet. The base model is named, never copied."""
 
-from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
@@ -12,11 +11,11 @@ from ccf_llm.errors import CCFError
 from ccf_llm.io.files import atomic_folder, write_json
 from ccf_llm.io.parquet import read_parquet, write_parquet
 from ccf_llm.io.tensors import fill, read_tensors, write_tensors
-from ccf_llm.llm.source import ALIASES, resolve_model
+from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import build_network
+from ccf_llm.model.card import model_card
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import BaseModelRecord, ModelInfo, SavedModel, read_saved
-from ccf_llm.prompts.details import columns_of
 from ccf_llm.prompts.settings import PromptConfig
 
 USER_WORDS = {"user_id": pl.String, "words": pl.String}
@@ -50,7 +49,7 @@ def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info
             words = encoder.users[1:] or [""] * len(users)
             told = pl.DataFrame({"user_id": users.ids, "words": words}, schema=USER_WORDS)
             write_parquet(told.filter(pl.col("words") != ""), temporary / "user_words.parquet")
-        (temporary / "README.md").write_text(_card(network, info, len(items)), encoding="utf-8")
+        (temporary / "README.md").write_text(model_card(network, info, len(items)), encoding="utf-8")
 
 
 def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocabulary, pl.DataFrame, ModelInfo]:
@@ -116,25 +115,3 @@ def _short(checksum: str) -> str:
     """Enough of `sha256:...` or `commit:...` to tell two models apart."""
     kind, _, digits = checksum.partition(":")
     return f"{kind}:{digits[:12]}"
-
-
-def _card(network: CCFNetwork, info: ModelInfo, items: int) -> str:
-    """The model card."""
-    source, layers = network.llm.source, network.llm.layers
-    depth = "" if layers is None else f", its first {layers} layers"
-    terms = ALIASES[source.name].terms if source.name in ALIASES else None
-    told = ", ".join(columns_of(info.user_details))
-    people = f"\n- Holds people's data: what is told of users (`user_words.parquet`), by {told}" if told else ""
-    bound = f"\n- Provided under and subject to the {terms.title} found at {terms.url}" if terms is not None else ""
-    return f"""# {info.training.get("name", "ccf-llm")}: a CCF-LLM recommender
-
-Scores whether a user will like an item: log-odds of Yes after a hybrid prompt of words and slots. The slots hold fused
-embeddings of the words and of a collaborative model. Trained with ccf-llm {version("ccf-llm")}.
-
-- Base model (not in this folder): {source.pinned}{depth}, SHA-256 or commit {source.checksum}{bound}
-- Data set: {info.data.name if info.data else "not recorded"}
-- Catalogue: {items} items; known users: {network.cf.n_users}{people}
-- Fusion: {network.fusion_config.variant} gate; collaborative model: {network.cf.name}
-
-Read it with `CCFLLM.load(folder)` or `ccf-llm recommend`. Only safetensors, JSON and Parquet are in here.
-"""
