@@ -100,6 +100,7 @@ def test_an_erased_person_is_gone_and_stays_marked(store: EventStore) -> None:
     assert store.erase("u") == 0
     assert (store.of_user("u").events, store.of_user("u").erased) == ([], True)
     assert (store.of_user("other").events, store.of_user("other").erased) == ([("i", "like")], False)
+    assert store.erased_among(["other", "u", "nobody"]) == ["u"]
     store.record([event("4")])  # who comes back starts anew
     assert store.of_user("u").events == [("i", "like")]
 

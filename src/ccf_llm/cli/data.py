@@ -178,6 +178,39 @@ def split(
 
 
 @app.command()
+def forget(
+    data: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the data set to.")],
+    user: Annotated[list[str], typer.Option(help="Id of somebody to leave out; may be repeated.")] = [],  # noqa: B006
+    store: Annotated[
+        str, typer.Option(help="URL of a server's event store: all who were erased there are left out.", metavar="URL")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Leave people out of a data set, so that nothing is learned from them any more.
+
+    Example: [bold]ccf-llm data forget ml-100k --store sqlite:///runs/demo/events.sqlite -o data/ml-100k[/bold]
+    """
+    from ccf_llm.data.forget import without_users
+    from ccf_llm.data.named import open_dataset
+
+    whole = open_dataset(data)
+    known, gone = whole.user_vocabulary, set(user)
+    if unknown := [one for one in user if not known.code(one)]:
+        raise CCFError(f"--user {unknown[0]}: not in data set {whole.name}; check its spelling")
+    if store:
+        from ccf_llm.cli.serve import require_server
+
+        require_server()
+        from ccf_llm.serving.store import EventStore
+
+        with EventStore(store) as events:
+            gone |= set(events.erased_among(known.ids))
+    left = without_users(whole, gone)
+    _finish(left, output, [f"{len(gone):,} users were left out"], as_json=as_json)
+
+
+@app.command()
 def describe(
     data: Source,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page with plots here.")] = None,

@@ -40,7 +40,7 @@ def serve(
     import socket
     import sys
 
-    _require_server()
+    require_server()
     import uvicorn
 
     from ccf_llm.experiments.folder import model_folder
@@ -80,7 +80,7 @@ def serve(
     )
 
 
-def _require_server() -> None:
+def require_server() -> None:
     """A `CCFError` where a package of the extra is not installed."""
     from importlib.util import find_spec
 

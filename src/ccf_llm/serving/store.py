@@ -9,7 +9,7 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -150,6 +150,12 @@ class EventStore:
         if self._sqlite:
             self._empty_log(wait_ms=BUSY_MS)
         return deleted
+
+    def erased_among(self, user_ids: Iterable[str]) -> list[str]:
+        """Those of the ids that were erased, in their order."""
+        with self._engine.connect() as connection:
+            digests = set(connection.scalars(sa.select(erased.c.digest)))
+        return [user for user in user_ids if {self._digest(user), _unsalted(user)} & digests]
 
     def check(self) -> None:
         """Raise `SQLAlchemyError` where the database does not answer."""
