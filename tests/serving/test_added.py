@@ -116,8 +116,13 @@ def test_an_erasure_reaches_what_was_kept_before_the_item_came(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[CCFLLM] = []
-    score = CCFLLM.score_rows
-    monkeypatch.setattr(CCFLLM, "score_rows", lambda model, *a: [read.append(model), score(model, *a)][1])
+    plain = CCFLLM.score_rows
+
+    def score(model: CCFLLM, *a: Any) -> Any:
+        read.append(model)
+        return plain(model, *a)
+
+    monkeypatch.setattr(CCFLLM, "score_rows", score)
     ask = {"user_id": "u3", "order": "fused"}
     assert not client.post("/v1/recommend", json=ask).json()["degraded"]
     add(client)

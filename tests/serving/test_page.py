@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playwright
 
 from live import LiveServer
 
@@ -184,8 +184,12 @@ def test_titles_are_words_and_nothing_else(page: Page) -> None:
             item |= {"reasons": [{"item_id": "i1", "title": HOSTILE[-1], "effect": 0.25}]}
         route.fulfill(json=answer)
 
+    def opens(dialog: Dialog) -> None:
+        opened.append(dialog.message)
+        dialog.dismiss()
+
     opened: list[str] = []
-    page.on("dialog", lambda dialog: [opened.append(dialog.message), dialog.dismiss()])
+    page.on("dialog", opens)
     pick(page, "(1976)")
     page.route(re.compile("/v1/(recommend|items|explain)"), hostile)
     page.get_by_label("Text only").check(force=True)
