@@ -96,7 +96,7 @@ def measure(model: CCFLLM, people: int, items: int, seed: int) -> dict[str, Any]
         "seed": seed,
         "candidate_titles": model.network.encoder.template.candidate_titles,
         "weights": model.network.blend.weights.tolist(),
-        "config": model.info.training,
+        "config": {name: value for name, value in model.info.training.items() if name != "output"},
         "made": circumstances(),
     }
 

@@ -13,8 +13,7 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.prompts.codes import BinaryCodes
 from ccf_llm.prompts.shots import Shot
-from ccf_llm.prompts.template import HybridTemplate, Segment, Text
-from ccf_llm.text.lines import clean
+from ccf_llm.prompts.template import HybridTemplate, Segment, Text, told
 from ccf_llm.text.titles import reading_order
 
 Ids = NDArray[np.int64]
@@ -135,7 +134,7 @@ class PromptEncoder:
         `details` says whether these are read too. None: where the target item is its slot alone, so that nothing else
         would read them.
         """
-        title, further = clean(reading_order(self.titles[item])), clean(self.details[item], limit=None)
+        title, further = told(reading_order(self.titles[item])), told(self.details[item], limit=None)
         read = not self.template.candidate_titles if details is None else details
         return f"{title}, {further}" if further and read else title
 
