@@ -49,7 +49,13 @@ lint: $(READY)  ## Check style and types
 docs: $(READY)  ## Build the site of the documentation into site/, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
+.PHONY: audit
+audit: $(READY)  ## Bill of materials (sbom.json) and known vulnerabilities of .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
+	$(BIN)/python .ci/audit.py
+
 .PHONY: clean
 clean:  ## Remove .venv, caches and build outputs; runs/ and data/ stay
-	rm -rf .venv dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist site sbom.json .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,7 @@
 """Builders of what the tests share: a tiny language model, a learnable data set, a short run."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from ccf_llm.cf.settings import MFConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.io.integrity import MANIFEST
 from ccf_llm.llm.settings import LLMConfig, LoRAConfig
 from ccf_llm.llm.source import is_cached
 from ccf_llm.llm.terms import GEMMA, VARIABLE
@@ -209,3 +212,20 @@ def run_values(llm: Path, folder: Path) -> dict[str, Any]:
         "fusion": {"hidden": 16},
         "stages": {"text": {"train": ["lora"], **stage}, "fusion": {"train": ["fusion"], **stage}},
     }
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """A zip of texts."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
+def unseal(folder: Path) -> Path:
+    """Make it a folder of before there were checksums, so that its readers see what a test changes."""
+    for manifest in folder.rglob(MANIFEST):
+        if manifest.parent.name != "splits":
+            manifest.unlink()
+    return folder

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from retriever_suite import EVEN, N_ITEMS, NOBODY, ODD, RetrieverSuite, codes, tastes
 from scipy.sparse import csr_matrix
 
+import tiny
 from ccf_llm.cf.kinds import load_retriever
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.sasrec_softmax import SASRecSoftmax
@@ -143,6 +144,7 @@ def test_the_loss_is_the_softmax_of_each_aim_against_what_is_never_liked() -> No
 def test_a_damaged_network_is_refused(tmp_path: Path) -> None:
     model = SASRecSoftmax.fit(tastes(), config=SMALL.model_copy(update={"epochs": 1}))
     model.save(tmp_path / "cf")
+    tiny.unseal(tmp_path / "cf")
     settings = tmp_path / "cf" / "cf.json"
     settings.write_text(settings.read_text(encoding="utf-8").replace('"dim": 8', '"dim": 16'), encoding="utf-8")
     with pytest.raises(CCFError, match=re.escape("does not hold a sasrec_softmax model (network has")):

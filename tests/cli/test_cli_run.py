@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from ccf_llm.cli import main
 from ccf_llm.cli.answer import Answer
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.experiments.config import CF_METHODS
-from ccf_llm.io.files import read_json
+from ccf_llm.io.files import only_one, read_json
+from faults import small_disk
 
 Capture = pytest.CaptureFixture[str]
 METHODS = {"item_user_mean", "mf", "llm_text", "ccf_llm"}
@@ -389,3 +392,100 @@ def test_a_run_that_was_stopped_says_how_to_go_on(folder: Path, run: Path, capsy
     capsys.readouterr()
     assert call("evaluate", tmp_path / "part") == 2
     assert "ccf_llm is not trained yet; run ccf-llm train again" in capsys.readouterr().err
+
+
+KILLED = """
+import os, signal, sys
+from ccf_llm.io import files
+name = sys.argv.pop(1)
+def dying(step):
+    def then(new, target):
+        if os.path.basename(target) == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(new, target)
+    return then
+files.os.replace, files._exchange = dying(os.replace), dying(files._exchange)
+from ccf_llm.cli import main
+main()
+"""
+"""The command, killed by SIGKILL when all is written and the file or folder of this name is to take its place."""
+
+
+def kill(name: str, *arguments: object) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, name, *map(str, arguments)]
+    assert subprocess.run(command, capture_output=True, timeout=300).returncode == -signal.SIGKILL
+
+
+def files_of(folder: Path, suffix: str = "") -> dict[str, bytes]:
+    found = (path for path in folder.rglob(f"*{suffix}") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_a_training_that_is_killed_goes_on_to_the_same_model(folder: Path, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    kill("ccf_llm-fusion", "train", folder / "run.yaml", "--set", f"output={out}")
+    assert files_of(out / "models" / "llm_text", ".safetensors") == files_of(
+        run / "models" / "llm_text", ".safetensors"
+    )
+    assert call("train", folder / "run.yaml", "--set", f"output={out}") == 0
+    assert files_of(out / "models", ".safetensors") == files_of(run / "models", ".safetensors")
+    assert not list(out.rglob(".*"))
+
+
+def test_an_evaluation_that_is_killed_leaves_the_figures_of_before(run: Path) -> None:
+    before = (run / "metrics.json").read_bytes()
+    kill("metrics.json", "evaluate", run)
+    assert (run / "metrics.json").read_bytes() == before
+    assert call("evaluate", run) == 0
+
+
+def test_an_import_that_is_killed_leaves_the_data_of_before(tmp_path: Path) -> None:
+    for name, title in (("old", "Alien"), ("new", "Ran")):
+        (tmp_path / f"{name}.csv").write_text(f"user_id,item_id,title,label,timestamp\nu,i,{title},1,7\n")
+    old, new = (
+        ("data", "import", f, "--items", f, "-o", tmp_path / "out") for f in sorted(tmp_path.glob("*.csv"))[::-1]
+    )
+    assert call(*old) == 0
+    kill("out", *new)
+    assert Dataset.load(tmp_path / "out").items["title"].to_list() == ["Alien"]
+    assert call(*new) == 0
+    assert Dataset.load(tmp_path / "out").items["title"].to_list() == ["Ran"]
+    assert not list(tmp_path.glob(".*"))  # what the killed one left is gone
+
+
+@pytest.mark.parametrize("command", ["train", "import"])
+def test_a_full_disk_is_one_line_and_nothing_half_written(
+    command: str, folder: Path, run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    table = tmp_path / "t.csv"
+    table.write_text("user_id,item_id,title,label\n" + "".join(f"u{n},i{n},T{n},1\n" for n in range(900)))
+    with small_disk(900):
+        if command == "train":
+            assert call("train", folder / "run.yaml", "--set", f"output={out}") == 2
+        else:
+            assert call("data", "import", table, "--items", table, "-o", out) == 2
+    assert re.fullmatch(r"error: cannot write \S+: .*; free space or choose another folder\n", capsys.readouterr().err)
+    assert files_of(out) == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder that not even root may write is Linux's /sys")
+@pytest.mark.parametrize("command", ["train", "import"])
+def test_a_folder_that_cannot_be_written_is_named(command: str, folder: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = "/sys/ccf-llm/out"
+    table = tmp_path / "t.csv"
+    table.write_text("user_id,item_id,title,label,timestamp\nu,i,T,1,7\n")
+    if command == "train":
+        assert call("train", folder / "run.yaml", "--set", f"output={out}") == 2
+    else:
+        assert call("data", "import", table, "--items", table, "-o", out) == 2
+    assert re.search(r"^error: .*(cannot write|cannot be written).*\n$", capsys.readouterr().err)
+
+
+def test_two_processes_do_not_train_in_one_folder(folder: Path, run: Path, capsys: Capture) -> None:
+    before = files_of(run)
+    with only_one(run, "training"):
+        assert call("train", folder / "run.yaml") == 2
+    assert f"{run}: another process is training there; wait for it, or choose another folder" in capsys.readouterr().err
+    assert files_of(run) == before
+    assert call("train", folder / "run.yaml") == 0

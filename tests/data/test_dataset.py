@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.describe import describe
 from ccf_llm.data.named import open_dataset
@@ -157,6 +158,7 @@ def test_save_and_load(tmp_path: Path, split: bool) -> None:
 def test_damaged_folders_are_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     global_time_split(small(), 0.5, 0.2).save(folder)
+    tiny.unseal(folder)
     moved = pl.read_parquet(folder / "interactions.parquet").with_columns(split=pl.lit("train"))
     moved.write_parquet(folder / "interactions.parquet")
     with pytest.raises(CCFError, match="rows are not those recorded"):

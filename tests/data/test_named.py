@@ -24,7 +24,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         header = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
         (folder / "ml-100k.item").write_text(f"{header}\n1\tToy Story\t1995\tComedy\n")
 
-    def download(url: str, destination: Path) -> None:
+    def download(url: str, destination: Path, *, sha256: str) -> None:
         asked.append(url)
         with zipfile.ZipFile(destination, "w") as archive:
             archive.writestr("ml-100k/u.data", "7\t1\t5\t100\n")
@@ -37,7 +37,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def unreachable(*_: object) -> None:
+def unreachable(*_: object, **__: object) -> None:
     raise CCFError("out of reach")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.describe import describe
 from ccf_llm.data.reading import Reading
@@ -26,6 +27,7 @@ def test_older_data_sets_have_none_and_a_damaged_one_is_named(tmp_path: Path) ->
     assert Reading.from_json(None, "here") == Reading()
     frame = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "label": [1], "timestamp": [7]})
     Dataset.from_frames(frame, pl.DataFrame({"item_id": ["a"], "title": ["Alien"]})).save(tmp_path / "d")
+    tiny.unseal(tmp_path / "d")
     schema = json.loads((tmp_path / "d" / "schema.json").read_text())
     (tmp_path / "d" / "schema.json").write_text(json.dumps(schema | {"reading": {"timed": True}}))
     with pytest.raises(CCFError, match=r"schema\.json: `reading` is not what this version writes"):

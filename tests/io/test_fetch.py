@@ -13,7 +13,7 @@ import pytest
 from ccf_llm.errors import CCFError
 from ccf_llm.io import fetch
 from ccf_llm.io.fetch import download, wheel_members
-from ccf_llm.io.hashing import file_sha256
+from ccf_llm.io.hashing import file_sha256, sha256_of
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -95,14 +95,18 @@ def test_without_pip_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_download(tmp_path: Path, server: str) -> None:
     (tmp_path / "served" / "a.zip").write_bytes(b"z" * 3_000_000)
-    download(f"{server}/a.zip", tmp_path / "new" / "a.zip")
+    expected = sha256_of(b"z" * 3_000_000)
+    download(f"{server}/a.zip", tmp_path / "new" / "a.zip", sha256=expected)
     assert (tmp_path / "new" / "a.zip").read_bytes() == b"z" * 3_000_000
+    with pytest.raises(CCFError, match=r"a\.zip: is not the expected file \(SHA-256 0{64}\); check proxies"):
+        download(f"{server}/a.zip", tmp_path / "other.zip", sha256="0" * 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "served"]
 
 
 def test_a_failed_download_leaves_nothing(tmp_path: Path, server: str) -> None:
     with pytest.raises(CCFError, match="404") as fault:
-        download(f"{server}/missing.zip", tmp_path / "missing.zip")
+        download(f"{server}/missing.zip", tmp_path / "missing.zip", sha256="")
     assert "\n" not in str(fault.value)
     with pytest.raises(CCFError, match=r"cannot download http://127\.0\.0\.1:9/x"):
-        download("http://127.0.0.1:9/x", tmp_path / "x")
+        download("http://127.0.0.1:9/x", tmp_path / "x", sha256="")
     assert [path.name for path in tmp_path.iterdir()] == ["served"]

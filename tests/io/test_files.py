@@ -2,12 +2,9 @@
 
 import errno
 import os
-import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -17,22 +14,10 @@ from safetensors.torch import save_file
 
 from ccf_llm.errors import CCFError
 from ccf_llm.io import files
-from ccf_llm.io.files import atomic_file, atomic_folder, own_folder, read_json, write_json
+from ccf_llm.io.files import atomic_file, atomic_folder, only_one, own_folder, read_json, write_json
+from faults import small_disk
 
 LARGE = 200_000
-
-
-@contextmanager
-def small_disk(most: int = 50_000) -> Iterator[None]:
-    """No file may grow beyond `most` bytes: the nearest thing to a full disk that a test can make."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {
@@ -222,6 +207,32 @@ def test_a_scratch_folder_is_of_one_process_and_what_killed_ones_left_goes(tmp_p
     assert own_folder(tmp_path / "scratch") == mine
     assert {path.name for path in tmp_path.iterdir()} == {running.name, "scratch", "other"}
     assert own_folder(tmp_path / "nowhere" / "scratch").name == mine.name
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from ccf_llm.io.files import only_one
+with only_one(Path(sys.argv[1]), "writing"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_one_process_at_a_time_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with (
+        pytest.raises(CCFError, match=r"new: another process is writing there; wait for it"),
+        only_one(folder, "writing"),
+    ):
+        pass
+    other.kill()
+    other.communicate()
+    with only_one(folder, "writing"):
+        assert list(folder.iterdir()) == []
 
 
 def test_json_that_is_cut_or_missing_is_named(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ INFO = ModelInfo(details=("genres",), dtype="float32", training={"name": "tiny"}
 @pytest.fixture
 def saved(network: CCFNetwork, tiny_data: Dataset, tmp_path: Path) -> Path:
     save_model(network, tiny_data.user_vocabulary, tiny_data.items, INFO, tmp_path / "model")
-    return tmp_path / "model"
+    return tiny.unseal(tmp_path / "model")
 
 
 def test_a_loaded_model_scores_the_same(saved: Path, network: CCFNetwork, tiny_data: Dataset, tmp_path: Path) -> None:

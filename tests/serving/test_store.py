@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.serving import store as store_module
 from ccf_llm.serving.recorder import OverloadError, Recorder
 from ccf_llm.serving.store import MAX_EVENTS, Event, EventStore, Kind
+from ccf_llm.serving.tables import events
 
 
 @pytest.fixture
@@ -55,6 +57,14 @@ def test_only_the_newest_are_read(store: EventStore) -> None:
     store.record([event(str(n), item=str(n)) for n in range(MAX_EVENTS + 5)])
     found = store.of_user("u").events
     assert (found[0][0], found[-1][0], len(found)) == ("5", str(MAX_EVENTS + 4), MAX_EVENTS)
+
+
+def test_a_clock_that_jumps_changes_no_order(store: EventStore) -> None:
+    store.record([event("1", item="first")])
+    with store._engine.begin() as connection:  # as if the clock had been 70 years ahead
+        connection.execute(sa.update(events).values(received=datetime(2096, 1, 1, tzinfo=UTC)))
+    store.record([event("2", item="second"), event("3", item="third", kind="dislike")])
+    assert store.of_user("u").events == [("first", "like"), ("second", "like"), ("third", "dislike")]
 
 
 def test_views_are_kept_but_push_nothing_out(store: EventStore) -> None:

@@ -3,12 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ccf_llm.cf.checks import check_codes
@@ -266,11 +265,21 @@ class CFModel(nn.Module, ABC):
         weights = Path(folder) / WEIGHTS_FILE
         tensors = read_tensors(weights)
         try:
-            model = cls(settings["n_users"], settings["n_items"], cls.config_type.model_validate(settings["config"]))
+            sizes = stored_sizes(settings, tensors)
+            model = cls(*sizes, cls.config_type.model_validate(settings["config"]))
             model.load_state_dict(tensors)
-        except (KeyError, TypeError, ValidationError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CCFError(f"{weights}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
         return model.eval()
+
+
+def stored_sizes(settings: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[int, int]:
+    """Users and items of a stored model; a `ValueError` before anything is made for more than its weights are of."""
+    sizes = settings["n_users"], settings["n_items"]
+    counted = tuple(len(tensors[name]) - 1 for name in ("user_counts", "item_counts"))
+    if sizes != counted:
+        raise ValueError(f"{sizes} users and items, but weights of {counted}")
+    return counted
 
 
 def last_rows(rows: Rows) -> Rows:

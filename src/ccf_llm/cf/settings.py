@@ -38,9 +38,9 @@ def check_heads(heads: int, dim: int) -> None:
 class CFConfig(Settings):
     """Settings that every collaborative model trained on labels has."""
 
-    dim: int = Field(default=64, ge=1)
+    dim: int = Field(default=64, ge=1, le=4096)
     """Width of the user and item vectors, without the bias."""
-    history_length: int = Field(default=50, ge=1)
+    history_length: int = Field(default=50, ge=1, le=10_000)
     """How many of the last liked items a user's history vector looks at."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Step size of Adam."""
@@ -61,30 +61,30 @@ class MFConfig(CFConfig):
 class LightGCNConfig(CFConfig):
     """Settings of `LightGCN`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
 
-    dim: int = Field(default=32, ge=1)
+    dim: int = Field(default=32, ge=1, le=4096)
     """Width of the user and item vectors, without the bias."""
     learning_rate: float = Field(default=7.5e-3, gt=0)
     """Step size of Adam."""
     l2: float = Field(default=5e-2, ge=0)
     """Weight of the squared vectors of a batch, before smoothing, per row, added to the loss."""
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=2, ge=1, le=64)
     """Steps along the graph."""
 
 
 class SASRecConfig(CFConfig):
     """Settings of `SASRec`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
 
-    dim: int = Field(default=32, ge=1)
+    dim: int = Field(default=32, ge=1, le=4096)
     """Width of the user and item vectors, without the bias."""
     learning_rate: float = Field(default=7.5e-3, gt=0)
     """Step size of Adam."""
     l2: float = Field(default=0.15, ge=0)
     """Weight of the squared candidate vectors of a batch, per row, added to the loss."""
-    history_length: int = Field(default=25, ge=1)
+    history_length: int = Field(default=25, ge=1, le=10_000)
     """How many of the last liked items the sequence holds."""
-    blocks: int = Field(default=2, ge=1)
+    blocks: int = Field(default=2, ge=1, le=64)
     """Self-attention blocks, one on top of the other."""
-    heads: int = Field(default=1, ge=1)
+    heads: int = Field(default=1, ge=1, le=64)
     """Attention heads of each block; they share out `dim`."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """On the sequence's vectors, attention weights and block outputs in training."""
@@ -98,15 +98,15 @@ class SASRecConfig(CFConfig):
 class DINConfig(CFConfig):
     """Settings of `DIN`; the defaults come from a search on the valid rows of the published MovieLens-1M split."""
 
-    dim: int = Field(default=32, ge=1)
+    dim: int = Field(default=32, ge=1, le=4096)
     """Width of the user and item vectors, without the bias."""
     learning_rate: float = Field(default=4.5e-3, gt=0)
     """Step size of Adam."""
     l2: float = Field(default=4e-3, ge=0)
     """Weight of the squared vectors of a batch, per row, added to the loss."""
-    history_length: int = Field(default=25, ge=1)
+    history_length: int = Field(default=25, ge=1, le=10_000)
     """How many of the last liked items attention looks at."""
-    hidden: int = Field(default=32, ge=1)
+    hidden: int = Field(default=32, ge=1, le=4096)
     """Width of the hidden layers of attention and of the scoring network."""
     dropout: float = Field(default=0.4, ge=0, lt=1)
     """On the scoring network's input in training."""
@@ -115,7 +115,7 @@ class DINConfig(CFConfig):
 class EnsembleConfig(CFConfig):
     """Settings of `Ensemble`; those that all models have are of each member."""
 
-    dim: int = Field(default=32, ge=1)
+    dim: int = Field(default=32, ge=1, le=4096)
     """Width of each member's user and item vectors, without the bias."""
     learning_rate: float = Field(default=7.5e-3, gt=0)
     """Step size of Adam."""
@@ -123,7 +123,7 @@ class EnsembleConfig(CFConfig):
     """Weight of the squared vectors of a batch, per row, added to the loss."""
     members: tuple[ProductKind, ...] = Field(default=("mf", "lightgcn"), min_length=1)
     """Kinds of members."""
-    copies: int = Field(default=3, ge=1)
+    copies: int = Field(default=3, ge=1, le=64)
     """Members of each kind, which differ in their seed."""
 
 
@@ -148,7 +148,7 @@ class GBMConfig(Settings):
     """The features of a training row come from the rows of all other folds."""
     whole_users: float = Field(default=0.5, ge=0, le=1)
     """Share of users whose rows lie in one fold, so that the trees also meet cold users."""
-    history_length: int = Field(default=50, ge=1)
+    history_length: int = Field(default=50, ge=1, le=10_000)
     """How many of the last liked items the neighbourhood is made of."""
     mf: MFConfig = MFConfig()
     """Of the factorisation whose log-odds are a feature."""
@@ -214,7 +214,7 @@ class KNNConfig(LinearConfig):
     """Neighbours that each item keeps."""
     shrink: float = Field(default=0.0, ge=0)
     """Added below the fraction of the cosine: pulls the likeness of items that few people like towards 0."""
-    dim: int = Field(default=64, ge=0)
+    dim: int = Field(default=64, ge=0, le=4096)
     """Width of the vectors for slots; 0: none."""
 
 
@@ -223,7 +223,7 @@ class EASEConfig(LinearConfig):
 
     l2: float = Field(default=300.0, gt=0)
     """Weight of the squared weights: more for sparse data, and for large."""
-    dim: int = Field(default=64, ge=0)
+    dim: int = Field(default=64, ge=0, le=4096)
     """Width of the vectors for slots; 0: none."""
 
 
@@ -239,7 +239,7 @@ class L3AEConfig(EASEConfig):
 class ALSConfig(RetrieverConfig):
     """Settings of `ALS`; the defaults are chosen on the valid likes of MovieLens-100K."""
 
-    dim: int = Field(default=128, ge=1)
+    dim: int = Field(default=128, ge=1, le=4096)
     """Factors of a person and an item, which are the vectors for slots too."""
     regularization: float = Field(default=10.0, ge=0)
     """Weight of the squared factors."""
@@ -252,13 +252,13 @@ class ALSConfig(RetrieverConfig):
 class SASRecSoftmaxConfig(RetrieverConfig):
     """Settings of `SASRecSoftmax`; the defaults come from a few trials on the valid likes of MovieLens-100K."""
 
-    dim: int = Field(default=64, ge=1)
+    dim: int = Field(default=64, ge=1, le=4096)
     """Width of the vectors, without the bias."""
-    history_length: int = Field(default=50, ge=1)
+    history_length: int = Field(default=50, ge=1, le=10_000)
     """How many of the last likes are read."""
-    blocks: int = Field(default=1, ge=1)
+    blocks: int = Field(default=1, ge=1, le=64)
     """Self-attention blocks, one on top of the other."""
-    heads: int = Field(default=2, ge=1)
+    heads: int = Field(default=2, ge=1, le=64)
     """Attention heads of each block; they share out `dim`."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """On the sequence's vectors, attention weights and block outputs in training."""

@@ -7,12 +7,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ccf_llm.cf.als import ALS
-from ccf_llm.cf.base import CFModel, last_rows
+from ccf_llm.cf.base import CFModel, last_rows, stored_sizes
 from ccf_llm.cf.checks import check_codes
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.knn import ItemKNN
@@ -204,11 +203,12 @@ class RetrieverVectors(CFModel):
         settings, weights = read_settings(folder, cls.kind), Path(folder) / WEIGHTS_FILE
         tensors, retriever = read_tensors(weights), cls.retriever_type.load(Path(folder) / "retriever")
         try:
-            model = cls(settings["n_users"], settings["n_items"], cls.config_type.model_validate(settings["config"]))
+            sizes = stored_sizes(settings, tensors)
+            model = cls(*sizes, cls.config_type.model_validate(settings["config"]))
             model.load_state_dict(tensors)
             if retriever.n_items != model.n_items:
                 raise ValueError(f"retriever of {retriever.n_items} items, not {model.n_items}")
-        except (KeyError, TypeError, ValueError, ValidationError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CCFError(f"{weights}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
         model._take(retriever)
         return model.eval()

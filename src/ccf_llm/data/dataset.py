@@ -21,7 +21,8 @@ from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.validate import check_tables, check_users
 from ccf_llm.data.vocabulary import Vocabulary, shortest_first, vocabulary_of
 from ccf_llm.errors import CCFError
-from ccf_llm.io.files import atomic_folder, read_json, write_json
+from ccf_llm.io.files import read_json, write_json
+from ccf_llm.io.integrity import check_folder, sealed_folder
 from ccf_llm.io.parquet import read_parquet, write_parquet
 
 FORMAT = 1
@@ -103,6 +104,7 @@ class Dataset:
         folder = Path(folder)
         if not (folder / "schema.json").is_file():
             raise CCFError(f"{folder}: no saved data set; make one with `ccf-llm data fetch` or `ccf-llm data import`")
+        check_folder(folder)
         schema = _read_schema(folder / "schema.json")
         users = folder / "users.parquet"
         try:
@@ -130,7 +132,7 @@ class Dataset:
 
     def save(self, folder: str | Path) -> None:
         """Write the data set as a folder; it appears once it is complete."""
-        with atomic_folder(Path(folder)) as temporary:
+        with sealed_folder(Path(folder)) as temporary:
             schema = {
                 "format": FORMAT,
                 "name": self.name,

@@ -17,6 +17,7 @@ NAMES = ("ml-100k",)
 RECBOLE = ("recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407")
 RECBOLE_FILES = tuple(f"recbole/dataset_example/ml-100k/ml-100k.{ending}" for ending in ("inter", "item", "user"))
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+GROUPLENS_SHA256 = "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"
 COUNTS = {"interactions": 100_000, "users": 943, "items": 1_682}
 
 
@@ -61,7 +62,7 @@ def _fetch_ml_100k(temporary: Path) -> Dataset:
     except CCFError as first:
         announce(f"{first}; trying {GROUPLENS}")
         try:
-            download(GROUPLENS, temporary / "ml-100k.zip")
+            download(GROUPLENS, temporary / "ml-100k.zip", sha256=GROUPLENS_SHA256)
         except CCFError as second:
             raise CCFError(f"ml-100k: {first}; and {second}; or import a copy: `ccf-llm data import`") from None
         dataset = import_movielens(temporary / "ml-100k.zip")

@@ -24,7 +24,7 @@ from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.methods import Method
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.experiments.words import user_words
-from ccf_llm.io.files import read_json, write_json, write_text
+from ccf_llm.io.files import only_one, read_json, write_json, write_text
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say
 from ccf_llm.llm.base import LanguageModel
@@ -104,10 +104,11 @@ def train_run(
     for note in dataset.history_notes:
         say(f"note: {note}")
     folder = RunFolder(config.output)
-    TrainedOn.of(dataset).save(folder.data)
-    fit_cf(folder, dataset, config.resolved.cf_rows, config, say)
-    for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
-        pass
+    with only_one(folder.path, "training"):
+        TrainedOn.of(dataset).save(folder.data)
+        fit_cf(folder, dataset, config.resolved.cf_rows, config, say)
+        for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
+            pass
     return folder
 
 

@@ -14,7 +14,8 @@ from ccf_llm.data.manifest import Part
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.data.vocabulary import Vocabulary
 from ccf_llm.errors import CCFError
-from ccf_llm.io.files import atomic_folder, read_json, write_json
+from ccf_llm.io.files import read_json, write_json
+from ccf_llm.io.integrity import check_folder, sealed_folder
 from ccf_llm.io.parquet import read_parquet, write_parquet
 
 ROW = ["user_id", "item_id", "timestamp"]
@@ -39,7 +40,7 @@ class TrainedOn:
 
     def save(self, folder: Path) -> None:
         """Write it, atomically."""
-        with atomic_folder(folder) as temporary:
+        with sealed_folder(folder) as temporary:
             self.users.save(temporary / "users.parquet")
             self.items.save(temporary / "items.parquet")
             write_parquet(self.learned, temporary / "rows.parquet")
@@ -50,6 +51,7 @@ class TrainedOn:
         """Read what `save` wrote; a `CCFError` where it is missing or damaged."""
         if not (folder / "identity.json").is_file():
             raise CCFError(f"{folder}: does not say what the run was trained on; run ccf-llm train again")
+        check_folder(folder)
         users, items = (Vocabulary.load(folder / f"{name}.parquet") for name in ("users", "items"))
         identity = Identity.from_json(read_json(folder / "identity.json"), str(folder / "identity.json"))
         if (users.sha256, items.sha256) != (identity.users, identity.items):

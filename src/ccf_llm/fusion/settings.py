@@ -22,7 +22,7 @@ class FusionConfig(Settings):
     details: bool | None = None
     """Whether an item's semantic embedding reads its details (`data.details`) beside its title. None: where the target
     item is its slot alone (`candidate_titles: false`), so that nothing else would."""
-    hidden: int = Field(default=256, ge=1)
+    hidden: int = Field(default=256, ge=1, le=16_384)
     """Width of the alignment network's hidden layer."""
     start: Literal["semantic", "even"] = "semantic"
     """What a mixture begins as. `semantic`: the text alone, so that a stage begins exactly where the last one ended.

@@ -44,8 +44,12 @@ def wheel_members(package: str, version: str, sha256: str, members: Sequence[str
                     shutil.copyfileobj(source, output, CHUNK)
 
 
-def download(url: str, destination: Path) -> None:
-    """Download a file atomically, following redirects; `CCFError` if the server is out of reach or refuses."""
+def download(url: str, destination: Path, *, sha256: str) -> None:
+    """Download a file atomically, following redirects.
+
+    Raises:
+        CCFError: the server is out of reach or refuses, or what it gives has not this SHA-256.
+    """
     announce(f"downloading {url}")
     try:
         with (
@@ -56,6 +60,9 @@ def download(url: str, destination: Path) -> None:
             response.raise_for_status()
             for chunk in response.iter_bytes(CHUNK):
                 output.write(chunk)
+            output.flush()
+            if file_sha256(temporary) != sha256:
+                raise CCFError(f"{url}: is not the expected file (SHA-256 {sha256}); check proxies and mirrors")
     except httpx.HTTPError as error:
         raise CCFError(f"cannot download {url}: {one_line(error)}; check the network") from None
 

@@ -18,6 +18,11 @@ from safetensors import SafetensorError
 
 from ccf_llm.errors import CCFError, one_line
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 # Safetensors and Polars report a full disk by errors of their own.
 WRITE_ERRORS = (OSError, SafetensorError, PolarsError)
 
@@ -82,6 +87,36 @@ def own_folder(path: Path) -> Path:
         if left.name.startswith(mark) and process.isdecimal() and not _runs(int(process)):
             _remove(left)
     return path.with_name(f"{mark}{os.getpid()}")
+
+
+@contextmanager
+def only_one(folder: Path, doing: str) -> Iterator[None]:
+    """Keep other processes from `doing` the same in `folder`; the system lets go of it however this process ends.
+
+    Nobody is kept where a file system or Windows has no such locks. Raises `CCFError` where another process is at it,
+    or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY) if fcntl is not None else None
+    except OSError as error:
+        raise _refused(folder, error) from error
+    if handle is None:
+        yield
+        return
+    try:
+        with suppress(OSError):
+            _lock(handle, f"{folder}: another process is {doing} there; wait for it, or choose another folder")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, refusal: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CCFError(refusal) from None
 
 
 def _take_place(new: Path, path: Path) -> None:
@@ -169,5 +204,7 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CCFError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CCFError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise CCFError(f"{path}: not valid JSON ({error}); the file is cut or damaged, write it again") from None

@@ -4,11 +4,11 @@ from typing import Any, Self
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.pretrained import SAFELY, check_size
 from ccf_llm.io.quiet import quiet
 from ccf_llm.io.tensors import find_tensor
 from ccf_llm.llm.attention import NAME, Branches
@@ -143,9 +143,10 @@ def base_config(source: ModelSource, layers: int | None = None) -> PreTrainedCon
     """
     try:
         with quiet():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(source.path, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+            config: PreTrainedConfig = AutoConfig.from_pretrained(source.path, **SAFELY)
+    except Exception as error:  # a damaged file makes transformers fail in any of many ways
         raise _cannot_be_loaded(source, error) from error
+    check_size(config, source.path.glob("*.safetensors"), f"llm.model {source.name}")
     if layers is not None:
         text = config.get_text_config()
         depth = text.num_hidden_layers
@@ -169,9 +170,9 @@ def _load(source: ModelSource, dtype: torch.dtype, layers: int | None) -> Any:
                 dtype=dtype,
                 attn_implementation=NAME,
                 use_safetensors=True,
-                local_files_only=True,
+                **SAFELY,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         raise _cannot_be_loaded(source, error) from error
     return model.requires_grad_(False)
 
@@ -212,7 +213,10 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
 
     Some are not marked so, such as Gemma's `<start_of_image>`, and would be found in texts too.
     """
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.path, **SAFELY)
+    except Exception as error:
+        raise _cannot_be_loaded(source, error) from error
     named = [token for token in tokenizer.added_tokens_decoder.values() if token.content.strip() and not token.special]
     for token in named:
         token.special = True

@@ -7,9 +7,9 @@ import torch
 
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.fetch import announce
-from ccf_llm.io.files import atomic_folder, write_json
+from ccf_llm.io.integrity import sealed_folder
+from ccf_llm.io.pretrained import SAFELY, check_size
 from ccf_llm.io.quiet import quiet
-from ccf_llm.llm.integrity import MANIFEST, manifest_of
 from ccf_llm.randomness import seeded
 
 
@@ -22,10 +22,9 @@ def convert_gguf(gguf: Path, folder: Path, *, about: dict[str, str]) -> None:
     if not _is_gguf(gguf):
         raise CCFError(f"{gguf}: not a GGUF file; download it again, or give a folder with safetensors")
     announce(f"converting {gguf.name} to safetensors, once")
-    with atomic_folder(folder) as temporary:
-        with quiet(), seeded(0):  # a model is drawn before its weights are put in
-            _convert(gguf, temporary)
-        write_json(temporary / MANIFEST, manifest_of(temporary, about))
+    # Seeded, as a model is drawn before its weights are put in.
+    with sealed_folder(folder, about) as temporary, quiet(), seeded(0):
+        _convert(gguf, temporary)
 
 
 def _is_gguf(path: Path) -> bool:
@@ -36,12 +35,15 @@ def _is_gguf(path: Path) -> bool:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # slow to import
 
-    source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
+    source: dict[str, Any] = {"gguf_file": gguf.name, **SAFELY}
     try:
+        check_size(AutoConfig.from_pretrained(gguf.parent, **source), [gguf], str(gguf))
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+    except CCFError:
+        raise
     except Exception as error:  # a cut or foreign file makes the reader fail in any of many ways
         reason = one_line(error)
         raise CCFError(f"{gguf}: transformers cannot read it ({reason}); give a folder with safetensors") from error

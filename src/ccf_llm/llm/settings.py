@@ -10,7 +10,7 @@ from ccf_llm.settings import PathText, Settings
 class LoRAConfig(Settings):
     """Settings of the low-rank adapter (LoRA, Hu et al. 2022)."""
 
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=1024)
     """Rank of each update."""
     alpha: int = Field(default=16, ge=1)
     """Scale; the update is multiplied by alpha / rank."""

@@ -9,8 +9,8 @@ from ccf_llm.io.cache import cache_folder, scratch_folder
 from ccf_llm.io.fetch import CHUNK, announce, wheel_members
 from ccf_llm.io.files import atomic_file
 from ccf_llm.io.hashing import file_sha256, files_sha256
+from ccf_llm.io.integrity import find_damage
 from ccf_llm.llm.convert import convert_gguf
-from ccf_llm.llm.integrity import find_damage
 from ccf_llm.llm.terms import GEMMA, Terms
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]

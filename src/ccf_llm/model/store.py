@@ -8,7 +8,8 @@ from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.kinds import load_cf
 from ccf_llm.data.vocabulary import Vocabulary, vocabulary_of
 from ccf_llm.errors import CCFError
-from ccf_llm.io.files import atomic_folder, write_json
+from ccf_llm.io.files import write_json
+from ccf_llm.io.integrity import check_folder, sealed_folder
 from ccf_llm.io.parquet import read_parquet, write_parquet
 from ccf_llm.io.tensors import fill, read_tensors, write_tensors
 from ccf_llm.llm.source import resolve_model
@@ -35,7 +36,7 @@ def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info
         vocabularies={"users": users.sha256, "items": vocabulary_of(items).sha256},
         info=info,
     )
-    with atomic_folder(folder) as temporary:
+    with sealed_folder(folder) as temporary:
         write_json(temporary / "config.json", saved.model_dump(mode="json"))
         network.llm.body.save_pretrained(temporary / "adapter", save_embedding_layers=False)
         (temporary / "adapter" / "README.md").unlink(missing_ok=True)  # PEFT's template; the model card stands above
@@ -59,6 +60,7 @@ def load_model(folder: Path, *, device: str = "auto") -> tuple[CCFNetwork, Vocab
         CCFError: no model there, a file cut in half, another format, parts that do not belong together, or another base
             model than it was trained on.
     """
+    check_folder(folder)
     saved = read_saved(folder / "config.json")
     source = resolve_model(saved.base_model.pinned)
     if source.checksum != saved.base_model.checksum:

@@ -56,7 +56,7 @@ class HybridTemplate(Settings):
     """Whether the CF vectors of user and target item are written out as dotted-decimal codes (`prompts.codes`)."""
     shots: int = Field(default=0, ge=0)
     """Answered examples that open every prompt, half of them liked."""
-    learned: int = Field(default=0, ge=0)
+    learned: int = Field(default=0, ge=0, le=4096)
     """Learned vectors that open every prompt (prompt tuning, Lester et al. 2021)."""
 
     @field_validator("slots", mode="before")

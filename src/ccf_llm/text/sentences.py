@@ -17,6 +17,7 @@ from ccf_llm.io.cache import cache_folder
 from ccf_llm.io.fetch import announce, wheel_members
 from ccf_llm.io.hashing import file_sha256, files_sha256, fingerprint
 from ccf_llm.io.kept import kept_vectors
+from ccf_llm.io.pretrained import SAFELY, check_size
 from ccf_llm.io.quiet import quiet
 from ccf_llm.randomness import seeded
 from ccf_llm.text.pooling import Pooling
@@ -63,11 +64,12 @@ class SentenceEncoder:
         try:
             self._tokenizer = _tokenizer(folder, pooling.folder)
             with quiet(), seeded(0):  # what transformers draws is overwritten by the files
-                config = AutoConfig.from_pretrained(pooling.folder, local_files_only=True, trust_remote_code=False)
+                config = AutoConfig.from_pretrained(pooling.folder, **SAFELY)
+                check_size(config, pooling.folder.glob("*.safetensors"))
                 if config.model_type not in KINDS:
                     raise ValueError(f"a {config.model_type}, not one of {', '.join(KINDS)}")
                 model: Any = AutoModel.from_pretrained(
-                    pooling.folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True
+                    pooling.folder, config=config, dtype=dtype, use_safetensors=True, **SAFELY
                 )
         except Exception as error:  # tokenizers raises nothing narrower
             raise CCFError(f"{folder}: no sentence encoder ({one_line(error)}); delete it to get it again") from error

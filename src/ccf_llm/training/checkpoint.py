@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ccf_llm.errors import CCFError
-from ccf_llm.io.files import atomic_folder, read_json, write_json
+from ccf_llm.io.files import read_json, write_json
+from ccf_llm.io.integrity import check_folder, sealed_folder
 from ccf_llm.io.tensors import fill, read_tensors, write_tensors
 
 TENSORS = "state.safetensors"
@@ -58,6 +59,7 @@ class Checkpoint:
     def progress(self) -> Progress | None:
         """How far the stage is; None where there is no checkpoint of this key."""
         path = self.folder / PROGRESS
+        check_folder(self.folder)
         stored = read_json(path) if path.exists() else None
         if not isinstance(stored, dict) or stored.get("key") != self.key:
             return None
@@ -81,7 +83,7 @@ class Checkpoint:
         tensors |= {f"kept/{step}/{k}": v for step, state in kept.items() for k, v in state.items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
-        with atomic_folder(self.folder) as temporary:
+        with sealed_folder(self.folder) as temporary:
             write_tensors(tensors, temporary / TENSORS)
             write_json(temporary / PROGRESS, asdict(progress))
 

@@ -1,6 +1,5 @@
 """MovieLens as GroupLens publishes it, unpacked or zipped: 100K, 1M, 10M and the CSV releases (20M, 25M, latest)."""
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +8,7 @@ import polars as pl
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers.text import TextFormat, genres, read_separated, split_lines, title_year
 from ccf_llm.errors import CCFError
+from ccf_llm.io.archives import names_in, read_member
 
 GENRES_100K = (
     *(
@@ -118,19 +118,10 @@ def _names(path: Path) -> dict[str, str]:
     """Bare file name -> where it is in the folder or zip."""
     if path.is_dir():
         return {file.name: str(file.relative_to(path)) for file in path.iterdir() if file.is_file()}
-    if not zipfile.is_zipfile(path):
-        return {}
-    with zipfile.ZipFile(path) as archive:
-        return {PurePosixPath(name).name: name for name in archive.namelist() if not name.endswith("/")}
+    return {PurePosixPath(name).name: name for name in names_in(path)}
 
 
 def _content(path: Path, names: dict[str, str], name: str) -> bytes:
     if name not in names:
         raise CCFError(f"{path}: no {name} in it; unpack or download the release again")
-    if path.is_dir():
-        return (path / names[name]).read_bytes()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(names[name])
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise CCFError(f"{path}: a damaged zip ({error}); download it again") from None
+    return (path / names[name]).read_bytes() if path.is_dir() else read_member(path, names[name])
