@@ -4,7 +4,17 @@ import json
 import subprocess
 import sys
 
-command = [sys.executable, "-m", "pip_audit", "--local", "--skip-editable", "--progress-spinner", "off", "--format", "json"]
+command = [
+    sys.executable,
+    "-m",
+    "pip_audit",
+    "--local",
+    "--skip-editable",
+    "--progress-spinner",
+    "off",
+    "--format",
+    "json",
+]
 done = subprocess.run(command, capture_output=True, text=True)
 try:
     packages = json.loads(done.stdout)["dependencies"]

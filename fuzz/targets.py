@@ -27,7 +27,7 @@ from ccf_llm.training.checkpoint import Checkpoint, Progress
 Target = Callable[[bytes, int], object]
 """Takes the bytes, and a number by which one of several files is chosen."""
 ENDINGS = ("csv", "tsv", "jsonl", "parquet", "zip")
-TABLE = 'user_id,item_id,title,label,timestamp\nu1,i1,Alien,1,10\nu2,i2,"Ran, 1985",0,20\n'
+TABLE = "user_id,item_id,title,label,timestamp\nu1,i1,Alien,1,10\nu2,i2,Ran (1985),0,20\n"
 ROW = b'{"user_id":"u","item_id":"i","title":"Alien","label":1,"timestamp":3}\n'
 
 
@@ -39,7 +39,7 @@ def tables(scratch: Path) -> tuple[Target, list[bytes]]:
         path.write_bytes(content)
         return import_path(path) if path.suffix == ".zip" else import_tables(path, path, how=TextFormat())
 
-    frame = tiny.make_dataset(20).interactions.with_columns(title="item_id")
+    frame = tiny.make_dataset(20).interactions.unique("item_id").with_columns(title="item_id")
     frame.write_parquet(scratch / "sound.parquet")
     tabs = TABLE.replace(",", "\t")
     sound = (scratch / "sound.parquet").read_bytes()

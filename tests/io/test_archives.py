@@ -52,6 +52,16 @@ def test_a_zip_that_lies_gives_no_more_than_it_says(tmp_path: Path) -> None:
         read_member(path, "u.data")
 
 
+@pytest.mark.parametrize("place", [35, 41, -57, -74])
+def test_a_damaged_zip_is_one_line(place: int, tmp_path: Path) -> None:
+    """Found by fuzzing: what is packed, or its list of contents, is not what it was."""
+    content = bytearray(tiny.zipped({"u.data": RATINGS * 9, "u.item": ITEMS}))
+    content[place] ^= 0xFF
+    (tmp_path / "t.zip").write_bytes(content)
+    with pytest.raises(CCFError, match=r"t\.zip: [^\n]+$"):
+        import_path(tmp_path / "t.zip")
+
+
 def test_a_parquet_file_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.parquet"
     pl.DataFrame({"user_id": pl.repeat("u", 500_000, eager=True)}).write_parquet(path)

@@ -80,7 +80,7 @@ def test_a_bit_that_flips_anywhere_is_told_with_the_file(
                 load(tmp_path / "sound")
             assert "\n" not in str(fault.value)
             assert path.name in str(fault.value) or path.name == MANIFEST
-        path.write_bytes(content[:-1])
+        path.write_bytes(content[:-9])
         with pytest.raises(CCFError):
             load(tmp_path / "sound")
         path.write_bytes(content)
