@@ -95,7 +95,7 @@ def test_code_of_a_model_is_refused_and_nobody_is_asked(
 @pytest.mark.parametrize("values", [{"num_hidden_layers": 10**9}, {"hidden_size": 10**8}, {"vocab_size": 10**12}])
 def test_a_base_model_larger_than_its_files_is_refused(values: dict[str, int], tmp_path: Path) -> None:
     source = changed(tiny.write_llm(tmp_path / "llm"), "config.json", **values)
-    with pytest.raises(CCFError, match=r"mine: (its configuration asks for [\d,]+ weights|cannot be loaded)"):
+    with pytest.raises(CCFError, match=r"llm\.model mine: cannot be loaded \("):
         base_config(source)
 
 

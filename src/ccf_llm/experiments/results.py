@@ -81,7 +81,7 @@ class ResultFolder:
         path = self.file(row, seed).with_suffix(".npy")
         try:
             scores: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, MemoryError):
             raise CCFError(
                 f"{path}: missing or damaged; delete {path.with_suffix('.json')} to measure it again"
             ) from None

@@ -98,12 +98,12 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY) if fcntl is not None else None
     except OSError as error:
         raise _refused(folder, error) from error
-    if handle is None:
+    if fcntl is None:
         yield
         return
+    handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):
             _lock(handle, f"{folder}: another process is {doing} there; wait for it, or choose another folder")

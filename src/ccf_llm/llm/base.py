@@ -144,9 +144,9 @@ def base_config(source: ModelSource, layers: int | None = None) -> PreTrainedCon
     try:
         with quiet():
             config: PreTrainedConfig = AutoConfig.from_pretrained(source.path, **SAFELY)
+        check_size(config, source.path.glob("*.safetensors"))
     except Exception as error:  # a damaged file makes transformers fail in any of many ways
         raise _cannot_be_loaded(source, error) from error
-    check_size(config, source.path.glob("*.safetensors"), f"llm.model {source.name}")
     if layers is not None:
         text = config.get_text_config()
         depth = text.num_hidden_layers

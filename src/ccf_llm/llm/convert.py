@@ -39,11 +39,9 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     source: dict[str, Any] = {"gguf_file": gguf.name, **SAFELY}
     try:
-        check_size(AutoConfig.from_pretrained(gguf.parent, **source), [gguf], str(gguf))
+        check_size(AutoConfig.from_pretrained(gguf.parent, **source), [gguf])
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
-    except CCFError:
-        raise
     except Exception as error:  # a cut or foreign file makes the reader fail in any of many ways
         reason = one_line(error)
         raise CCFError(f"{gguf}: transformers cannot read it ({reason}); give a folder with safetensors") from error
