@@ -101,6 +101,20 @@ class Folder:
             file.write_bytes(self.sound[file])
 
 
+def release(files: dict[str, str]) -> Callable[[Path], tuple[Target, list[bytes]]]:
+    """A folder in somebody else's format."""
+
+    def make(scratch: Path) -> tuple[Target, list[bytes]]:
+        folder = scratch / "release"
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        target = Folder(folder, import_path)
+        return target, list(target.sound.values())
+
+    return make
+
+
 def saved(name: str) -> Callable[[Path], tuple[Target, list[bytes]]]:
     """A folder that this project writes."""
 
@@ -142,6 +156,19 @@ TARGETS: dict[str, Callable[[Path], tuple[Target, list[bytes]]]] = {
     "tables": tables,
     "settings": settings,
     "template": template,
+    "movielens": release(
+        {
+            "ratings.csv": "userId,movieId,rating,timestamp\n7,1,5,9\n",
+            "movies.csv": "movieId,title,genres\n1,Ran (1985),\n",
+        }
+    ),
+    "recbole": release(
+        {
+            "a.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\t01\t4\t100.0\n",
+            "a.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n01\tRan\t1985\tWar\n",
+            "a.user": "user_id:token\tage:token\n7\t24\n",
+        }
+    ),
     **{name: saved(name) for name in ("dataset", "retriever", "cf", "checkpoint", "model")},
 }
 """Each is given a folder to write into, and makes what reads and sound examples, in the order of its numbers."""

@@ -52,6 +52,25 @@ def test_recbole_without_titles_or_items_is_refused(tmp_path: Path) -> None:
         import_path(folder)
 
 
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (RECBOLE | {"tiny.user": "user_id:token\tage:token\tage:float\n7\t24\t24\n"}, "duplicate"),
+        (
+            {"ratings.csv": "userId,movieId,rating,timestamp\n7,1,5,9\n", "movies.csv": "movieId,title\n1,Ran\n"},
+            "genres",
+        ),
+    ],
+    ids=["twice", "not there"],
+)
+def test_columns_that_a_format_does_not_have_so_are_named(files: dict[str, str], reason: str, tmp_path: Path) -> None:
+    """Found by fuzzing."""
+    with pytest.raises(
+        CCFError, match=rf"r: not as its format has it \(.*{reason}.*\); correct it, or name its tables"
+    ):
+        import_path(write(tmp_path / "r", files))
+
+
 FLAGS = "|".join("1" if flag in (3, 5) else "0" for flag in range(19))
 ML_100K = {
     "u.data": "7\t1\t5\t100\n8\t1\t2\t90\n",

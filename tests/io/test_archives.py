@@ -1,5 +1,6 @@
 """What a zip may not do."""
 
+import gzip
 import struct
 import zipfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import tiny
 from ccf_llm.data.importers import import_path
 from ccf_llm.errors import CCFError
 from ccf_llm.io import archives, parquet
-from ccf_llm.io.archives import read_member
+from ccf_llm.io.archives import read_gzip, read_member
 from ccf_llm.io.parquet import read_parquet
 
 RATINGS, ITEMS = "7\t1\t5\t100\n", "1|Toy Story (1995)|01-Jan-1995||http://x|" + "|".join("0" * 19) + "\n"
@@ -35,9 +36,13 @@ def test_a_bomb_is_refused_by_what_it_says(tmp_path: Path, monkeypatch: pytest.M
     path.write_bytes(tiny.zipped({"u.data": RATINGS * 20_000, "u.item": ITEMS}))
     assert len(read_member(path, "u.data")) == 20_000 * len(RATINGS)
     monkeypatch.setattr(archives, "SMALL", 1000)
-    with pytest.raises(CCFError, match=r"t\.zip: u\.data would unpack to 200,000 bytes; if the zip is to be trusted"):
+    with pytest.raises(CCFError, match=r"t\.zip: u\.data would unpack to 200,000 bytes; if it is to be trusted"):
         import_path(path)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"0" * 200_000))
+    with pytest.raises(CCFError, match=r"t\.csv\.gz would unpack to more than 2\d,\d{3} bytes; if it is to be trusted"):
+        read_gzip(tmp_path / "t.csv.gz")
     monkeypatch.undo()
+    assert read_gzip(tmp_path / "t.csv.gz") == b"0" * 200_000
     monkeypatch.setattr(archives, "free_memory", lambda: 1000)
     with pytest.raises(CCFError, match="would unpack to 200,000 bytes"):
         read_member(path, "u.data")

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ccf_llm.errors import CCFError
@@ -48,6 +49,18 @@ def test_a_checkpoint_of_another_key_does_not_count(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path / "c", "key").progress() is None
     Checkpoint(tmp_path / "c", "key").save(Progress("key"), dict(layer.named_parameters()), {}, optimizer)
     assert Checkpoint(tmp_path / "c", "other").progress() is None
+
+
+@pytest.mark.parametrize("name", ["optimizer/0", "optimizer/first/step", "other/0/step"])
+def test_a_state_of_another_optimizer_is_refused(name: str, tmp_path: Path) -> None:
+    """Found by fuzzing."""
+    layer, optimizer = trained(1)
+    Checkpoint(tmp_path / "c", "key").save(Progress("key"), dict(layer.named_parameters()), {}, optimizer)
+    path = tmp_path / "c" / "state.safetensors"
+    tensors = load_file(path)
+    save_file({name if old == "optimizer/0/step" else old: value for old, value in tensors.items()}, path)
+    with pytest.raises(CCFError, match=r"holds no state of this optimizer \(.*\); delete .* to start the stage anew"):
+        Checkpoint(tmp_path / "c", "key").load(dict(layer.named_parameters()), optimizer)
 
 
 def test_a_foreign_progress_file_is_no_checkpoint(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Files out of a zip that anyone may have made: read into memory, never unpacked to where it says."""
+"""What is packed in a zip or by gzip that anyone may have made: read into memory, never unpacked to where it says."""
 
+import gzip
 import zipfile
+import zlib
 from pathlib import Path
 
 from ccf_llm.errors import CCFError, one_line
@@ -32,20 +34,37 @@ def read_member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             told = archive.getinfo(name)
-            free = free_memory()
-            if (free is not None and told.file_size > free) or (
-                told.file_size > SMALL and told.file_size > DENSEST * told.compress_size
-            ):
-                size = f"{told.file_size:,} bytes"
-                raise CCFError(
-                    f"{path}: {name} would unpack to {size}; if the zip is to be trusted, unpack it yourself"
-                )
+            if told.file_size > _most(told.compress_size):
+                raise _too_large(f"{path}: {name}", f"{told.file_size:,}")
             with archive.open(told) as file:
                 return file.read(told.file_size)
     except CCFError:
         raise
     except Exception as error:
         raise _damaged(path, error) from None
+
+
+def read_gzip(path: Path) -> bytes:
+    """The content of a gzip file; raises as `read_member` does."""
+    most = _most(path.stat().st_size)
+    try:
+        with gzip.open(path) as file:
+            content = file.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise CCFError(f"{path}: not a readable gzip file ({error}); it is cut or damaged, get it again") from None
+    if len(content) > most:
+        raise _too_large(str(path), f"more than {most:,}")
+    return content
+
+
+def _most(packed: int) -> int:
+    """Bytes that so many packed ones may come to."""
+    most, free = max(SMALL, DENSEST * packed), free_memory()
+    return most if free is None else min(most, free)
+
+
+def _too_large(what: str, size: str) -> CCFError:
+    return CCFError(f"{what} would unpack to {size} bytes; if it is to be trusted, unpack it yourself")
 
 
 def _damaged(path: Path, error: Exception) -> CCFError:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.io.integrity import check_folder, sealed_folder
 from ccf_llm.io.tensors import fill, read_tensors, write_tensors
@@ -98,10 +98,13 @@ class Checkpoint:
         fill(weights, _under("weights/", tensors), path, remedy=remedy)
         if optimizer is not None:
             state: dict[int, dict[str, Tensor]] = {}
-            for name, value in _under("optimizer/", tensors).items():
-                index, entry = name.split("/")
-                state.setdefault(int(index), {})[entry] = value
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+            try:
+                for name, value in _under("optimizer/", tensors).items():
+                    index, entry = name.split("/")
+                    state.setdefault(int(index), {})[entry] = value
+                optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+            except (KeyError, ValueError) as error:
+                raise CCFError(f"{path}: holds no state of this optimizer ({one_line(error)}); {remedy}") from None
         return _under("best/", tensors)
 
     def kept(self, steps: Iterable[int]) -> dict[int, dict[str, Tensor]]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from polars.exceptions import PolarsError
+
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers.amazon import AMAZON_2018, AMAZON_2023
 from ccf_llm.data.importers.benchmark import import_benchmark, is_benchmark
@@ -19,7 +21,7 @@ from ccf_llm.data.importers.recbole import import_recbole, is_recbole
 from ccf_llm.data.importers.release import Release
 from ccf_llm.data.importers.steam import STEAM
 from ccf_llm.data.importers.text import TextFormat
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 
 __all__ = [
     "FORMATS",
@@ -45,8 +47,16 @@ class Format(NamedTuple):
 
     name: str
     is_in: Callable[[Path], bool]
-    read: Callable[[Path, float | None, bool, TextFormat], Dataset]
+    reader: Callable[[Path, float | None, bool, TextFormat], Dataset]
     """Path, like_threshold, drop_unknown, how."""
+
+    def read(self, path: Path, like_threshold: float | None, drop_unknown: bool, how: TextFormat) -> Dataset:
+        """The data set there; a `CCFError` where a column is not there, or twice."""
+        try:
+            return self.reader(path, like_threshold, drop_unknown, how)
+        except PolarsError as error:
+            reason = one_line(error)
+            raise CCFError(f"{path}: not as its format has it ({reason}); correct it, or name its tables") from None
 
 
 def _release(release: Release) -> Format:

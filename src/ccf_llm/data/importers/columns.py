@@ -1,7 +1,5 @@
 """The user's own tables: CSV, TSV, JSON lines or Parquet, with the columns named."""
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,6 +12,7 @@ from ccf_llm.data.importers.text import TextFormat, read_separated
 from ccf_llm.data.reading import Reading
 from ccf_llm.data.validate import require
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.archives import read_gzip
 from ccf_llm.io.parquet import read_parquet
 
 TIME_NAMES = ("time", "date", "datetime", "ts", "unixtime", "unix_time", "created", "created_at", "when", "timestamp")
@@ -152,12 +151,7 @@ def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
 
 
 def _content(path: Path) -> bytes:
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    try:
-        return gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise CCFError(f"{path}: not a readable gzip file ({error}); it is cut or damaged, get it again") from None
+    return read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
 
 
 def _interactions(table: Table, columns: Columns, reading: Reading) -> pl.DataFrame:
