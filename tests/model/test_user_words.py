@@ -158,6 +158,7 @@ def test_a_model_that_is_told_nothing_is_as_ever(
 
 def test_words_are_saved_and_nothing_else_of_people(model: CCFLLM, people: Dataset, tmp_path: Path) -> None:
     model.save(tmp_path / "model")
+    tiny.unseal(tmp_path / "model")
     saved = pl.read_parquet(tmp_path / "model" / "user_words.parquet")
     assert saved.columns == ["user_id", "words"]
     assert len(saved) == len(people.user_vocabulary) - 1  # of one nothing is known
