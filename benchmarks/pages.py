@@ -19,7 +19,7 @@ TABLES = {
         "ranking ml-latest-small": "comparison.py ranking/ml-latest-small/table.json",
         "table": "table.py ml-100k/seed-*.json",
         "comparison": "comparison.py ml-1m/table.json",
-        "speed": "speed.py speed/*.json",
+        "speed": "speed.py speed/scoring-*.json speed/training-*.json",
     },
     "docs/serving.md": {"table": "serving/table.py"},
 }

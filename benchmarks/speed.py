@@ -1,4 +1,4 @@
-"""The table of speeds from committed results: python benchmarks/speed.py benchmarks/speed/*.json."""
+"""The table of speeds from committed results: python benchmarks/speed.py benchmarks/speed/{scoring,training}-*.json."""
 
 import json
 import sys

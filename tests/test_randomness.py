@@ -11,7 +11,8 @@ import torch
 
 from ccf_llm.cf.gbm import GBM
 from ccf_llm.cf.kinds import FITTED, RANKERS, VECTORS
-from ccf_llm.cf.settings import GBMConfig
+from ccf_llm.cf.prior import Words
+from ccf_llm.cf.settings import GBMConfig, PriorConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.randomness import seeded
@@ -51,8 +52,10 @@ def test_fitting_cf(kind: str, tiny_data: Dataset) -> None:
     settings = quick.get(kind, {"dim": 4, "max_epochs": 1})
     train, valid = tiny_data.rows("train"), tiny_data.rows("valid")
     config = (GBMConfig if made is GBM else made.config_type).model_validate(settings)
+    words = np.random.default_rng(0).normal(size=(sizes["n_items"] + 1, 3)).astype(np.float32)
+    further = {"words": Words(words, PriorConfig(words="sentences"))} if kind == "l3ae" else {}
     with undisturbed():
-        made.fit(train, valid, **sizes, config=config)  # type: ignore[arg-type]
+        made.fit(train, valid, **sizes, config=config, **further)  # type: ignore[arg-type]
 
 
 def test_building_training_and_scoring(

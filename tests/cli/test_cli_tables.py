@@ -1,6 +1,7 @@
 """Tables as people have them, through the command: what is read, what is refused, what is said."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ class Tables:
         self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
 
     def run(self, clicks: str, *options: str, items: str = ITEMS) -> tuple[int, str, dict[str, Any]]:
-        """The exit code, what was said on standard error, and the summary."""
+        """The exit code, what was said on standard error from the first note or error on, and the summary."""
         (self.folder / "clicks.csv").write_text(clicks)
         (self.folder / "items.csv").write_text(items)
         tables = (self.folder / "clicks.csv", "--items", self.folder / "items.csv", "-o", self.folder / "out")
         code = run(self.monkeypatch, "data", "import", *tables, "--json", *options)
         printed = self.capsys.readouterr()
-        return code, printed.err, json.loads(printed.out or "{}")
+        return (
+            code,
+            re.sub(r"\A.*?^(?=note|error)", "", printed.err, flags=re.DOTALL | re.MULTILINE),
+            json.loads(printed.out or "{}"),
+        )
 
 
 @pytest.fixture
