@@ -54,6 +54,13 @@ def test_twice_is_once(text: str) -> None:
     assert plain_texts(once).to_list() == once.to_list()
 
 
+@pytest.mark.parametrize("text", ["<" * 10_000, "<b" * 5_000, "<!--" * 2_500, "&" + "amp;" * 2_500 + "lt;b"])
+def test_a_text_that_is_made_to_take_long_is_read_once(text: str) -> None:
+    plain = plain_texts(pl.Series("description", [text]))
+    assert "<b" not in plain[0]
+    assert plain_texts(plain).to_list() == plain.to_list()
+
+
 def test_a_title_must_show_something() -> None:
     titles = ["Dune", "葉子", "\U0001f3ac", "!", "", " \t", "\u200b", "\u00ad\ufeff", "\u3164", "\u2800"]
     assert is_visible(pl.Series(titles)).to_list() == [True] * 4 + [False] * 6

@@ -127,3 +127,13 @@ def test_the_prior_is_told_what_is_new(config: RunConfig, monkeypatch: pytest.Mo
     assert told is not None
     assert told.new is None
     assert words_key(of(1.0), plain) == words_key(of(2.0), plain)
+    # Where what nobody met counts as new, that is what is told of.
+    prior = of(1.0).cf.prior.model_copy(update={"unmet": "new"})
+    coming = of(1.0).model_copy(update={"cf": config.cf.model_copy(update={"prior": prior})})
+    told = words_of(coming, dataset)
+    assert told is not None
+    assert told.new is not None
+    liked = set(dataset.interactions.filter((pl.col("split") == "train") & (pl.col("label") == 1))["item_id"])
+    ids = dataset.items["item_id"].to_list()
+    assert [ids[code - 1] for code in np.flatnonzero(told.new)] == [one for one in ids if one not in liked]
+    assert words_key(coming, dataset) != words_key(of(1.0), dataset)

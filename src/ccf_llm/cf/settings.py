@@ -294,6 +294,9 @@ class PriorConfig(Settings):
     new_length: float = Field(default=1.0, gt=0)
     """How many times the length that words predict a new item's vector has: more brings more of them into lists. New is
     what comes after training or what `data.split.new_items` holds out."""
+    unmet: Literal["passed over", "new"] = "passed over"
+    """What an item of the catalogue is that nobody likes in training: `passed over` although it was there, or `new`, as
+    where items keep coming and the split is by time."""
 
 
 class RetrieverEnsembleConfig(RetrieverConfig):

@@ -18,6 +18,8 @@ _BLOCK = (
 _NOT_CLOSED = r"(?:\s+[\w:-]*(?:\s*=[^<>]*)?)?$"
 _INLINE_TAG = re.compile(rf"(?i)</?(?:{_INLINE})(?:(?:\s[^<>]*)?/?>|{_NOT_CLOSED})")
 _BLOCK_TAG = re.compile(rf"(?is)<!--.*?-->|</?(?:{_BLOCK})(?:(?:\s[^<>]*)?/?>|{_NOT_CLOSED})|</?$")
+PASSES = 20
+"""After so many a text that still has tags was made to have them, and loses what opens one."""
 _GAP = re.compile(r"[^\S\n]{2,}")
 # Fillers that count as letters but show nothing: those of Hangul, and the empty Braille cell.
 _VISIBLE = r"[^\p{C}\p{Z}\x{115f}\x{1160}\x{3164}\x{ffa0}\x{2800}]"
@@ -56,12 +58,12 @@ def _decoded(text: str) -> str:
 
 def _untagged(text: str) -> str:
     """Without entities and tags: those that part words become a space, those inside a line nothing."""
-    before = ""
-    while before != text:  # what is left of a tag may make another one
+    for _ in range(PASSES):  # what is left of a tag may make another one
         before, text = text, _INLINE_TAG.sub("", _BLOCK_TAG.sub(" ", _decoded(text)))
-        if text != before:
-            text = _GAP.sub(" ", text).strip()
-    return text
+        if text == before:
+            return text
+        text = _GAP.sub(" ", text).strip()
+    return _GAP.sub(" ", text.replace("<", " ")).strip()
 
 
 def _listed(values: pl.Series) -> pl.Series:

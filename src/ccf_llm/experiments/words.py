@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.prior import Words
 from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.likes import likes_matrix
 from ccf_llm.evaluation.known import held_out
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.io.hashing import fingerprint
@@ -23,11 +24,15 @@ def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
     if config.cf.prior.words == "none":
         return None
     vectors = sentence_vectors(item_texts(config, dataset), config.cf.prior.words)
-    return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior, _new(dataset))  # row 0 is no item
+    return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior, _new(config, dataset))  # row 0 is no item
 
 
-def _new(dataset: Dataset) -> NDArray[np.bool_] | None:
-    """(n_items + 1,) which items the split holds out, where it holds out some."""
+def _new(config: RunConfig, dataset: Dataset) -> NDArray[np.bool_] | None:
+    """(n_items + 1,) which items are new: nobody likes them in training, or the split holds them out, if it does."""
+    if config.cf.prior.unmet == "new":
+        unmet: NDArray[np.bool_] = likes_matrix(dataset, "train").getnnz(axis=0) == 0
+        unmet[0] = False  # no item
+        return unmet
     new = held_out(dataset)
     return None if new is None else np.pad(dataset.items["item_id"].is_in(new.implode()).to_numpy(), (1, 0))
 
@@ -37,8 +42,9 @@ def words_key(config: RunConfig, dataset: Dataset) -> str | None:
     prior = config.cf.prior
     if prior.words == "none":
         return None
-    # Where nothing is new its length decides nothing.
-    settings = prior.model_dump(mode="json", exclude={"new_length"} if _new(dataset) is None else set())
+    # Where nothing is new its length decides nothing; `unmet` is younger than models that are kept.
+    idle = {"new_length"} if _new(config, dataset) is None else set()
+    settings = prior.model_dump(mode="json", exclude=idle | ({"unmet"} if prior.unmet == "passed over" else set()))
     return fingerprint([encoder_key(prior.words), item_texts(config, dataset), settings])
 
 
