@@ -20,7 +20,17 @@ RANKING = (
     *("LLM's weight", "coverage", "shared by two", "most shown", "minutes"),
 )
 SHORT = ("method", "NDCG@{k}", "interval", "against {baseline}", "minutes")
-SHORT_ROWS = ("popularity", "knn", "als", "ease", "sasrec_softmax", "trees_words", "ccf_llm", "ccf_llm_with_trees")
+SHORT_ROWS = (
+    "popularity",
+    "knn",
+    "als",
+    "ease",
+    "l3ae",
+    "sasrec_softmax",
+    "trees_words",
+    "ccf_llm",
+    "ccf_llm_with_trees",
+)
 
 
 def short(table: dict[str, Any]) -> str:
