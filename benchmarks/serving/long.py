@@ -100,17 +100,18 @@ def stay(server: LiveServer, arguments: argparse.Namespace) -> tuple[Visits, Wat
     ]
     for thread in people:
         thread.start()
-    admin, reload_at = LightClient(server.url, ADMIN, timeout=300), started + 60 * arguments.reload
+    reload_at = started + 60 * arguments.reload
     while any(thread.is_alive() for thread in people):
         watched.look(started)
         if reload_at < min(time.monotonic(), end):
             reload_at += 60 * arguments.reload
+            admin = LightClient(server.url, ADMIN, timeout=300)  # an idle connection would be closed by now
             status, answer, _ = admin.ask("POST", "/v1/admin/reload")
+            admin.close()
             visits.reloads += status == 200
             if status != 200:
                 visits.errors.append(f"reload: {answer}")
         time.sleep(60 * arguments.minutes / SAMPLES)
-    admin.close()
     return visits, watched
 
 
