@@ -21,6 +21,7 @@ TABLES = {
         "comparison": "comparison.py ml-1m/table.json",
         "speed": "speed.py speed/scoring-*.json speed/training-*.json",
     },
+    "benchmarks/ifdb/README.md": {"ranking ifdb": "comparison.py ifdb/time/table.json"},
     "docs/serving.md": {"table": "serving/table.py"},
 }
 """By page and mark: the script of this folder, and its files."""
