@@ -131,8 +131,8 @@ def person(url: str, seed: int, end: float, arguments: argparse.Namespace, visit
                 visits.erased += told(client, "DELETE", f"/v1/users/{user}", None, visits)
         except (OSError, http.client.HTTPException) as error:
             visits.errors.append(repr(error))
+        client.close()  # who thinks longer than the server keeps a connection comes anew
         time.sleep(min(draw.expovariate(think), 6 * arguments.pause, max(0.0, end - time.monotonic())))
-    client.close()
 
 
 def recommended(client: LightClient, user: str, deadline_ms: int, visits: Visits) -> list[str]:
