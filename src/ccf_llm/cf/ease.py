@@ -149,9 +149,14 @@ def invert(gram: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
     return inverse
 
 
+def bytes_for(m: int) -> int:
+    """What the matrices of m liked items take while EASE is fitted."""
+    return 12 * m**2
+
+
 def _check_memory(m: int, kind: str) -> None:
     """Raise `CCFError` where the matrices of m items are more than the memory that is free."""
-    needed, free = 12 * m**2, free_memory()
+    needed, free = bytes_for(m), free_memory()
     if free is not None and needed > free:
         raise CCFError(
             f"{kind}: {m:,} liked items need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; use als, "

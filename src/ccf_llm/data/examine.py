@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ccf_llm.data.buckets import WARM, span_of
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.describe import describe
 from ccf_llm.data.likes import targets
@@ -17,8 +18,6 @@ from ccf_llm.data.text_faults import same_titles, scripts, text_faults
 from ccf_llm.data.which_task import Fit, which_task
 from ccf_llm.errors import CCFError
 
-WARM = 3
-"""Training rows from which on a user or an item is warm."""
 FEW_USERS = 100
 """Users below which a figure's interval is wide."""
 OWN_ROWS, LISTS = "NDCG of own rows", "NDCG of lists"
@@ -54,7 +53,7 @@ def examine(dataset: Dataset) -> dict[str, Any]:
         "text": text_faults(dataset.items),
         "scripts": scripts(dataset.items["title"]),
     }
-    found["warnings"] = [*problems, *_leaks(parted), *_weak(found, fit), *_odd(found)]
+    found["warnings"] = [*problems, *_leaks(parted, found), *_weak(found, fit), *_odd(found)]
     return found | {"histograms": _histograms(parted)}
 
 
@@ -101,7 +100,7 @@ def _duplicates(dataset: Dataset) -> dict[str, Any]:
     return found
 
 
-def _leaks(dataset: Dataset) -> Iterator[str]:
+def _leaks(dataset: Dataset, found: dict[str, Any]) -> Iterator[str]:
     """What of the future, or of the answers, training would know."""
     split = dataset.split
     if split is None:
@@ -115,10 +114,10 @@ def _leaks(dataset: Dataset) -> Iterator[str]:
                 f"leak: {later:,} of {len(train):,} train rows are later than the first test row. That is meant where "
                 "each user's own time decides; under one moment for all, training would know the future"
             )
-    again = test.join(train, on=["user_id", "item_id"], how="semi")
-    if len(again):
+    again = found["duplicates"]["test_rows_of_a_pair_in_train"]
+    if again:
         yield (
-            f"leak: {len(again):,} of {len(test):,} test rows ask for an item that the user met in train. Lists leave "
+            f"leak: {again:,} of {len(test):,} test rows ask for an item that the user met in train. Lists leave "
             "them out; the rating task is told their answers"
         )
     if dataset.history_notes:
@@ -167,8 +166,7 @@ def _histograms(dataset: Dataset) -> dict[str, dict[str, Any]]:
 
 def _by_size(counts: np.ndarray[Any, Any]) -> dict[str, Any]:
     edges = [*SIZES, np.inf]
-    labels = [
-        f">{low - 1}" if high == np.inf else str(low) if high - low == 1 else f"{low}-{high - 1}"
-        for low, high in pairwise(edges)
-    ]
-    return {"labels": labels, "series": {"": np.histogram(counts, edges)[0].tolist()}}
+    return {
+        "labels": [span_of(low, high) for low, high in pairwise(edges)],
+        "series": {"": np.histogram(counts, edges)[0].tolist()},
+    }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ccf_llm.data.buckets import WARM
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_uauc, draw_users, interval
@@ -41,7 +42,7 @@ def evaluate(
     baseline: str | None = None,
     seed: int = 0,
     draws: int = 1000,
-    warm_threshold: int = 3,
+    warm_threshold: int = WARM,
 ) -> Evaluation:
     """Measure `scores` (method -> (N,) log-odds) on labelled `rows`, with 95 % intervals from a bootstrap over users.
 

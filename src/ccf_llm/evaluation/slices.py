@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ccf_llm.data.buckets import WARM, span_of
 from ccf_llm.data.rows import Rows
 
 Counts = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
@@ -17,7 +18,7 @@ LIKES_BOUNDS = (0, 1, 3, 6, 11, 31, 101)
 
 
 def slices(
-    rows: Rows, *, user_counts: Counts, item_counts: Counts, warm_threshold: int = 3
+    rows: Rows, *, user_counts: Counts, item_counts: Counts, warm_threshold: int = WARM
 ) -> dict[str, NDArray[np.bool_]]:
     """Name -> (N,) which rows belong to it: warm, cold, then one slice per bucket of history length.
 
@@ -41,13 +42,6 @@ def history_slices() -> dict[str, tuple[float, float]]:
 def likes_slices() -> dict[str, tuple[float, float]]:
     """The same of a target's likes in training: `target likes 0`, `target likes 1-2` and so on."""
     return _buckets("target likes", LIKES_BOUNDS)
-
-
-def span_of(low: float, high: float) -> str:
-    """Whole numbers from `low` to below `high`: `0`, `1-5` or `>50`."""
-    if high == np.inf:
-        return f">{int(low) - 1}"
-    return str(int(low)) if high - low == 1 else f"{int(low)}-{int(high) - 1}"
 
 
 def _buckets(what: str, bounds: tuple[int, ...]) -> dict[str, tuple[float, float]]:

@@ -54,9 +54,9 @@ def evaluate_ranking(
         frames.append(retriever_lists(name, retriever, everybody, config.seed))
         if all_new.users:
             among_new.append(retriever_lists(name, retriever, all_new, config.seed))
-    if config.ranking.trees:
-        trees = TreeRows(config, dataset, retriever_of(load_fitted(folder, config.cf.model, trained)), say)
-        frames += [trees.lists(row, everybody) for row in (TREES, TREES_WORDS)]
+        if config.ranking.trees and name == config.cf.model:
+            trees = TreeRows(config, dataset, retriever, say)
+            frames += [trees.lists(row, everybody) for row in (TREES, TREES_WORDS)]
     weights, shares = {}, {}
     for method in config.methods:
         model = CCFLLM.load(folder.model(method), device=config.llm.device)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.evaluation.slices import LIKES_BOUNDS, span_of
+from ccf_llm.data.buckets import span_of
+from ccf_llm.evaluation.slices import LIKES_BOUNDS
 from ccf_llm.model.ccfllm import CCFLLM
 
 

@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from jinja2 import Environment, StrictUndefined
 
+from ccf_llm.cf.ease import bytes_for
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.personal import holds_e_mails, personal_kind
 from ccf_llm.data.texts import is_list
@@ -31,8 +32,6 @@ FIXED = 60.0
 """Seconds that loading, the retriever and its folds take at least."""
 MOST_COLUMNS, MOST_TOKENS, LONG = 4, 48, 60
 """Of what is told of items: columns, tokens of a long one, and characters of which it is one."""
-EASE_BYTES = 12
-"""For each pair of liked items."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def told(items: pl.DataFrame) -> list[dict[str, Any]]:
 def _retriever(dataset: Dataset, machine: Machine) -> str:
     """EASE where its matrices fit into half of the memory; else what grows with the items alone."""
     liked = dataset.interactions.filter(pl.col("label") == 1)["item_id"].n_unique()
-    if machine.memory is None or EASE_BYTES * liked**2 < machine.memory / 2:
+    if machine.memory is None or bytes_for(liked) < machine.memory / 2:
         return "ease"
     return "als" if find_spec("implicit") else "knn"
 
