@@ -23,6 +23,7 @@ ROOMS = [
     ["experiments"],
     ["recommend"],
     ["serving"],
+    ["distributed"],
     ["bench"],
     ["cli"],
 ]

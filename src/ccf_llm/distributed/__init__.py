@@ -1,0 +1,1 @@
+"""Wrappers of training, scoring and serving over processes and machines."""
