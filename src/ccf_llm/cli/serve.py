@@ -40,6 +40,9 @@ def serve(
     import socket
     import sys
 
+    from ccf_llm.io.memory import few_arenas
+
+    few_arenas()
     require_server()
     import uvicorn
 

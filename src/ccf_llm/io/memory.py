@@ -1,6 +1,9 @@
-"""How much memory there is to be had."""
+"""How much memory there is to be had, and giving back what is not used."""
 
+import ctypes
+import gc
 import os
+import sys
 from pathlib import Path
 
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -12,6 +15,23 @@ def free_memory() -> int | None:
     found = [bytes_of(path.read_text(encoding="ascii")) for path in LIMITS if path.is_file()]
     found.append(_available())
     return min((size for size in found if size is not None), default=None)
+
+
+def few_arenas() -> None:
+    """Let all threads take memory from two pools, where the C library is glibc; called before there are many threads.
+
+    glibc gives each thread a pool of its own, up to eight a core. A model is read by threads that end, and what they
+    leave in their pools is lost to the next: 900 MB instead of 580 are held after six models have come and gone.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(-8, 2)  # M_ARENA_MAX of malloc.h
+
+
+def give_back() -> None:
+    """Free what nobody refers to any more, and hand it to the system where the C library can."""
+    gc.collect()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def bytes_of(limit: str) -> int | None:

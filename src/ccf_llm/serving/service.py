@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from ccf_llm.data.rows import Codes, Floats, Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.io.memory import give_back
 from ccf_llm.model.ccfllm import CCFLLM, probability
 from ccf_llm.recommend.explain import LeaveOneOut
 from ccf_llm.recommend.recommender import Filters, Order, Person, Shortlist
@@ -236,7 +237,7 @@ class Service:
         if self._reloading.locked():
             raise ProblemError(409, "a reload is under way; wait until it ends")
         async with self._reloading:
-            previous = self.served
+            previous = self.served.version
             try:
                 loaded = await asyncio.to_thread(Served.load, self.path, self.settings.retrieve)
             except CCFError as error:
@@ -245,7 +246,8 @@ class Service:
                 ) from None
             async with self._swapping:
                 self.served = await asyncio.to_thread(lambda: loaded.with_added(self.store.items.all()))
-            return {"model": self.served.version, "previous": previous.version}
+            await asyncio.to_thread(give_back)
+            return {"model": self.served.version, "previous": previous}
 
     async def _by_deadline(
         self, served: Served, ask: schemas.Timed, arrived: float, prepare: Callable[[], tuple[T, Rows]]
