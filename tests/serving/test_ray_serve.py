@@ -10,7 +10,19 @@ import pytest
 
 from ccf_llm.cli import main
 
-REPLICAS = Path(__file__).parents[2] / "benchmarks" / "serving" / "replicas.py"
+ROOT = Path(__file__).parents[2]
+REPLICAS = ROOT / "benchmarks" / "serving" / "replicas.py"
+
+
+def test_the_page_says_what_was_measured() -> None:
+    figures = json.loads((REPLICAS.parent / "results" / "replicas.json").read_text(encoding="utf-8"))
+    assert (figures["unseen"], figures["logged"], figures["replaced"]) == (0, 0, True)
+    said = (
+        "{clients} clients for {seconds:.0f} s, on two cores that other work kept busy: {requests} recommendations, "
+        "{acknowledged} likes acknowledged, {lost} lost, {doubled} doubled, {unseen} unseen by the next answer, "
+        "whichever replica gave it; {failed} requests failed, the last of them {failed_until_s} s after the kill"
+    )
+    assert said.format(**figures) in " ".join((ROOT / "docs" / "distributed.md").read_text(encoding="utf-8").split())
 
 
 @pytest.mark.slow
