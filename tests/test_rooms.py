@@ -26,6 +26,7 @@ ROOMS = [
     ["distributed"],
     ["bench"],
     ["cli"],
+    ["__main__"],
 ]
 """In order: a module imports from its own room and from those above it here. The package's root is free: it only names
 the homes of the public API."""

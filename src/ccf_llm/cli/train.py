@@ -38,8 +38,12 @@ def train(
     from ccf_llm.experiments.mlflow import mlflow_run
     from ccf_llm.experiments.tensorboard import tensorboard as tensorboard_folder
     from ccf_llm.experiments.train import train_run
+    from ccf_llm.training.processes import is_first, joined
 
     with ExitStack() as open_ones:
+        open_ones.enter_context(joined(settings.llm.device))
+        if not is_first():  # one of several processes writes
+            tensorboard = mlflow = None
         writers = [open_ones.enter_context(tensorboard_folder(tensorboard))] if tensorboard is not None else []
         writers += [open_ones.enter_context(mlflow_run(mlflow, settings))] if mlflow is not None else []
         bars = open_ones.enter_context(Bars())

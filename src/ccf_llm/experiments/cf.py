@@ -26,6 +26,7 @@ from ccf_llm.io.files import read_json, write_json
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say, now_and_then
 from ccf_llm.prompts.pack import Sequence
+from ccf_llm.training.processes import first_ahead
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,14 @@ def fit_row(
 def fit_cf(folder: RunFolder, dataset: Dataset, methods: Iterable[str], config: RunConfig, say: Say) -> None:
     """Fit the CF models named in `methods` on all training rows, but those that the run's folder has already."""
     train = dataset.rows("train")
-    for method in methods:
-        path, key = folder.cf(method), cf_key(method, dataset, config)
-        if not _is_current(path, key):
-            say(f"{method}: fitting on {len(train):,} rows")
-            with measured() as cost:
-                model = fit_told(method, dataset, train, config, say)
-            _keep(path, key, dataset, model, cost)
+    with first_ahead():
+        for method in methods:
+            path, key = folder.cf(method), cf_key(method, dataset, config)
+            if not _is_current(path, key):
+                say(f"{method}: fitting on {len(train):,} rows")
+                with measured() as cost:
+                    model = fit_told(method, dataset, train, config, say)
+                _keep(path, key, dataset, model, cost)
 
 
 def load_vectors(folder: RunFolder, kind: str) -> CFModel:
@@ -105,12 +107,13 @@ def fit_folds(
         assert isinstance(model, CFModel)
         return model
 
-    if not all(_is_current(path, key) for path in paths):
-        with measured() as cost:
-            models = cross_fit(reference, train, folds, fit)
-        share = replace(cost, seconds=cost.seconds / count)
-        for path, model in zip(paths, models, strict=True):
-            _keep(path, key, dataset, model, share)
+    with first_ahead():
+        if not all(_is_current(path, key) for path in paths):
+            with measured() as cost:
+                models = cross_fit(reference, train, folds, fit)
+            share = replace(cost, seconds=cost.seconds / count)
+            for path, model in zip(paths, models, strict=True):
+                _keep(path, key, dataset, model, share)
     models = [type(reference).load(path).requires_grad_(False) for path in paths]
     return CrossFitted(models, folds, sum(read_cost(path).seconds for path in paths))
 

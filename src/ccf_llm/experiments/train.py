@@ -1,6 +1,7 @@
 """Train the methods of a run. What is done is not done again; what was killed goes on."""
 
 from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -38,6 +39,7 @@ from ccf_llm.text.sentences import SENTENCES, encoder_key
 from ccf_llm.training.checkpoint import Checkpoint, Progress
 from ccf_llm.training.data import ListData, TrainingData
 from ccf_llm.training.loop import Report, StageRun, train_stage
+from ccf_llm.training.processes import first_ahead, is_first, joined, meet
 from ccf_llm.training.rating import plan_rows
 from ccf_llm.training.stage import StageConfig
 
@@ -94,22 +96,35 @@ def train_run(
         say: gets a line for each finished part.
         report: gets every step, for progress bars.
 
+    Where several processes were started for it (`processes.joined`), they train together, in one folder. The first of
+    them fits what is fitted once, writes, and speaks.
+
     Raises:
         CCFError: bad input, named in one line.
     """
     if only is not None and only not in config.methods:
         raise CCFError(f"--only {only}: not one of the methods {', '.join(config.methods)}")
-    dataset = dataset or open_split(config)
-    check_run(config, dataset, [*config.resolved.cf_rows, *(config.methods if only is None else [only])])
-    for note in dataset.history_notes:
-        say(f"note: {note}")
     folder = RunFolder(config.output)
-    with only_one(folder.path, "training"):
-        TrainedOn.of(dataset).save(folder.data)
-        fit_cf(folder, dataset, config.resolved.cf_rows, config, say)
-        for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
-            pass
+    with joined(config.llm.device):
+        if not is_first():
+            say, report = _silent, None
+        with first_ahead():  # what has to be fetched is fetched once
+            dataset = dataset or open_split(config)
+            check_run(config, dataset, [*config.resolved.cf_rows, *(config.methods if only is None else [only])])
+        for note in dataset.history_notes:
+            say(f"note: {note}")
+        with only_one(folder.path, "training") if is_first() else nullcontext():
+            if is_first():
+                TrainedOn.of(dataset).save(folder.data)
+            fit_cf(folder, dataset, config.resolved.cf_rows, config, say)
+            for _ in train_methods(config, dataset, only=None if only is None else [only], say=say, report=report):
+                pass
+        meet()  # for the others the folder is whole now, too
     return folder
+
+
+def _silent(line: str) -> None:
+    """What the other processes say."""
 
 
 def train_methods(
@@ -122,7 +137,8 @@ def train_methods(
 ) -> Iterator[Trained]:
     """Train and save each method in turn (or those in `only`, after what they start from); see `train_run`."""
     folder = RunFolder(config.output)
-    write_text(folder.config, dump_config(config))
+    if is_first():
+        write_text(folder.config, dump_config(config))
     wanted = {needed for name in (config.methods if only is None else only) for needed in config.resolved[name].needed}
     networks = _Networks(config, folder, dataset, say)
     states: dict[str, _State] = {}
@@ -136,7 +152,8 @@ def train_methods(
         key = _train_method(config, folder, networks, method, found, before.key, report)
         states[method.name] = _State(key, _copy_state(network), method.cf, found.effort)
         info = _info(config, method.name, dataset)
-        save_model(network, dataset.user_vocabulary, dataset.items, info, folder.model(method.name))
+        if is_first():
+            save_model(network, dataset.user_vocabulary, dataset.items, info, folder.model(method.name))
         say(f"{method.name} saved in {folder.model(method.name)}")
         yield found
 
@@ -282,7 +299,8 @@ def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost
     before = max((c.get("peak_mb", 0.0) for c in same if c["key"] == progress.key), default=0.0)
     peak = max(before, cost.peak_mb)
     curve = {"method": method, "stage": stage, "peak_mb": peak, **asdict(progress)}
-    write_json(folder.training, [*(c for c in curves if c not in same), curve])
+    if is_first():
+        write_json(folder.training, [*(c for c in curves if c not in same), curve])
     return curve
 
 

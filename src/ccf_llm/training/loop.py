@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from ccf_llm.training.average import BestStates, greedy_average
 from ccf_llm.training.checkpoint import Checkpoint, Progress
 from ccf_llm.training.data import ListData, TrainingData
 from ccf_llm.training.objective import Measured, Objective
+from ccf_llm.training.processes import as_first, count, is_first, rank, sum_gradients
 from ccf_llm.training.ranking import RankingObjective
 from ccf_llm.training.rating import RatingObjective
 from ccf_llm.training.stage import BatchConfig, StageConfig
@@ -55,7 +56,7 @@ def train_stage(
     blend makes states equal, the better language model stays. Where the stage says so, its best states are averaged, as
     long as valid does not fall by it. A checkpoint is written after every validation and at
     least once a minute; called again with the same key, a stage that was killed goes on from there to the same
-    result, and a finished one is only loaded.
+    result, and a finished one is only loaded. Several processes (`processes.joined`) train it together.
 
     Raises:
         CCFError: the valid rows are all of one class, the checkpoint is damaged, or the training diverges; its last
@@ -141,18 +142,19 @@ class _Training:
 
     def _step(self, progress: Progress) -> None:
         """One optimizer step: mean loss over the step's targets, in micro-batches that fit the memory."""
-        # Dropout depends on the step alone, so a resumed run repeats it.
-        torch.manual_seed(self.seed * 1_000_003 + progress.step)
+        # Dropout depends on step and process alone, so a resumed run repeats it.
+        torch.manual_seed(self.seed * 1_000_003 + progress.step + (rank() << 40))
         self.model.train()
         self._set_rates(progress.step)
         packs = self.steps[progress.step]
         whole = self.objective.weight(packs)
         total = 0.0
-        for group in plan_batches(packs, batch_tokens=self.batch.batch_tokens):
+        for group in plan_batches(packs[rank() :: count()], batch_tokens=self.batch.batch_tokens):
             loss = self.objective.loss(group) / whole
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         trained = [weight for weight in (self.weights | self.extra).values() if weight.requires_grad]
+        total = sum_gradients(trained, total)
         norm = float(nn.utils.clip_grad_norm_(trained, self.stage.clip))
         progress.step += 1
         if not math.isfinite(total) or not math.isfinite(norm):
@@ -189,16 +191,21 @@ class _Training:
 
     def _measure(self, progress: Progress) -> Measured:
         try:
-            return self.objective.measure(self.batch.memory_mb)
+            found = self.objective.measure(self.batch.memory_mb)
         except FloatingPointError as error:
             raise self._diverged(str(error), progress) from None
+        # Processes that round differently must not choose differently.
+        as_first(self.model.blend.weights)
+        value, alone = as_first(torch.tensor([found.value, found.alone], dtype=torch.float64)).tolist()
+        return replace(found, value=value, alone=alone)
 
     def _save(self, progress: Progress) -> None:
         """A checkpoint, unless the state is one that nothing can go on from."""
         weights = self.weights | self.extra
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):
             raise self._diverged("weights not finite", progress)
-        self.run.checkpoint.save(progress, weights, self.best, self.optimizer, self.kept.states)
+        if is_first():
+            self.run.checkpoint.save(progress, weights, self.best, self.optimizer, self.kept.states)
 
     def _diverged(self, what: str, progress: Progress) -> CCFError:
         rates = ", ".join(f"{part}_rate {rate:g}" for part, rate in _rates(self.stage).items())

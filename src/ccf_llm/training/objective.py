@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.data.rows import Floats
+from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence
+from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.categories import CategoryHead
 from ccf_llm.training.data import ListData, TrainingData
+from ccf_llm.training.processes import count, rank, total
 from ccf_llm.training.stage import BatchConfig
 
 
@@ -67,6 +69,14 @@ def cf_scores(model: CCFNetwork, data: TrainingData | ListData, rows: list[int])
     for cf, mine in rows_of_model.items():
         found[mine] = cf.score(data.train.take(np.asarray(mine)))
     return torch.from_numpy(found).to(model.device)
+
+
+def language_scores(model: CCFNetwork, rows: Rows, memory_mb: int) -> Floats:
+    """(N,) log-odds of the language model alone; of several processes each reads some of the users, for all."""
+    mine = np.flatnonzero(rows.users % count() == rank())
+    scores = np.zeros(len(rows), dtype=np.float32)
+    scores[mine] = SharedPrefixScorer(model, memory_mb=memory_mb).language_scores(rows.take(mine))
+    return total(scores)
 
 
 def check_finite(*scores: Floats | None) -> None:

@@ -8,10 +8,9 @@ from torch.nn import functional as F
 from ccf_llm.model.choice import fit_choice
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence, plan_sequences
-from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.categories import category_head
 from ccf_llm.training.data import ListData
-from ccf_llm.training.objective import Measured, cf_scores, check_finite, rows_of
+from ccf_llm.training.objective import Measured, cf_scores, check_finite, language_scores, rows_of
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
 K = 10
@@ -82,7 +81,7 @@ class RankingObjective:
         """NDCG of the lists in the order of the blended score, and in that of the language model alone."""
         model, lists = self.model, self.measured
         rows = lists.rows()
-        scores = SharedPrefixScorer(model, memory_mb=memory_mb).language_scores(rows)
+        scores = language_scores(model, rows, memory_mb)
         check_finite(scores)
         llm = lists.laid_out(scores)
         alone = lists.ndcg(llm, K)

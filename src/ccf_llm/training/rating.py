@@ -10,10 +10,9 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence, plan_sequences
-from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.categories import category_head
 from ccf_llm.training.data import TrainingData
-from ccf_llm.training.objective import Measured, cf_scores, check_finite, rows_of
+from ccf_llm.training.objective import Measured, cf_scores, check_finite, language_scores, rows_of
 from ccf_llm.training.stage import BatchConfig, StageConfig
 from ccf_llm.training.steps import row_weights, sample_users
 
@@ -70,7 +69,7 @@ class RatingObjective:
     def measure(self, memory_mb: int) -> Measured:
         """AUC and UAUC of the blended score; AUC of the language model alone."""
         model, rows = self.model, self.measured
-        llm = SharedPrefixScorer(model, memory_mb=memory_mb).language_scores(rows)
+        llm = language_scores(model, rows, memory_mb)
         cf = model.cf.score(rows) if model.blends else None
         check_finite(llm, cf)
         scores = llm
