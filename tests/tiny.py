@@ -174,15 +174,17 @@ def make_network(
     prompt: PromptConfig | None = None,
     dropout: float = 0.0,
     layers: int | None = None,
+    checkpointing: bool = False,
 ) -> CCFNetwork:
     """A network in fp32; its CF model is a copy, so that tests may train it."""
     cf = MF(mf.n_users, mf.n_items, mf.config)
     cf.load_state_dict(mf.state_dict())
     lora = LoRAConfig(rank=4, dropout=dropout)
+    kept: dict[str, Any] = {"layers": layers, "checkpointing": checkpointing}
     return build_network(
         dataset.items,
         cf.eval(),
-        llm=LLMConfig(model=str(llm), dtype="float32", device="cpu", lora=lora, layers=layers),
+        llm=LLMConfig(model=str(llm), dtype="float32", device="cpu", lora=lora, **kept),
         prompt=prompt or PromptConfig(history=HistoryBudget(items=6, tokens=200, step=3)),
         fusion=fusion or FusionConfig(hidden=16, dropout=dropout),
         details=("genres",),

@@ -30,14 +30,23 @@ class LanguageModel(nn.Module):
     """(d,) fp64, the row of Yes minus the row of No."""
 
     def __init__(
-        self, source: ModelSource, dtype: torch.dtype, lora: LoRAConfig, seed: int, *, layers: int | None = None
+        self,
+        source: ModelSource,
+        dtype: torch.dtype,
+        lora: LoRAConfig,
+        seed: int,
+        *,
+        layers: int | None = None,
+        checkpointing: bool = False,
     ) -> None:
         """Load the base model (`from_pretrained`, safetensors only), freeze it and add a fresh adapter.
 
-        Of its transformer layers the first `layers` are read, or all, and then its final norm.
+        Of its transformer layers the first `layers` are read, or all, and then its final norm. With `checkpointing`
+        training computes the inside of each layer anew on the way back.
 
         Raises:
-            CCFError: the files do not hold a model, or it has no layers of the names in `lora.targets`, or not so many.
+            CCFError: the files do not hold a model, or it has no layers of the names in `lora.targets`, or not so many,
+                or it has no checkpointing.
         """
         super().__init__()
         self.source, self.lora, self.layers = source, lora, layers
@@ -48,6 +57,8 @@ class LanguageModel(nn.Module):
         """(V, d) the whole output head, of which `head` is the difference of two rows."""
         self.register_buffer("head", torch.zeros(outputs.shape[1], dtype=torch.float64), persistent=False)
         self.answers = (0, 0)
+        if checkpointing:
+            _add_checkpointing(source, model)
         with seeded(seed):
             self.body = _add_adapter(model.base_model.to(dtype), lora)
         self.body.requires_grad_(False)  # the stages say what is trained
@@ -195,6 +206,13 @@ def _tables(source: ModelSource, model: Any, layers: int | None) -> tuple[Tensor
     if inputs is None or outputs is None:  # an architecture whose weights are renamed while they are loaded
         return _tables(source, _load(source, torch.float32, layers), layers)
     return inputs, outputs
+
+
+def _add_checkpointing(source: ModelSource, model: Any) -> None:
+    try:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    except ValueError:
+        raise CCFError(f"llm.checkpointing: {source.name} has none in transformers; leave it out") from None
 
 
 def _add_adapter(body: nn.Module, lora: LoRAConfig) -> Any:

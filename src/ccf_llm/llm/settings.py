@@ -33,3 +33,6 @@ class LLMConfig(Settings):
     """`cpu`, `cuda`, `cuda:1`; auto takes a GPU if there is one."""
     lora: LoRAConfig = LoRAConfig()
     """The adapter."""
+    checkpointing: bool = False
+    """Gradient checkpointing: training keeps what goes into each layer, not what is computed in it, and computes that
+    again on the way back. About a third more time, a fraction of the memory; the result stays."""
