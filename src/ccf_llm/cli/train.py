@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ccf_llm.cli.engine import Address, Engine, check_engine
+
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the file; may be repeated.")
 ]
@@ -21,6 +23,11 @@ def train(
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", help="Also write curves and configuration to this MLflow.")
     ] = None,
+    engine: Engine = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --engine ray: processes that train together; default 2.")
+    ] = None,
+    address: Address = None,
 ) -> None:
     """Fit the CF models and train every method of a run.
 
@@ -29,11 +36,15 @@ def train(
     The demo: [bold]ccf-llm train configs/demo.yaml[/bold]
 
     Another seed: [bold]ccf-llm train configs/demo.yaml --set seed=1 --set output=runs/demo-1[/bold]
+
+    Two processes: [bold]torchrun --nproc-per-node 2 -m ccf_llm train configs/demo.yaml[/bold]
     """
     from ccf_llm.experiments.config import load_config
 
+    check_engine(engine, {"--workers": workers, "--address": address})
     settings = load_config(config, overrides)  # first: a fault is named before torch is loaded
     from ccf_llm.cli.progress import Bars
+    from ccf_llm.distributed.train import train_on_ray
     from ccf_llm.experiments.curves import curves_to
     from ccf_llm.experiments.mlflow import mlflow_run
     from ccf_llm.experiments.tensorboard import tensorboard as tensorboard_folder
@@ -47,4 +58,8 @@ def train(
         writers = [open_ones.enter_context(tensorboard_folder(tensorboard))] if tensorboard is not None else []
         writers += [open_ones.enter_context(mlflow_run(mlflow, settings))] if mlflow is not None else []
         bars = open_ones.enter_context(Bars())
-        train_run(settings, only=only, say=bars.say, report=curves_to(*writers, then=bars.stage))
+        report = curves_to(*writers, then=bars.stage)
+        if engine is None:
+            train_run(settings, only=only, say=bars.say, report=report)
+        else:
+            train_on_ray(settings, workers=workers or 2, address=address, only=only, say=bars.say, report=report)

@@ -53,9 +53,8 @@ def build_network(
             tune_cpu()
         source = source or resolve_model(llm.model)
         dtype = choose_dtype(llm.dtype, device)
-        loaded = LanguageModel(
-            source, dtype, llm.lora, seed, layers=llm.layers, checkpointing=llm.checkpointing
-        ).to(device)
+        model = LanguageModel(source, dtype, llm.lora, seed, layers=llm.layers, checkpointing=llm.checkpointing)
+        loaded = model.to(device)
     encoder = encoder_of(items, cf, load_tokenizer(loaded.source), prompt.template, details, users, shots)
     _check_context(loaded, prompt)
     network = CCFNetwork(loaded, encoder, cf, fusion, prompt.history, seed)

@@ -18,6 +18,10 @@ PATIENCE = timedelta(days=1)
 """How long it then waits for them, such as for the first one's CF models; that one has ended is noticed at once."""
 
 
+class ProcessLost(CCFError):  # noqa: N818  # what is wrong with it is said by the other
+    """One of the others has ended before its work was done."""
+
+
 @contextmanager
 def joined(device: str) -> Iterator[None]:
     """Join the processes that torchrun or `accelerate launch` has started beside this one, if any, and part at the end.
@@ -35,7 +39,8 @@ def joined(device: str) -> Iterator[None]:
         device: `llm.device`. Of GPUs each process takes the one of its number.
 
     Raises:
-        CCFError: the others cannot be reached, or there are fewer GPUs than processes.
+        CCFError: the others cannot be reached, or there are fewer GPUs than processes; `ProcessLost` inside, where one
+            of them ends.
     """
     if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", 1)) == 1 or "MASTER_ADDR" not in os.environ:
         yield
@@ -132,7 +137,7 @@ def _others() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise CCFError(
+        raise ProcessLost(
             f"another process of this training has ended ({one_line(error)}); see what it said, and give the same "
             "command again to go on"
         ) from None
