@@ -1,12 +1,12 @@
 """Several processes train what one does: started by torchrun, with Gloo, over one folder."""
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -17,57 +17,53 @@ from ccf_llm.experiments.train import train_run
 from ccf_llm.training import processes
 from same_run import assert_same_run, ranking_run, rating_run
 
+DRIVER = """
+import os, sys
+from pathlib import Path
+from ccf_llm.experiments.config import load_config
+from ccf_llm.experiments.train import train_run
+from ccf_llm.training.processes import joined
 
-def train_with_two(folder: Path, values: dict[str, Any], *words: str) -> str:
-    """Train a run in `folder / "several"`; returns what was said."""
-    (folder / "run.yaml").write_text(yaml.safe_dump(values | {"output": str(folder / "several")}, sort_keys=False))
+def report(name, word, progress, steps):
+    if "lists" in name and progress.step == 12 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os._exit(1)
+
+with joined("cpu"):
+    for run in ("rating", "ranking"):
+        train_run(load_config(Path(run, "several.yaml")), say=lambda line: print(line, flush=True), report=report)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does_and_go_on_where_one_died(tiny_llm: Path, tmp_path: Path) -> None:
+    """In the ranking run a step is one list, so the second process has none; both start anew from the checkpoint of
+    step 8.
+    """
+    (tmp_path / "driver.py").write_text(DRIVER)
+    runs = {"rating": rating_run, "ranking": ranking_run}
+    values = {}
+    for name, make in runs.items():
+        (tmp_path / name).mkdir()
+        values[name] = make(tiny_llm, tmp_path / name)
+        several = values[name] | {"output": str(tmp_path / name / "several")}
+        (tmp_path / name / "several.yaml").write_text(yaml.safe_dump(several, sort_keys=False))
     found = subprocess.run(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *words),
-            str(folder / "run.yaml"),
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"),
+            "driver.py",
         ],
+        cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert found.returncode == 0, found.stderr
-    return found.stderr
-
-
-def train_with_one(values: dict[str, Any]) -> Path:
-    return train_run(check_config(values, "run.yaml"), say=lambda line: None).path
-
-
-@pytest.mark.slow
-def test_two_processes_train_what_one_does(tiny_llm: Path, tmp_path: Path) -> None:
-    values = rating_run(tiny_llm, tmp_path)
-    said = train_with_two(tmp_path, values, "-m", "ccf_llm", "train")
-    assert said.count("ccf_llm / all: step 0/") == said.count("mf: fitting on") == said.count("ccf_llm saved in") == 1
-    assert_same_run(train_with_one(values), tmp_path / "several")
-
-
-DIES_ONCE = """
-import os, sys
-from pathlib import Path
-from ccf_llm.experiments.config import load_config
-from ccf_llm.experiments.train import train_run
-
-def report(name, word, progress, steps):
-    if progress.step == 12 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-        os._exit(1)
-
-train_run(load_config(Path(sys.argv[1])), report=report)
-"""
-
-
-@pytest.mark.slow
-def test_where_one_died_all_go_on_though_one_has_nothing_to_read(tiny_llm: Path, tmp_path: Path) -> None:
-    """A step is one list, so the second process gets none; both are started anew after the checkpoint of step 10."""
-    values = ranking_run(tiny_llm, tmp_path)
-    (tmp_path / "driver.py").write_text(DIES_ONCE)
-    said = train_with_two(tmp_path, values, "--max-restarts=1", str(tmp_path / "driver.py"))
-    assert "another process of this training has ended" in said
-    assert_same_run(train_with_one(values), tmp_path / "several")
+    assert "another process of this training has ended" in found.stderr
+    assert found.stdout.count("item_user_mean: fitting on") == found.stdout.count("ease: fitting on") == 1
+    assert found.stdout.count("ranking/several/models/ccf_llm") == 1
+    for name, one in values.items():
+        folder = train_run(check_config(one, "run.yaml"), say=lambda line: None)
+        assert_same_run(folder.path, tmp_path / name / "several")
 
 
 def test_others_that_cannot_be_reached_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +75,12 @@ def test_others_that_cannot_be_reached_are_named(monkeypatch: pytest.MonkeyPatch
     line = rf"^cannot join the other processes at 127\.0\.0\.1:{port} \(.*\); start all of them$"
     with pytest.raises(CCFError, match=line), processes.joined("cpu"):
         pass
+
+
+def test_launchers_start_the_command_as_a_module(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ccf_llm", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("ccf_llm", run_name="__main__")
+    assert capsys.readouterr().out.startswith("ccf-llm ")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ccf_llm.cli.engine import Address, Engine, check_engine
+from ccf_llm.cli.engine import PANEL, Address, Engine, check_engine
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the file; may be repeated.")
@@ -25,7 +25,8 @@ def train(
     ] = None,
     engine: Engine = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="With --engine ray: processes that train together; default 2.")
+        int | None,
+        typer.Option(min=1, help="With --engine ray: processes that train together; default 2.", rich_help_panel=PANEL),
     ] = None,
     address: Address = None,
 ) -> None:

@@ -120,9 +120,7 @@ def _trainer(config: RunConfig, workers: int, job: dict[str, Any]) -> Any:
 
     gpus = 0 if config.llm.device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
     if 0 < gpus < workers:
-        raise CCFError(
-            f"{workers} workers: the Ray cluster has {gpus} GPUs; ask for so many, or llm.device=cpu"
-        )
+        raise CCFError(f"{workers} workers: the Ray cluster has {gpus} GPUs; ask for so many, or llm.device=cpu")
     resources = {"CPU": _cores(workers)} | ({"GPU": 1} if gpus else {})
     return TorchTrainer(
         _work,

@@ -8,6 +8,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError, one_line
@@ -49,11 +50,12 @@ def joined(device: str) -> Iterator[None]:
     if gpus:
         _take_gpu(device)
     try:
-        store, rank, count = next(dist.rendezvous("env://", timeout=START))
+        store, number, size = next(rendezvous("env://", timeout=START))
         # torchrun's store outlives a restart, and in it the addresses of processes that are gone.
-        store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+        dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ.get('MASTER_PORT', '')}"
         raise CCFError(f"cannot join the other processes at {where} ({one_line(error)}); start all of them") from None
@@ -120,7 +122,7 @@ def sum_gradients(weights: list[Tensor], loss: float) -> float:
     parts = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
     flat = torch.cat([*(part.flatten() for part in parts), told])
     _reduce(flat)
-    *sums, told = flat.split([*(part.numel() for part in parts), len(told)])
+    *sums, told = torch.split(flat, [*(part.numel() for part in parts), len(told)])
     *there, loss = told.tolist()
     for weight, gradient, found in zip(weights, sums, there, strict=True):
         weight.grad = gradient.view_as(weight) if found else None
