@@ -18,27 +18,26 @@ from ccf_llm.training import processes
 from same_run import assert_same_run, ranking_run, rating_run
 
 DRIVER = """
-import os, sys
+import os
 from pathlib import Path
-from ccf_llm.experiments.config import load_config
-from ccf_llm.experiments.train import train_run
-from ccf_llm.training.processes import joined
-
-def report(name, word, progress, steps):
-    if "lists" in name and progress.step == 12 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-        os._exit(1)
+from ccf_llm.training.processes import is_first, joined, meet
 
 with joined("cpu"):
+    meet()
+    if is_first() and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os._exit(1)
+    meet()
+    from ccf_llm.experiments.config import load_config
+    from ccf_llm.experiments.train import train_run
+
     for run in ("rating", "ranking"):
-        train_run(load_config(Path(run, "several.yaml")), say=lambda line: print(line, flush=True), report=report)
+        train_run(load_config(Path(run, "several.yaml")), say=lambda line: print(line, flush=True))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_does_and_go_on_where_one_died(tiny_llm: Path, tmp_path: Path) -> None:
-    """In the ranking run a step is one list, so the second process has none; both start anew from the checkpoint of
-    step 8.
-    """
+def test_two_processes_train_what_one_does(tiny_llm: Path, tmp_path: Path) -> None:
+    """Started anew, as one died at first. A step of the ranking run is one list, so the second has nothing to do."""
     (tmp_path / "driver.py").write_text(DRIVER)
     runs = {"rating": rating_run, "ranking": ranking_run}
     values = {}
