@@ -26,7 +26,8 @@ ENVIRONMENT = {
 
 def require_ray() -> None:
     """A `CCFError` where Ray is not installed."""
-    if find_spec("ray") is None:
+    found = find_spec("ray")
+    if found is None or found.origin is None:  # to `python -m` any folder `ray` is a package
         raise CCFError("--engine ray: ray is not installed; pip install 'ccf-llm[ray]'")
 
 
