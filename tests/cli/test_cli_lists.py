@@ -77,3 +77,36 @@ def test_bad_input_is_one_line(
 ) -> None:
     assert run(monkeypatch, "evaluate", *arguments) == 2
     assert capsys.readouterr().err == message
+
+
+def test_groups_of_users_are_told_of_in_both_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    users = [f"u{n:02}" for n in range(50)]
+    met = [("a", 1, 1, "train"), ("b", 0, 1, "train"), ("c", 1, 2, "test"), ("d", 0, 2, "test")]
+    rows = [
+        (user, item, label ^ (n % 2 == 0 and time == 2), time, part)
+        for n, user in enumerate(users)
+        for item, label, time, part in met
+    ]
+    interactions = pl.DataFrame(rows, ["user_id", "item_id", "label", "timestamp", "split"], orient="row")
+    people = pl.DataFrame({"user_id": users, "gender": ["M", "F"] * 25, "city": ["Rome", "Bonn"] * 25})
+    items = pl.DataFrame({"item_id": list("abcd"), "title": list("ABCD")})
+    Dataset.from_frames(interactions, items, users=people).save(tmp_path / "data")
+    lists = pl.DataFrame({"method": "m", "user_id": users, "item_id": "c", "rank": 1, "score": 1.0, "targets": 1})
+    lists.with_columns(relevant=pl.Series([n % 2 == 1 for n in range(50)])).write_parquet(tmp_path / "lists.parquet")
+    for method, figure in (
+        (["--lists", tmp_path / "lists.parquet"], "ndcg@1"),
+        (["--method", "item_user_mean"], "auc"),
+    ):
+        assert run(monkeypatch, "evaluate", *method, "--data", tmp_path / "data", "--json", tmp_path / "out.json") == 0
+        assert "gender: female" in capsys.readouterr().out
+        [model] = json.loads((tmp_path / "out.json").read_text())["models"].values()
+        assert model["people"].keys() == {"gender"}  # no city
+        female, male = (model["people"]["gender"][name] for name in ("female", "male"))
+        assert female["rest"] == pytest.approx(female[figure] - male[figure])
+    assert run(monkeypatch, "evaluate", "--lists", tmp_path / "lists.parquet", "--data", tmp_path / "data") == 0
+    assert (
+        "gender: female │    25 │ 1.0000 (1.0000 to 1.0000) │ +1.0000 (+1.0000 to +1.0000)" in capsys.readouterr().out
+    )

@@ -17,7 +17,7 @@ from ccf_llm.reports.ranking_report import in_words, overview_table, render_rank
 from html_reader import Reader
 
 HOSTILE = "<script>alert(1)</script> & $x^2$ \u05d4 \u6620"
-USERS, ITEMS = [f"u{n}" for n in range(40)], [f"i{n}" for n in range(30)]
+USERS, ITEMS = [f"u{n}" for n in range(80)], [f"i{n}" for n in range(30)]
 
 
 def make_lists(strengths: dict[str, float], rng: np.random.Generator, targets: Any, users: int) -> pl.DataFrame:
@@ -39,20 +39,21 @@ def make_lists(strengths: dict[str, float], rng: np.random.Generator, targets: A
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    targets = (rng.random((40, 30)) < 0.2).astype(np.int8)
+    targets = (rng.random((80, 30)) < 0.2).astype(np.int8)
     targets[:, 0] = 1
-    every = make_lists({"ease": 1.0, "popularity": 0.2}, rng, targets, 40)
-    lists = pl.concat([every, make_lists({"ccf_llm": 3.0, "llm_text": 1.0, HOSTILE: 0.0}, rng, targets, 20)])
+    every = make_lists({"ease": 1.0, "popularity": 0.2}, rng, targets, 80)
+    lists = pl.concat([every, make_lists({"ccf_llm": 3.0, "llm_text": 1.0, HOSTILE: 0.0}, rng, targets, 40)])
     known = Known(
         popularity=pl.DataFrame({"item_id": ITEMS, "likes": np.arange(30)}),
-        histories=pl.DataFrame({"user_id": USERS, "likes": np.arange(40)}),
+        histories=pl.DataFrame({"user_id": USERS, "likes": np.arange(80) // 2}),
         targets=pl.DataFrame(
             [(USERS[u], ITEMS[i]) for u, i in np.argwhere(targets)], ["user_id", "item_id"], orient="row"
         ),
+        people=pl.DataFrame({"user_id": USERS, "job": ["baker", HOSTILE] * 40}),
     )
     valid = [{"step": 0, "ndcg@10": 0.2}, {"step": 20, "ndcg@10": 0.25}]
     return evaluate_lists(lists, known, draws=50) | {
-        "sample": evaluate_lists(lists.filter(pl.col("user_id").is_in(USERS[:20])), known, draws=50),
+        "sample": evaluate_lists(lists.filter(pl.col("user_id").is_in(USERS[:40])), known, draws=50),
         "main": "ccf_llm",
         "retriever": "ease",
         "depth": 100,
@@ -93,11 +94,11 @@ def test_page_is_self_contained_accessible_and_text_is_data(report: dict[str, An
 
 def test_all_rows_of_the_table_are_of_the_same_people(report: dict[str, Any]) -> None:
     text = " ".join(Reader(render_ranking_report(report)).text.split())
-    assert "All of the same 20 people." in text
-    assert "20 people, drawn from 40" in text
+    assert "All of the same 40 people." in text
+    assert "40 people, drawn from 80" in text
     some, everybody = report["sample"]["models"]["ease"], report["models"]["ease"]
     assert f"ease {some['ndcg@10']:.3f}" in text
-    assert f"Of all 40 people: ease {everybody['ndcg@10']:.3f}" in text
+    assert f"Of all 80 people: ease {everybody['ndcg@10']:.3f}" in text
     whole = {key: value for key, value in report.items() if key != "sample"}
     assert "drawn from" not in render_ranking_report(whole | {"sample": None})
 
@@ -122,6 +123,18 @@ def test_slices_have_as_many_people_as_they_say(report: dict[str, Any]) -> None:
     people = report["sample"]["models"]["ease"]["slices"]["target likes 3-5"]["users"]
     assert f"target likes 3-5{people} people" in text
     assert "target likes >100" not in text
+
+
+def test_groups_of_people_stand_side_by_side(report: dict[str, Any]) -> None:
+    text = " ".join(Reader(render_ranking_report(report)).text.split())
+    group = report["sample"]["models"]["ccf_llm"]["people"]["job"]["baker"]
+    low, high = group["ndcg@10_ci"]
+    assert re.search(rf"job: ?baker ?20 ?{group['ndcg@10']:.3f} ?{low:.3f} to {high:.3f}", text)
+    assert 'Groups of fewer than 20 users are together "other"' in text
+    plain = copy.deepcopy(report)
+    for model in plain["sample"]["models"].values():
+        del model["people"]
+    assert "By group of users" not in render_ranking_report(plain)
 
 
 def test_each_row_is_drawn_by_how_well_the_target_was_known(report: dict[str, Any]) -> None:

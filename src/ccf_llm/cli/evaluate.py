@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccf_llm.cli.lists import evaluate_file, print_lists
+from ccf_llm.cli.lists import evaluate_file, print_lists, print_people
 from ccf_llm.errors import CCFError
 
 if TYPE_CHECKING:
@@ -112,13 +112,15 @@ def _print_table(metrics: dict[str, Any]) -> None:
     table.caption = "\n".join(footnotes({figure: why for figure, why in marked.items() if figure == "uauc"})) or None
     for column in ("method", "AUC", "interval", uauc, "users", "log loss"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    for name, row in sorted(metrics["models"].items(), key=lambda pair: -(pair[1]["auc"] or 0)):
+    ranked = sorted(metrics["models"].items(), key=lambda pair: -(pair[1]["auc"] or 0))
+    for name, row in ranked:
         low, high = (_figure(end, 3) for end in row["auc_ci"])
         users = str(row["uauc_users"])
         table.add_row(
             name, _figure(row["auc"]), f"{low} - {high}", _figure(row["uauc"]), users, _figure(row["log_loss"])
         )
     Console().print(table)
+    print_people(metrics["models"], ranked[0][0], "auc")
 
 
 def _figure(value: float | None, digits: int = 4) -> str:

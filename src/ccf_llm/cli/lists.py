@@ -1,7 +1,10 @@
 """`ccf-llm evaluate --lists`: the tables of ranked lists."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ccf_llm.cli.show import print_table
 
 if TYPE_CHECKING:
     from ccf_llm.data.manifest import Part
@@ -32,8 +35,10 @@ def evaluate_file(lists: Path, data: str | None, part: "Part", json_file: Path |
     known = None
     if data is not None:
         from ccf_llm.data.named import open_dataset
+        from ccf_llm.evaluation.people import people_of
 
-        known = Known.of(open_dataset(data), part, among)
+        dataset = open_dataset(data)
+        known = replace(Known.of(dataset, part, among), people=people_of(dataset, dataset.user_vocabulary))
     result = evaluate_lists(read, known)
     if json_file is not None:
         write_json(json_file, result)
@@ -55,26 +60,36 @@ def print_lists(result: dict[str, Any], of: str = "lists") -> None:
     title = "\n".join(
         [f"{of} of {about['users']:,} users, 95 % intervals over users", *footnotes(about.get("doubtful", {}))]
     )
-    _print(title, ["method", "users", f"NDCG@{k}", "interval", f"against {best}"], lines)
+    print_table(title, ["method", "users", f"NDCG@{k}", "interval", f"against {best}"], lines)
     new = about.get("new_items")
     share = f", where {_figure(new['share_of_targets'])} of the targets are new" if new else ""
     for title, figures in ((f"accuracy of the first {k}", ACCURACY), (f"what stands in the first {k}{share}", SHOWN)):
         there = [figure for figure in figures if f"{figure}@{k}" in ranked[0][1]]
         lines = [[name, *(_figure(row[f"{figure}@{k}"]) for figure in there)] for name, row in ranked]
-        _print(title, ["method", *(figures[figure] for figure in there)], lines)
+        print_table(title, ["method", *(figures[figure] for figure in there)], lines)
+    print_people(result["models"], best, f"ndcg@{k}")
 
 
-def _print(title: str, columns: list[str], lines: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def print_people(models: dict[str, Any], method: str, figure: str) -> None:
+    """The figures of a method for each group of users, where there are some."""
+    from ccf_llm.reports.people import people_lines
 
-    table = Table(title=title)
-    for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if number else "left", no_wrap=not number)
-    for line in lines:
-        table.add_row(*map(Text, line))  # names of methods are data, never markup
-    Console().print(table)
+    lines = []
+    for line in people_lines(models, [method], figure):
+        [cell] = line["cells"]
+        (low, high), (least, most) = cell["value_ci"], cell["rest_ci"]
+        lines.append(
+            [
+                f"{line['by']}: {line['group']}",
+                str(line["users"]),
+                f"{_figure(cell['value'])} ({_figure(low)} to {_figure(high)})",
+                f"{_figure(cell['rest'], '+.4f')} ({_figure(least, '+.4f')} to {_figure(most, '+.4f')})",
+                _figure(cell["popular"], ".0%"),
+            ]
+        )
+    if lines:
+        heads = ["group", "users", figure.upper(), "against all others", "popular items"]
+        print_table(f"{method} by group of users, 95 % intervals", heads, lines)
 
 
 def _interval(row: dict[str, Any], k: int, form: str) -> str:

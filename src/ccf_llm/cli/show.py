@@ -18,6 +18,20 @@ def show(summary: dict[str, Any], *, as_json: bool) -> None:
         typer.echo("\n".join(_lines(summary, "")))
 
 
+def print_table(title: str, columns: list[str], lines: list[list[str]]) -> None:
+    """Print a table, its first column a name and the others figures. Texts are data, never markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title)
+    for number, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if number else "left", no_wrap=not number)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    Console().print(table)
+
+
 def _lines(summary: dict[str, Any], indent: str) -> list[str]:
     width = max((len(key) for key, value in summary.items() if not isinstance(value, dict)), default=0)
     lines = []

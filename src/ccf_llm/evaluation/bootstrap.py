@@ -22,19 +22,35 @@ def draw_users(n_users: int, draws: int, seed: int) -> NDArray[np.int64]:
 def bootstrap_auc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Doubles:
     """(D,) AUC of each draw: rows weighted by the multiplicity of their user, ties counted half.
 
-    `users` (N,) are columns of `draws` (D, U). NaN for a draw that holds one class only. How often liked rows of user u
-    stand above other rows of user v is counted once; with multiplicities m a draw's AUC is
+    `users` (N,) are columns of `draws` (D, U). NaN for a draw that holds one class only.
+    """
+    all_alike = np.zeros(draws.shape[1], dtype=np.int64)
+    return bootstrap_group_auc(users, labels, scores, draws, all_alike)[0][:, 0]
 
-        sum over u, v of m_u m_v above(u, v) / (sum of m_u likes(u) * sum of m_v dislikes(v))
+
+def bootstrap_group_auc(
+    users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64], groups: NDArray[np.int64]
+) -> tuple[Doubles, Doubles]:
+    """(D, G) AUC of each draw over the rows of each group of users, and over those of all others; see `bootstrap_auc`.
+
+    `groups` (U,) are from 0 to G - 1. How often liked rows of user u stand above other rows of user v is counted once;
+    with multiplicities m a draw's AUC over the users of a group is
+
+        sum over u, v in it of m_u m_v above(u, v) / (sum of m_u likes(u) * sum of m_v dislikes(v))
+
+    and over all others the same of the sums over all, less those in which u, v or both are of the group.
     """
     weights, n_users = draws.astype(float), draws.shape[1]
+    member = np.eye(int(groups.max(initial=0)) + 1)[groups]  # (U, G)
     liked = np.asarray(labels) > 0
     _, level = np.unique(np.asarray(scores, dtype=float), return_inverse=True)  # rows of one level are tied
-    likes, dislikes = (np.bincount(users[rows], minlength=n_users) for rows in (liked, ~liked))
+    likes, dislikes = (
+        weights @ (member * np.bincount(users[rows], minlength=n_users)[:, None]) for rows in (liked, ~liked)
+    )
     order = np.argsort(users[liked], kind="stable")
     level_of_like = level[liked][order]
     likers, first = np.unique(users[liked][order], return_index=True)
-    won = np.zeros(len(draws))
+    won = np.zeros((len(draws), member.shape[1], member.shape[1]))  # by group of u, and of v
     step = max(1, CELLS_AT_ONCE // (int(level.max(initial=0)) + 2))
     for begin in range(0, n_users if len(likers) else 0, step):
         block = ~liked & (users >= begin) & (users < begin + step)
@@ -43,8 +59,14 @@ def bootstrap_auc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike
         np.add.at(below, (level[block] + 1, users[block] - begin), 1)
         below.cumsum(0, out=below)
         above = np.add.reduceat((below[level_of_like] + below[level_of_like + 1]) / 2, first, axis=0)
-        won += ((weights[:, likers] @ above) * weights[:, begin : begin + step]).sum(1)
-    return _ratio(won, (weights @ likes) * (weights @ dislikes))
+        for group in range(member.shape[1]):
+            own = groups[likers] == group
+            beaten = (weights[:, likers[own]] @ above[own]) * weights[:, begin : begin + step]
+            won[:, group] += beaten @ member[begin : begin + step]
+    within = np.diagonal(won, axis1=1, axis2=2)
+    outside = won.sum((1, 2))[:, None] - won.sum(1) - won.sum(2) + within
+    others = (likes.sum(1, keepdims=True) - likes) * (dislikes.sum(1, keepdims=True) - dislikes)
+    return _ratio(within, likes * dislikes), _ratio(outside, others)
 
 
 def bootstrap_uauc(users: NDArray[np.int64], labels: ArrayLike, scores: ArrayLike, draws: NDArray[np.int64]) -> Doubles:

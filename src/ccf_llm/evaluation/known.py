@@ -31,6 +31,8 @@ class Known:
     """(n_items, d) in the order of `popularity`; their cosine says how alike two items are."""
     new: pl.Series | None = None
     """Ids of the items that the split held out; their share of lists and hits is then told."""
+    people: pl.DataFrame | None = None
+    """user_id and further columns: words of users (`people_of`), for figures of each group of them."""
 
     @classmethod
     def of(cls, dataset: Dataset, part: Part = "test", among: Among = "all") -> Self:

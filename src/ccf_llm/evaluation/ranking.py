@@ -14,6 +14,7 @@ from ccf_llm.evaluation.hits import ACCURACY, Booleans, ndcg, places, recall
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.lists import check_lists
 from ccf_llm.evaluation.metrics import Doubles, Integers
+from ccf_llm.evaluation.people import LEAST, groups_by, mean_figures
 from ccf_llm.evaluation.rating import null_for_nan
 from ccf_llm.evaluation.slices import by_history, likes_slices
 
@@ -30,7 +31,8 @@ def evaluate_lists(
 
     A user's figures are averaged over seeds first. Accuracy is over users with a target. `known` opens further figures:
     coverage, Gini, novelty, long tail (popularity), diversity (vectors), share of new items in lists and among hits
-    (`new`), and slices by history and by target.
+    (`new`), slices by history and by target, and figures of groups of users (`people`: column -> group -> see
+    `evaluation.people.group_figures`).
 
     Returns:
         `{"models": ..., "lists": ...}`, plain values that JSON accepts, null where a figure is not defined. A model has
@@ -56,6 +58,7 @@ def evaluate_lists(
             **_with_intervals(of.values, sampled[:, of.columns], of.figures),
             **_shown(part, known, cutoffs),
             "slices": _slices(part, of.columns, known, main, sampled),
+            **_people(of, users, known, main, sampled),
             "diff": {other: _difference(of, than, sampled) for other, than in measured.items() if other != name},
         }
         for (name, part), of in zip(parts.items(), measured.values(), strict=True)
@@ -73,6 +76,8 @@ def evaluate_lists(
         about["doubtful"] = {f"ndcg@{main}": f"only {about['users']} users have something to be found"}
     if known.new is not None:
         about["new_items"] = _of_new(lists, known)
+    if any("people" in model for model in models.values()):
+        about["least_people"] = LEAST
     result: dict[str, Any] = null_for_nan({"models": models, "lists": about})
     return result
 
@@ -168,6 +173,22 @@ def _slices(part: pl.DataFrame, columns: Integers, known: Known, k: int, draws: 
             marked = places(part, shown.select(inside & pl.col("relevant")).to_series().to_numpy(), k)
             found[name] = _slice(marked, some.fill_null(0).to_numpy(), k, draws[:, columns])
     return found
+
+
+def _people(of: _Measured, users: pl.Series, known: Known, k: int, draws: NDArray[np.int64]) -> dict[str, Any]:
+    """NDCG at `k`, and the head's share of the first k, of groups of users, under `people`; empty without groups."""
+    if known.people is None:
+        return {}
+    own = users.to_frame("user_id")[of.columns].join(known.people, on="user_id", how="left", maintain_order="left")
+    ndcgs = of.values[:, of.figures.index(f"ndcg@{k}")]
+    head = None if known.popularity is None else 1 - of.values[:, of.figures.index(f"long_tail@{k}")]
+    parts = {name: groups_by(own[name], ~np.isnan(ndcgs)) for name in own.columns[1:]}
+    found = {
+        name: mean_figures(groups, f"ndcg@{k}", ndcgs, head, draws[:, of.columns])
+        for name, groups in parts.items()
+        if groups is not None
+    }
+    return {"people": found} if found else {}
 
 
 def _of_new(lists: pl.DataFrame, known: Known) -> dict[str, Any]:

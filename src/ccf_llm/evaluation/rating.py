@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ccf_llm.data.buckets import WARM
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
-from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_uauc, draw_users, interval
+from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_group_auc, bootstrap_uauc, draw_users, interval
 from ccf_llm.evaluation.doubtful import doubtful
+from ccf_llm.evaluation.exposure import HEAD, by_popularity
 from ccf_llm.evaluation.metrics import Doubles, auc, calibration_error, log_loss, ndcg_at_k, recall_at_k, uauc
+from ccf_llm.evaluation.people import LEAST, Groups, group_figures, groups_by, with_all
 from ccf_llm.evaluation.slices import Counts, slices
 
 K = 10
@@ -39,6 +42,7 @@ def evaluate(
     *,
     user_counts: Counts,
     item_counts: Counts,
+    people: pl.DataFrame | None = None,
     baseline: str | None = None,
     seed: int = 0,
     draws: int = 1000,
@@ -46,9 +50,10 @@ def evaluate(
 ) -> Evaluation:
     """Measure `scores` (method -> (N,) log-odds) on labelled `rows`, with 95 % intervals from a bootstrap over users.
 
-    `user_counts` and `item_counts` are training interactions per code (they decide what is warm). `baseline` is the
-    method that the report compares with. Raises `CCFError` for rows without a label, scores of another length or not
-    finite, and a baseline that is not among the methods.
+    `user_counts` and `item_counts` are training interactions per code (they decide what is warm). `people`, words of
+    users by code (`people_of`), opens figures of each group of them. `baseline` is the method that the report compares
+    with. Raises `CCFError` for rows without a label, scores of another length or not finite, and a baseline that is not
+    among the methods.
     """
     if len(rows) == 0 or not scores:
         raise CCFError("rows: nothing to evaluate; give at least one labelled row and one method")
@@ -60,12 +65,18 @@ def evaluate(
     masks = slices(rows, user_counts=user_counts, item_counts=item_counts, warm_threshold=warm_threshold)
     distinct, column = np.unique(rows.users, return_inverse=True)
     sampled = draw_users(len(distinct), draws, seed)
+    groups = {} if people is None else _groups(people, distinct)
+    popular = by_popularity(np.asarray(item_counts, dtype=np.int64)[1:])[rows.items - 1] < HEAD if groups else None
     models: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, Doubles]] = {}
     for name, values in scores.items():
         samples[name] = _samples(column, rows, values, sampled)
         models[name] = _figures(rows, values, samples[name])
         models[name]["slices"] = {part: _slice(rows, values, column, sampled, mask) for part, mask in masks.items()}
+        if popular is not None:
+            models[name]["people"] = {
+                by: _of_groups(column, rows, values, sampled, of, popular) for by, of in groups.items()
+            }
     for name, figures in models.items():
         figures["diff"] = {
             other: _difference(figures, models[other], samples[name], samples[other])
@@ -84,6 +95,8 @@ def evaluate(
     }
     if marked := doubtful(rows, K):
         about["doubtful"] = marked
+    if groups:
+        about["least_people"] = LEAST
     return Evaluation(models=models, rows=about)
 
 
@@ -129,6 +142,29 @@ def _slice(
         "uauc": mean_auc,
         "uauc_users": users,
     }
+
+
+def _groups(people: pl.DataFrame, users: NDArray[np.int64]) -> dict[str, Groups]:
+    """Column -> groups of these user codes, where there are two at least."""
+    own, measured = people[users], np.ones(len(users), dtype=bool)
+    found = {name: groups_by(own[name], measured) for name in own.columns if name != "user_id"}
+    return {name: groups for name, groups in found.items() if groups is not None}
+
+
+def _of_groups(
+    column: NDArray[np.int64],
+    rows: Rows,
+    values: NDArray[Any],
+    draws: NDArray[np.int64],
+    groups: Groups,
+    popular: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """AUC of each group's rows, and which share of those that would be liked (above even odds) are of the head."""
+    n_groups = len(groups.names)
+    within, without = bootstrap_group_auc(column, rows.labels, values, with_all(draws), groups.codes)
+    said_yes = [(groups.codes[column] == group) & (values > 0) for group in range(n_groups)]
+    shares = np.array([popular[yes].mean() if yes.any() else np.nan for yes in said_yes])
+    return group_figures(groups, "auc", within[:, :n_groups], without[:, :n_groups], shares)
 
 
 def _difference(

@@ -1,5 +1,6 @@
 """Measure every method of a run of the ranking task by its lists."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
 from ccf_llm.evaluation.known import Among, Known
 from ccf_llm.evaluation.lists import write_lists
+from ccf_llm.evaluation.people import people_of
 from ccf_llm.evaluation.ranking import evaluate_lists
 from ccf_llm.experiments.cf import load_fitted
 from ccf_llm.experiments.circumstances import circumstances
@@ -73,7 +75,7 @@ def evaluate_ranking(
     write_lists(lists, list_file(folder, part))
     if among_new:
         write_lists(pl.concat(among_new), list_file(folder, part, "new"))
-    known = Known.of(dataset, part)
+    known = replace(Known.of(dataset, part), people=people_of(dataset, dataset.user_vocabulary))
     metrics = {
         "task": "ranking",
         "dataset": dataset.name,

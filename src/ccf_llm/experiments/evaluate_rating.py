@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ccf_llm.cf.scorer import Scorer
@@ -12,6 +13,7 @@ from ccf_llm.data.manifest import Part
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.metrics import auc
+from ccf_llm.evaluation.people import people_of
 from ccf_llm.evaluation.rating import evaluate
 from ccf_llm.experiments.cf import fit_row, load_fitted
 from ccf_llm.experiments.circumstances import circumstances
@@ -51,7 +53,8 @@ def evaluate_rating(
         if method == config.resolved.text_only:
             blend = fit_late_fusion(config, trained.rows(dataset, "valid"), model.scorer, cf[config.cf.model], scoring)
             scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
-    metrics = measure(dataset, rows, scores, trained.counts, part=part, seed=config.seed)
+    people = people_of(dataset, trained.users)
+    metrics = measure(dataset, rows, scores, trained.counts, part=part, seed=config.seed, people=people)
     metrics["config"] = config.model_dump(mode="json")
     write_json(folder.metrics if part == "test" else folder.metrics.with_stem(f"metrics-{part}"), metrics)
     return metrics
@@ -69,8 +72,8 @@ def evaluate_cf(method: str, dataset: Dataset, *, part: Part = "test", seed: int
         )
     train, rows = dataset.rows("train"), dataset.rows(part)
     model = fit_row(method, dataset, train, CFSettings(), seed)
-    counts = TrainedOn.of(dataset).counts
-    return measure(dataset, rows, {method: model.score(rows)}, counts, part=part, seed=seed)
+    counts, people = TrainedOn.of(dataset).counts, people_of(dataset, dataset.user_vocabulary)
+    return measure(dataset, rows, {method: model.score(rows)}, counts, part=part, seed=seed, people=people)
 
 
 def measure(
@@ -81,16 +84,24 @@ def measure(
     *,
     part: Part,
     seed: int,
+    people: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
     """All figures, with what is needed to know how they came about: data, split, seed, commit, machine.
 
-    `counts` are the training rows of each user code and of each item code, which decide what is warm.
+    `counts` are the training rows of each user code and of each item code, which decide what is warm;
+    `people` are words of users by code (`people_of`).
     """
     user_counts, item_counts = counts
     cf_auc = {name: auc(rows.labels, scores[name]) for name in CF_METHODS if name in scores}
     baseline = max(cf_auc, key=lambda name: cf_auc[name]) if cf_auc else None
     found = evaluate(
-        rows, dict(scores), user_counts=user_counts, item_counts=item_counts, baseline=baseline, seed=0
+        rows,
+        dict(scores),
+        user_counts=user_counts,
+        item_counts=item_counts,
+        people=people,
+        baseline=baseline,
+        seed=0,
     ).to_json()
     return {
         "dataset": dataset.name,

@@ -9,6 +9,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.slices import likes_slices
 from ccf_llm.reports import plots
 from ccf_llm.reports.page import DASH, figure, signed, span
+from ccf_llm.reports.people import people_lines
 from ccf_llm.reports.report_page import render_parts
 
 SHOWN = {
@@ -37,6 +38,7 @@ def render_ranking_report(report: dict[str, Any]) -> str:
         raise CCFError("report: no methods under 'models'; evaluate at least one method first")
     lists, retriever, main = found["lists"], report["retriever"], report["main"]
     lines = _lines(found, report)
+    compared = [name for name in (main, retriever) if name in found["models"]]
     return render_parts(
         "ranking_report.html.j2",
         report,
@@ -53,6 +55,11 @@ def render_ranking_report(report: dict[str, Any]) -> str:
         slices=_people(found),
         everybody=_everybody(report) if report.get("sample") else None,
         new=_new(report, lists),
+        people=people_lines(found["models"], compared, f"ndcg@{lists['k']}"),
+        compared=compared,
+        measure=f"NDCG@{lists['k']}",
+        popular_in=f"its lists (their first {lists['k']})",
+        least=lists.get("least_people"),
     )
 
 

@@ -7,6 +7,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.doubtful import MARK, footnotes
 from ccf_llm.reports import plots
 from ccf_llm.reports.page import figure, signed, span
+from ccf_llm.reports.people import people_lines
 from ccf_llm.reports.report_page import render_parts
 
 OURS = "ccf_llm"
@@ -31,6 +32,7 @@ def render_rating_report(report: dict[str, Any]) -> str:
     if not report.get("models"):
         raise CCFError("report: no methods under 'models'; evaluate at least one method first")
     marked = report["rows"].get("doubtful", {})
+    compared = [name for name in (OURS, *report.get("rivals", ())) if name in report["models"]]
     return render_parts(
         "rating_report.html.j2",
         report,
@@ -43,6 +45,11 @@ def render_rating_report(report: dict[str, Any]) -> str:
         doubtful=footnotes(marked),
         best=_best(report["models"]),
         verdict=verdict(report["models"], report.get("rivals", ())),
+        people=people_lines(report["models"], compared, "auc"),
+        compared=compared,
+        measure="AUC",
+        popular_in="what the method says would be liked",
+        least=report["rows"].get("least_people"),
     )
 
 
