@@ -144,6 +144,7 @@ RELEASES = {
         "r.json": "{u'username': u'u', u'product_id': u'1', u'date': u'2017-12-17'}\n",
         "g.json": "{u'id': u'1', u'app_name': u'Ran', u'release_date': u'1985-01-02', u'genres': [u'War', u'Old']}\n",
     },
+    "steam-200k": {"steam-200k.csv": '7,"Sid, Meier",purchase,1.0,0\n7,"Sid, Meier",play,3.5,0\n8,Ran,play,1,0\n'},
     "mind": {
         "behaviors.tsv": "1\tu\t11/13/2019 8:36:57 AM\tN9\tN1-1 N2-0\n",
         "news.tsv": "N1\ta\tb\tRan\tc\thttps://x\t[]\t[]\nN2\ta\tb\tHeat\t\thttps://x\t[]\t[]\n",

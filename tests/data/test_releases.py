@@ -168,6 +168,34 @@ def test_book_crossing_from_kaggle(tmp_path: Path) -> None:
     assert dataset.users is None
 
 
+def test_kaggles_steam(tmp_path: Path) -> None:
+    lines = [
+        '7,"The Elder Scrolls V Skyrim",purchase,1.0,0',
+        '7,"The Elder Scrolls V Skyrim",play,273.0,0',
+        '7,"Fallout 4",purchase,1.0,0',
+        '11373749,"Sid Meier\'s Civilization, IV",play,0.1,0',
+        '11373749,"Sid Meier\'s Civilization, IV",play,0.2,0',
+    ]
+    file = tmp_path / "steam-200k.csv"
+    file.write_text("\n".join(lines) + "\n")
+    dataset = import_path(tmp_path)
+    assert dataset.interactions.select("user_id", "item_id", "label").rows() == [
+        ("7", "The Elder Scrolls V Skyrim", 1),
+        ("11373749", "Sid Meier's Civilization, IV", 1),
+    ]
+    assert dataset.items["title"].sort().to_list()[0] == "Fallout 4"
+    assert (dataset.name, dataset.reading.rows, dataset.reading.timed) == ("steam-200k", 5, False)
+    assert dataset.reading.left_out["purchases"] == 2
+    assert any("hours are not kept" in note for note in dataset.reading.notes)
+    assert import_path(file.rename(tmp_path / "games.csv")).identity == dataset.identity
+    (tmp_path / "games.csv").write_text("\n".join([*lines, "8,Ran,sold,1,0"]))
+    with pytest.raises(CCFError, match=r"games\.csv: '8,Ran,sold,1,0' is neither purchase nor play"):
+        import_path(tmp_path / "games.csv")
+    (tmp_path / "games.csv").write_text("user,game,play,1,0\n")
+    with pytest.raises(CCFError, match="no known data set"):
+        import_path(tmp_path / "games.csv")
+
+
 def test_steam(tmp_path: Path) -> None:
     review = {"username": "Chaos Syren", "hours": 0.1, "product_id": "725280", "date": "2017-12-17", "text": "It's bad"}
     game: dict[str, Any] = {

@@ -20,6 +20,7 @@ from ccf_llm.data.importers.movielens import import_movielens, is_movielens
 from ccf_llm.data.importers.recbole import import_recbole, is_recbole
 from ccf_llm.data.importers.release import Release
 from ccf_llm.data.importers.steam import STEAM
+from ccf_llm.data.importers.steam_200k import import_steam_200k, is_steam_200k
 from ccf_llm.data.importers.text import TextFormat
 from ccf_llm.errors import CCFError, one_line
 
@@ -76,6 +77,7 @@ FORMATS = (
         is_recbole,
         lambda path, threshold, drop, how: import_recbole(path, like_threshold=threshold, drop_unknown=drop, how=how),
     ),
+    Format("Kaggle's Steam", is_steam_200k, lambda path, _, __, how: import_steam_200k(path, how=how)),
     *map(_release, (AMAZON_2018, AMAZON_2023, GOODREADS, BOOK_CROSSING, STEAM, MIND)),
     Format(
         "MovieLens",
