@@ -184,3 +184,21 @@ def test_a_missing_column_names_the_option_that_maps_it(
     assert "books.csv: no column `name`; it has book, title; name the right one with --title-column" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "file"), [("user_id", "clicks"), ("item_id", "clicks"), ("timestamp", "clicks"), ("title", "books")]
+)
+def test_a_column_that_is_named_as_it_would_be_called_is_not_guessed_over(
+    option: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clicks.csv").write_text("customer,sku,when\na,1,10\nb,1,20\n")
+    (tmp_path / "books.csv").write_text("sku,product_name\n1,Emma\n")
+    source = ("data", "import", tmp_path / "clicks.csv", "--items", tmp_path / "books.csv", "-o", tmp_path / "out")
+    flag = f"--{option.removesuffix('_id')}-column"
+    assert run(monkeypatch, *source, flag, option) == 2
+    error = capsys.readouterr().err
+    assert f"{file}.csv: no column `{option}`; it has " in error
+    assert error.endswith(f"; name the right one with {flag}\n")
+    assert error.count("\n") == 1
+    assert run(monkeypatch, *source) == 0

@@ -48,14 +48,24 @@ def import_data(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the data set to.")],
     items: Annotated[Path | None, typer.Option(help="Your table of items: .csv, .tsv, .jsonl or .parquet.")] = None,
     users: Annotated[Path | None, typer.Option(help="Your table of users, if there is one.")] = None,
-    user_column: Annotated[str, typer.Option(help="Its name in your tables, if it is not plain.")] = "user_id",
-    item_column: Annotated[str, typer.Option(help="Its name in your tables, if it is not plain.")] = "item_id",
+    user_column: Annotated[
+        str | None, typer.Option(help="Its name in your tables, if it is not plain.", show_default="user_id")
+    ] = None,
+    item_column: Annotated[
+        str | None, typer.Option(help="Its name in your tables, if it is not plain.", show_default="item_id")
+    ] = None,
     timestamp_column: Annotated[
-        str, typer.Option(help='Its name in your tables (seconds, dates or ISO times); "" if nobody knows the times.')
-    ] = "timestamp",
-    rating_column: Annotated[str, typer.Option(help="Its name, if it is not called rating.")] = "",
-    label_column: Annotated[str, typer.Option(help="Its name (1 liked, 0 not), if it is not called label.")] = "",
-    title_column: Annotated[str, typer.Option(help="Its name in your items.")] = "title",
+        str | None,
+        typer.Option(
+            help='Its name in your tables (seconds, dates or ISO times); "" if nobody knows the times.',
+            show_default="timestamp",
+        ),
+    ] = None,
+    rating_column: Annotated[str | None, typer.Option(help="Its name, if it is not called rating.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Its name (1 liked, 0 not), if it is not called label.")
+    ] = None,
+    title_column: Annotated[str | None, typer.Option(help="Its name in your items.", show_default="title")] = None,
     like_threshold: Threshold = None,
     drop_unknown: Annotated[
         bool, typer.Option("--drop-unknown", help="Leave out interactions of unknown items, and items without a title.")
@@ -96,8 +106,16 @@ def import_data(
         dataset, name = known.read(source, like_threshold, drop_unknown, how), known.name
     else:
         tables, name = Tables.read(source, items, users, how), "your own tables"
-        named = Columns(user_column, item_column, timestamp_column, label_column, rating_column, title_column)
-        columns = guess_columns(tables, named)
+        given = {
+            "user": user_column,
+            "item": item_column,
+            "timestamp": timestamp_column,
+            "label": label_column,
+            "rating": rating_column,
+            "title": title_column,
+        }
+        named = {field: column for field, column in given.items() if column is not None}
+        columns = guess_columns(tables, Columns(**named), sure=named)
         dataset = dataset_of(
             tables,
             columns,

@@ -46,10 +46,14 @@ class Table:
     path: Path
     frame: pl.DataFrame
 
+    def check(self, old: str, new: str) -> None:
+        """Raise `CCFError` with its option where there is no column `old` for our `new`."""
+        require(self.frame, str(self.path), [old], f"name the right one with {OPTIONS[new]}")
+
     def renamed(self, wanted: dict[str, str]) -> pl.DataFrame:
         """With the columns under our names; a missing one is a `CCFError` that names its option."""
         for old, new in wanted.items():
-            require(self.frame, str(self.path), [old], f"name the right one with {OPTIONS[new]}")
+            self.check(old, new)
         # A column of the table that already bears one of our names, but is not the one that was named, gives way.
         frame = self.frame.drop([new for old, new in wanted.items() if old != new and new in self.frame.columns])
         return frame.rename(wanted)

@@ -1,7 +1,7 @@
 """Which columns of the user's tables are meant, where they bear other names than ours and nobody says which."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from ccf_llm.data.importers.columns import TIME_NAMES, Columns, Tables
@@ -15,12 +15,15 @@ TITLES = (r"(?i)^(?:.*[-_ ])?title$", r"(?i)^(?:.*[-_ ])?name$")
 LABELS = r"(?i)^(?:.*[-_ ])?(?:labels?|likes?|liked)$"
 
 
-def guess_columns(tables: Tables, named: Columns) -> Columns:
+def guess_columns(tables: Tables, named: Columns, sure: Collection[str] = ()) -> Columns:
     """`named`, and where its columns are not in the tables those that look like it, if there is exactly one.
 
     A user is looked for by name; an item is what the tables of interactions and of items share; a rating, a label, a
-    time and a title go by their names. What is not found stays as it was, for the import to refuse.
+    time and a title go by their names. What is not found stays as it was, for the import to refuse, and so do the
+    fields of `named` that are `sure`; a column of times that is sure and not there is a `CCFError`.
     """
+    if "timestamp" in sure and named.timestamp:  # else the import takes it that nobody knows the times
+        tables.interactions.check(named.timestamp, "timestamp")
     plain = Columns()
     interactions, items = tables.interactions.frame.columns, tables.items.frame.columns
     found = {}
@@ -35,7 +38,7 @@ def guess_columns(tables: Tables, named: Columns) -> Columns:
     if not (named.rating or named.label or "rating" in interactions or "label" in interactions):
         rating = _only(name for name in interactions if re.match(LIKE_RATINGS, name))
         found["label" if re.match(LABELS, rating) else "rating"] = rating
-    return replace(named, **{field: name for field, name in found.items() if name})
+    return replace(named, **{field: name for field, name in found.items() if name and field not in sure})
 
 
 def _only(names: Iterable[str]) -> str:
