@@ -17,6 +17,7 @@ def test_a_folders_hash_follows_names_and_content_of_what_matches(tmp_path: Path
     (tmp_path / "a.txt").write_text("a")
     lines = "".join(f"{name} {sha256_of(text)}\n" for name, text in (("a.txt", "a"), ("in/b.txt", "b")))
     assert files_sha256(tmp_path, "**/*") == sha256_of(lines)
+    assert files_sha256(tmp_path, "**/*", but=["b.txt"]) == files_sha256(tmp_path, "*.txt")
     assert files_sha256(tmp_path, "*.txt") == sha256_of(lines.splitlines(keepends=True)[0])
 
 

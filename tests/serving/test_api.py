@@ -457,6 +457,8 @@ def test_a_new_model_is_swapped_in_and_a_broken_one_refused(
     folder = shutil.copytree(served_model, tmp_path / "model")
     client = make_client(folder, admin_key=ADMIN["X-API-Key"], deadline_ms=60_000)
     before = recommend(client, history=["i1"])
+    for name in ("metrics.json", "figures.md"):  # as `ccf-llm evaluate` writes them
+        (folder / name).write_text("{}")
     same = client.post("/v1/admin/reload", headers=ADMIN).json()
     assert same == {"model": before["model"], "previous": before["model"]}
     model = CCFLLM.load(folder)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def files_sha256(folder: Path, pattern: str) -> str:
-    """SHA-256 over the names and SHA-256s of the folder's files that match `pattern`."""
-    files = sorted(path for path in folder.glob(pattern) if path.is_file())
+def files_sha256(folder: Path, pattern: str, but: Collection[str] = ()) -> str:
+    """SHA-256 over the names and SHA-256s of the folder's files that match `pattern`, but for those of these names."""
+    files = sorted(path for path in folder.glob(pattern) if path.is_file() and path.name not in but)
     return sha256_of("".join(f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n" for path in files))
 
 

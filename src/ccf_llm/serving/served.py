@@ -15,6 +15,7 @@ from ccf_llm.data.validate import check_items
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.folder import model_folder
 from ccf_llm.io.hashing import files_sha256
+from ccf_llm.io.integrity import MANIFEST
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Person, Recommender
 from ccf_llm.serving.added import AddedItem
@@ -22,6 +23,8 @@ from ccf_llm.serving.problems import ProblemError
 from ccf_llm.serving.store import LIKES, UserRecord
 
 MAX_HISTORY = 500
+ABOUT = ("README.md", "figures.md", "metrics.json", MANIFEST)
+"""Files of a model's folder that only tell of it; those that `ccf-llm evaluate` writes come after training."""
 NO_CODES: Codes = np.zeros(0, dtype=np.int64)
 
 
@@ -31,7 +34,7 @@ class Served:
 
     recommender: Recommender
     version: str
-    """Changes with any byte of the model's files."""
+    """Changes with any byte of the model's files that decides what it answers."""
     trained: Recommender
     """Without the items that were added over HTTP."""
 
@@ -159,7 +162,7 @@ def _in_words(row: dict[str, Any]) -> AddedItem:
 
 def _version(folder: Path) -> str:
     try:
-        return files_sha256(folder, "**/*")[:12]
+        return files_sha256(folder, "**/*", but=ABOUT)[:12]
     except FileNotFoundError:
         raise _written_anew(folder) from None
 
