@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 import torch
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from ccf_llm.cf.ease import bytes_for
 from ccf_llm.data.dataset import Dataset
@@ -102,9 +102,11 @@ def draft_config(dataset: Dataset, source: str, machine: Machine, minutes: float
         values |= _lists(dataset, machine, seconds) | {"retriever": _retriever(dataset, machine)}
     else:
         values |= _rows(dataset, machine, seconds)
-    template = files(__package__).joinpath(f"init_{fit.task}.yaml.j2").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    text = environment.from_string(template).render(values) + "\n"
+    loader = FunctionLoader(lambda name: files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    environment = Environment(
+        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    text = environment.get_template(f"init_{fit.task}.yaml.j2").render(values) + "\n"
     open_split(config_of(text, Path("draft.yaml")))  # what cannot be split is said before it is written
     sizes = ("retriever", "lists", "rows", "people", "valid_people")
     chosen: dict[str, Any] = {key: values[key] for key in sizes if key in values}
