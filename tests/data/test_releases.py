@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from ccf_llm.data import importers
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers import import_path
+from ccf_llm.data.importers.lines import FirstLines
 from ccf_llm.data.named import open_dataset
 from ccf_llm.errors import CCFError
 
@@ -244,6 +246,33 @@ def test_mind(tmp_path: Path) -> None:
         ("U13740", "N55689", 1, 1573463158),
     ]
     assert dataset.items["title"].to_list() == ["Porsche", 'Charles "Mean" Rogers']
+
+
+def test_each_file_is_looked_into_once(amazon_2018: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    class Counted(FirstLines):
+        def __missing__(self, path: Path) -> str:
+            looked.append(path.name)
+            return super().__missing__(path)
+
+    monkeypatch.setattr(importers, "FirstLines", Counted)
+    assert import_path(amazon_2018, drop_unknown=True).items.height == 1
+    assert sorted(looked) == ["Books_5.json.gz", "meta_Books.json.gz"]
+
+
+def test_packed_bytes_that_zlib_refuses_are_one_line(tmp_path: Path) -> None:
+    packed(tmp_path / "steam_games.json.gz", [{"app_name": "A", "id": "1"}], repr)
+    reviews = tmp_path / "steam_reviews.json.gz"
+    packed(reviews, [{"username": "u", "product_id": "1", "date": "2017-12-17"}], repr)
+    sound = reviews.read_bytes()
+    torn = sound[:10] + bytes([255] * 200)  # a header, and no packed bytes behind it
+    reviews.write_bytes(sound + torn)
+    with pytest.raises(CCFError, match=r"steam_reviews\.json\.gz: cannot be read to the end .* download it again$"):
+        import_path(tmp_path)
+    reviews.write_bytes(torn)
+    with pytest.raises(CCFError, match="no known data set"):
+        import_path(tmp_path)
 
 
 def test_files_that_are_cut_are_refused(amazon_2018: Path) -> None:

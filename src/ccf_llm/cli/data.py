@@ -103,7 +103,7 @@ def import_data(
     columns = None
     if items is None:
         known = format_of(source)
-        dataset, name = known.read(source, like_threshold, drop_unknown, how), known.name
+        dataset, name = known.read(like_threshold, drop_unknown, how), known.format
     else:
         tables, name = Tables.read(source, items, users, how), "your own tables"
         given = {

@@ -7,6 +7,7 @@ import ast
 import glob
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Collection
 from functools import partial
 from itertools import islice
@@ -22,6 +23,7 @@ from ccf_llm.errors import CCFError
 FIRST_LINE = 1 << 22  # bytes; a first line that is longer is of no known kind
 BATCH = 100_000  # records that are Python objects at a time
 _NO_RECORD = (ValueError, SyntaxError, RecursionError, MemoryError)
+_UNREADABLE = (OSError, EOFError, zlib.error)
 
 
 class Lines(NamedTuple):
@@ -33,12 +35,23 @@ class Lines(NamedTuple):
     """The fields of these names in all records, null where a record lacks one."""
 
 
-def names_of(path: Path, lines: Lines) -> Collection[str]:
-    """The names of a file's fields; none where it is of another kind."""
+class FirstLines(dict[Path, str]):
+    """The first line of each file that is asked for, read once; empty where a file cannot be read."""
+
+    def __missing__(self, path: Path) -> str:
+        try:
+            with _opened(path) as file:
+                self[path] = file.readline(FIRST_LINE).decode(errors="replace")
+        except _UNREADABLE:
+            self[path] = ""
+        return self[path]
+
+
+def names_in_line(line: str, lines: Lines) -> Collection[str]:
+    """The names of the fields by a file's first line; none where it is of another kind."""
     try:
-        with _opened(path) as file:
-            return lines.names(file.readline(FIRST_LINE).decode(errors="replace"))
-    except (*_NO_RECORD, OSError, EOFError):
+        return lines.names(line)
+    except _NO_RECORD:
         return ()
 
 
@@ -94,7 +107,7 @@ def _first_bad_line(path: Path) -> int | None:
                         _record(json.loads, line.decode())
                     except _NO_RECORD:
                         return number
-    except (OSError, EOFError):
+    except _UNREADABLE:
         pass
     return None
 
@@ -107,7 +120,7 @@ def _scan_python(path: Path, names: list[str], _: TextFormat) -> pl.LazyFrame:
             lines = enumerate(file, start=1)
             while batch := [_fields(path, number, line, names) for number, line in islice(lines, BATCH)]:
                 frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
-    except (OSError, EOFError) as error:
+    except _UNREADABLE as error:
         raise CCFError(f"{path}: cannot be read to the end ({error}); download it again") from None
     return pl.concat(frames).lazy()
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.importers.lines import Lines, collected, names_of
+from ccf_llm.data.importers.lines import FirstLines, Lines, collected, names_in_line
 from ccf_llm.data.importers.text import TextFormat
 from ccf_llm.data.reading import Reading
 from ccf_llm.errors import CCFError
@@ -32,15 +33,23 @@ class Table:
     shape: Callable[[pl.LazyFrame], pl.LazyFrame] = _as_it_is
     """From the fields, as text under our names, to the columns of a data set."""
 
-    def find(self, folder: Path) -> list[Path]:
+    def find(self, folder: Path, lines: FirstLines) -> list[Path]:
         """The files of the folder that are this table."""
         files = sorted({path for pattern in self.files for path in folder.glob(pattern)})
-        return [path for path in files if self.columns.keys() <= set(names_of(path, self.lines))]
+        return [path for path in files if self.columns.keys() <= set(names_in_line(lines[path], self.lines))]
 
     def read(self, path: Path, how: TextFormat) -> pl.DataFrame:
         """The table."""
         names = {**self.columns, **self.more}
         return collected(self.shape(self.lines.scan(path, list(names), how).rename(names)), path)
+
+
+class Files(NamedTuple):
+    """The files of a folder that are a release's tables; of each one is expected."""
+
+    interactions: list[Path]
+    items: list[Path]
+    users: list[Path]
 
 
 @dataclass(frozen=True)
@@ -58,32 +67,30 @@ class Release:
     notes: tuple[str, ...] = ()
     """What a person should know."""
 
-    def is_in(self, folder: Path) -> bool:
-        """Whether the folder holds its tables."""
-        return folder.is_dir() and bool(self.interactions.find(folder) and self.items.find(folder))
+    def find(self, folder: Path, lines: FirstLines) -> Files | None:
+        """The tables in a folder; None where one of interactions and items is not there."""
+        if not folder.is_dir() or not (interactions := self.interactions.find(folder, lines)):
+            return None
+        if not (items := self.items.find(folder, lines)):
+            return None
+        return Files(interactions, items, self.users.find(folder, lines) if self.users is not None else [])
 
     def read(
-        self,
-        folder: Path,
-        *,
-        like_threshold: float | None = None,
-        drop_unknown: bool = False,
-        how: TextFormat | None = None,
+        self, folder: Path, files: Files, *, like_threshold: float | None, drop_unknown: bool, how: TextFormat
     ) -> Dataset:
         """The data set. Of rows that share their key the last counts: nobody can correct what is published."""
-        how = how or TextFormat()
         for note in self.notes:
             how.reading.note(f"{self.name}: {note}")
-        interactions = self.interactions.read(_the_one(self.interactions, folder), how)
+        interactions = self.interactions.read(_the_one(files.interactions), how)
         rated = interactions.filter(pl.col("rating").str.strip_chars() != "0") if self.unrated else interactions
         how.reading.leave_out("interactions rated 0, which means not rated", len(interactions) - len(rated))
         key = [name for name in ("user_id", "item_id", "timestamp") if name in interactions.columns]
-        items = self.items.read(_the_one(self.items, folder), how)
-        users = self.users if self.users is not None and self.users.find(folder) else None
+        items = self.items.read(_the_one(files.items), how)
+        users = self.users.read(_the_one(files.users), how) if self.users is not None and files.users else None
         dataset = Dataset.from_frames(
             _one_of_each(rated, key, "interactions", how.reading),
             _one_of_each(items, ["item_id"], "items", how.reading),
-            users=None if users is None else users.read(_the_one(users, folder), how),
+            users=users,
             name=folder.resolve().name,
             like_threshold=self.like_threshold if like_threshold is None else like_threshold,
             drop_unknown=drop_unknown,
@@ -93,11 +100,10 @@ class Release:
         return dataset
 
 
-def _the_one(table: Table, folder: Path) -> Path:
-    found = table.find(folder)
+def _the_one(found: list[Path]) -> Path:
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
-        raise CCFError(f"{folder}: {names} are the same table; leave one of them in the folder")
+        raise CCFError(f"{found[0].parent}: {names} are the same table; leave one of them in the folder")
     return found[0]
 
 
