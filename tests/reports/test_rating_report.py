@@ -75,6 +75,18 @@ def test_page_is_accessible(report: dict[str, Any]) -> None:
         assert "currentColor" in svg
 
 
+def test_groups_of_people_stand_beside_all_others(report: dict[str, Any]) -> None:
+    found = copy.deepcopy(report)
+    group = {"users": 21, "auc": 0.6, "auc_ci": [0.5, 0.7], "rest": -0.1, "rest_ci": [-0.2, 0.0], "popular": 0.25}
+    found["models"]["ccf_llm"]["people"] = {"job": {HOSTILE: group}}
+    found["rows"]["least_people"] = 20
+    reader = Reader(render_rating_report(found))
+    assert f"job: {HOSTILE}" in reader.text
+    cells = "".join(reader.text.partition(f"job: {HOSTILE}")[2].split())
+    assert cells.startswith("210.6000.500to0.700\N{MINUS SIGN}0.100\N{MINUS SIGN}0.200to+0.00025%")
+    assert "By group of users" not in render_rating_report(report)
+
+
 def test_verdict_says_plainly_who_is_ahead(report: dict[str, Any]) -> None:
     models = copy.deepcopy(report["models"])
     assert re.search(r"is ahead of mf: \+0\.\d{3} AUC .*, and ahead of llm_text", verdict(models, RIVALS))

@@ -29,7 +29,7 @@ class Evaluation:
     """Method -> figure -> value; `diff` holds the paired differences to every other method (positive: ahead of it)."""
     rows: dict[str, Any]
     """What was evaluated: rows, users, share liked, rows per slice, draws, seed, warm_threshold, baseline; and,
-    where some figures say nothing, `doubtful`: figure -> why."""
+    where some figures say nothing, `doubtful`: figure -> why; where groups of users have figures, `least_people`."""
 
     def to_json(self) -> dict[str, Any]:
         """`{"models": ..., "rows": ...}` that JSON accepts: null stands where a figure is not defined."""
