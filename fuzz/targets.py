@@ -1,5 +1,6 @@
 """What is fuzzed: bytes from anywhere go into a reader, which may raise nothing but `CCFError`."""
 
+import gzip
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -141,7 +142,7 @@ RELEASES = {
         "BX-Users.csv": '"User-ID";"Location";"Age"\n"7";"x, y";NULL\n',
     },
     "steam": {
-        "r.json": "{u'username': u'u', u'product_id': u'1', u'date': u'2017-12-17'}\n",
+        "r.json.gz": "{u'username': u'u', u'product_id': u'1', u'date': u'2017-12-17'}\n",
         "g.json": "{u'id': u'1', u'app_name': u'Ran', u'release_date': u'1985-01-02', u'genres': [u'War', u'Old']}\n",
     },
     "steam-200k": {"steam-200k.csv": '7,"Sid, Meier",purchase,1.0,0\n7,"Sid, Meier",play,3.5,0\n8,Ran,play,1,0\n'},
@@ -160,7 +161,8 @@ def release(files: dict[str, str]) -> Callable[[Path], tuple[Target, list[bytes]
         folder = scratch / "release"
         folder.mkdir()
         for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            content = text.encode()
+            (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         target = Folder(folder, import_path)
         return target, list(target.sound.values())
 
