@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ccf_llm.cli.engine import PANEL, Address, Engine, check_engine
+from ccf_llm.cli.engine import PANEL, WORKERS, Address, Engine, check_engine
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of the file; may be repeated.")
@@ -63,4 +63,4 @@ def train(
         if engine is None:
             train_run(settings, only=only, say=bars.say, report=report)
         else:
-            train_on_ray(settings, workers=workers or 2, address=address, only=only, say=bars.say, report=report)
+            train_on_ray(settings, workers=workers or WORKERS, address=address, only=only, say=bars.say, report=report)
