@@ -1,5 +1,7 @@
 """What each user liked before each interaction."""
 
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -74,30 +76,29 @@ def _replayed(
     `rows` are all rows of these users, by user and time.
     """
     start, end = histories.start.copy(), histories.end.copy()
-    likes = [histories.likes]
-    offset, user, current = len(histories.likes), -1, dict[int, None]()
-    segment: list[int] = []
-
-    def close() -> None:
-        nonlocal offset, segment
-        likes.append(np.array(segment, dtype=np.int64))
-        offset, segment = offset + len(segment), []
-
-    moments = np.flatnonzero(np.diff(timestamps[rows], prepend=-1) | np.diff(users[rows], prepend=-1))
-    for together in np.split(rows, moments[1:]):  # the rows of one user and second
-        if users[together[0]] != user:
-            close()
-            user, current = users[together[0]], {}
-        start[together], end[together] = offset, offset + len(segment)
-        for row in together[begins[together]]:
-            current[int(items[row])] = None
-            segment.append(int(items[row]))
-        if taken_back[together].any():
-            close()
-            for row in together[taken_back[together]]:
-                current.pop(int(items[row]))
-            segment = list(current)
-    close()
+    likes, offset = [histories.likes], len(histories.likes)
+    for mine in np.split(rows, np.flatnonzero(np.diff(users[rows])) + 1):
+        events = zip(*(of[mine].tolist() for of in (timestamps, items, begins, taken_back)), strict=True)
+        segments, current = [list[int]()], dict[int, None]()
+        begun, length = list[int](), list[int]()
+        for _, together in groupby(events, key=itemgetter(0)):  # the rows of one second
+            gone, known, segment = [], len(segments[-1]), segments[-1]
+            for _, item, begins_here, taken_back_here in together:
+                begun.append(offset)
+                length.append(known)
+                if begins_here:
+                    current[item] = None
+                    segment.append(item)
+                elif taken_back_here:
+                    gone.append(item)
+            if gone:
+                offset += len(segment)
+                for item in gone:
+                    current.pop(item)
+                segments.append(list(current))
+        offset += len(segments[-1])
+        start[mine], end[mine] = begun, np.add(begun, length)
+        likes += [np.array(segment, dtype=np.int64) for segment in segments]
     return Histories(np.concatenate(likes), start, end)
 
 
