@@ -24,7 +24,20 @@ BEGIN, SECONDS = 1_600_000_000, 3 * 365 * 86_400
 """The log is of three years."""
 THERE = 0.2
 """Share of the users and items that are there when it begins; the others come evenly."""
-GENRES = ("drama", "comedy", "crime", "travel", "war", "music", "history", "nature", "sport", "horror", "romance", "art")
+GENRES = (
+    "drama",
+    "comedy",
+    "crime",
+    "travel",
+    "war",
+    "music",
+    "history",
+    "nature",
+    "sport",
+    "horror",
+    "romance",
+    "art",
+)
 FIRST = ("Silent", "Golden", "Last", "Broken", "Hidden", "Distant", "Crimson", "Little", "Endless", "Winter", "Second")
 SECOND = ("River", "Garden", "Letter", "Harbour", "Stranger", "Road", "Mirror", "Orchard", "Storm", "Island", "Song")
 THIRD = ("Lisbon", "the North", "Glass", "Ashes", "My Father", "Tomorrow", "the Valley", "Salt", "Paris", "Summer")
@@ -143,6 +156,8 @@ def _written(path: Path, form: Form) -> Iterator[Callable[[pl.DataFrame], None]]
                 writer.close()
         return
     with path.open("wb") as file:
-        yield lambda frame: (
-            frame.write_csv(file, include_header=file.tell() == 0) if form == "csv" else frame.write_ndjson(file)
+        yield (
+            lambda frame: (
+                frame.write_csv(file, include_header=file.tell() == 0) if form == "csv" else frame.write_ndjson(file)
+            )
         )

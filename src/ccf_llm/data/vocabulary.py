@@ -16,6 +16,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.io.hashing import pieces_sha256
 from ccf_llm.io.parquet import read_parquet, write_parquet
 
+
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
     """A two-way map between n ids (strings) and the codes 1..n. Code 0 is padding or an unknown id.

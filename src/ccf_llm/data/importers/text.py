@@ -219,7 +219,9 @@ def _named(parts: Iterable[pl.DataFrame], path: Path) -> pl.DataFrame:
     names, tables, again = dict[str, str](), list[pl.DataFrame](), list[str]()
     for part in parts:
         if not tables:
-            names = {column: name.strip() for column, name in zip(part.columns, part.row(0), strict=True) if name.strip()}
+            names = {
+                column: name.strip() for column, name in zip(part.columns, part.row(0), strict=True) if name.strip()
+            }
             if twice := [name for name in names.values() if list(names.values()).count(name) > 1]:
                 raise CCFError(f"{path}: two columns are called {twice[0]!r}; rename one of them")
         fields = part.slice(0 if tables else 1).with_columns(pl.all().replace("", None))
