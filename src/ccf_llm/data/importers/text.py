@@ -85,11 +85,10 @@ def read_separated(
     if content is None:
         raise CCFError(f"{path}: no such file")
     text = how.blocks(content, path)
-    begin = next(iter(text), "")
-    if told := EXCEL.match(begin):
-        how, begin = replace(how, separator=how.separator or told[1]), begin[told.end() :]
-        text = replace(text, skip=told.end()) if isinstance(text, Blocks) else [begin]
-    header = begin.lstrip("\n").partition("\n")[0]
+    if told := EXCEL.match(begin := next(iter(text), "")):
+        how = replace(how, separator=how.separator or told[1])
+        text = replace(text, skip=told.end()) if isinstance(text, Blocks) else [begin[told.end() :]]
+    header = next((block for block in text if block.strip()), "").lstrip("\n").partition("\n")[0]
     if not header.strip():
         raise CCFError(f"{path}: is empty; give a table with a header")
     separator = how.separator or max(SEPARATORS, key=lambda one: (header.count(one), one == usual))
