@@ -134,7 +134,8 @@ class Log:
 
 def _drawn(cumulated: NDArray[np.float64], n: int, random: np.random.Generator) -> NDArray[np.int64]:
     """(n,) places, each as often as its share of the weights whose running sum is given."""
-    return np.searchsorted(cumulated, random.random(n) * cumulated[-1], side="right")
+    places: NDArray[np.int64] = np.searchsorted(cumulated, random.random(n) * cumulated[-1], side="right")
+    return places
 
 
 @contextmanager

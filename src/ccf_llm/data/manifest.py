@@ -77,14 +77,14 @@ def given_split(interactions: pl.DataFrame) -> SplitManifest:
 
 def part_records(interactions: pl.DataFrame, left_out: dict[str, int]) -> dict[str, PartRecord]:
     """Count and hash the rows of each part."""
-    records = {}
+    records: dict[str, PartRecord] = {}
     for part in PARTS:
         rows = rows_of(interactions, part)
         records[part] = PartRecord(rows=len(rows), sha256=rows_hash(rows), left_out=left_out.get(part, 0))
     return records
 
 
-def rows_of(interactions: pl.DataFrame, part: Part) -> pl.DataFrame:
+def rows_of(interactions: pl.DataFrame, part: str) -> pl.DataFrame:
     """user_id, item_id, timestamp and label of a part's rows."""
     return interactions.lazy().filter(pl.col("split") == part).select(*_EVENT, "label").collect()
 

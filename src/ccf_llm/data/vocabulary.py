@@ -112,7 +112,8 @@ def vocabulary_of(items: pl.DataFrame) -> Vocabulary:
 def places_of(ids: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
     """(N,) where each of N ids, a categorical column, stands among the distinct ones, and these as texts."""
     distinct, physical = ids.unique(), ids.to_physical()
-    places = np.zeros(int(physical.max() or 0) + 2, dtype=np.int32)  # the last one for null
+    most = int(physical.max() or 0)  # type: ignore[arg-type]  # a number
+    places = np.zeros(most + 2, dtype=np.int32)  # the last one for null
     places[distinct.to_physical().fill_null(len(places) - 1).to_numpy()] = np.arange(len(distinct))
     return places[physical.fill_null(len(places) - 1).to_numpy()], distinct.cast(pl.String)
 
