@@ -42,10 +42,13 @@ def plot_scale(parts: dict[str, Any], path: Path) -> None:
         rows, busy, peak = ([point[key] for point in part["points"]] for key in ("rows", "cpu_seconds", "peak_mb"))
         left.plot(rows, busy, marker="o", label=name if part["exponent"] is None else f"{name}: {part['exponent']:.2f}")
         right.plot(rows, peak, marker="o")
-    for axes, label in ((left, "processor seconds"), (right, "peak memory, MB")):
-        axes.set(xscale="log", yscale="log", xlabel="rows", ylabel=label)
+    sizes = sorted({point["rows"] for part in parts.values() for point in part["points"]})
+    for axes, label, scale in ((left, "processor seconds", "log"), (right, "peak memory, MB", "linear")):
+        axes.set(xscale=scale, yscale=scale, xlabel="rows, millions", ylabel=label)
+        axes.set_xticks(sizes, [f"{rows / 1e6:g}" for rows in sizes])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
-    left.legend(title="exponent", fontsize="small")
+    left.legend(title="exponent", fontsize="small", loc="center right")
     _save(figure, path)
 
 
