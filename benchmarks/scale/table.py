@@ -16,7 +16,7 @@ def print_parts(files: list[dict[str, Any]]) -> None:
             points = {
                 point["rows"]: f"{point['cpu_seconds']:.1f} s, {point['peak_mb']:,.0f} MB" for point in part["points"]
             }
-            cells = " | ".join(points.get(rows, "–") for rows in sizes)
+            cells = " | ".join(points.get(rows, "") for rows in sizes)
             print(f"| {name} | {cells} | {part['exponent']:.2f} | {part['bytes_per_row']:.0f} |")
 
 

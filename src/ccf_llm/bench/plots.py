@@ -48,7 +48,7 @@ def plot_scale(parts: dict[str, Any], path: Path) -> None:
         axes.set_xticks(sizes, [f"{rows / 1e6:g}" for rows in sizes])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    left.legend(title="exponent", fontsize="small", loc="center right")
+    figure.legend(title="exponent", fontsize="small", loc="outside right center")
     _save(figure, path)
 
 
