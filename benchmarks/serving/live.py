@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 class LightClient:
@@ -29,7 +29,10 @@ class LightClient:
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any, dict[str, str]]:
-        """Status, decoded body and headers (lower case); `OSError` or `HTTPException` where there is no answer."""
+        """Status, decoded body and headers (lower case); `OSError` or `HTTPException` where there is no answer.
+
+        A body that is no JSON, such as a proxy's, is given as text.
+        """
         try:
             text = None if body is None else json.dumps(body)
             self._connection.request(method, path, text, self._headers)
@@ -39,7 +42,10 @@ class LightClient:
             self._connection.close()  # the next request connects anew
             raise
         headers = {name.lower(): value for name, value in response.getheaders()}
-        return response.status, json.loads(answer), headers
+        try:
+            return response.status, json.loads(answer), headers
+        except ValueError:
+            return response.status, answer.decode(errors="replace"), headers
 
     def close(self) -> None:
         """Close the connection."""
@@ -100,7 +106,7 @@ class LiveServer:
     def _end(self, by: signal.Signals) -> int:
         assert self._process is not None
         self._process.send_signal(by)
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=START_SECONDS)
 
     def __enter__(self) -> Self:
         """The server, ready."""

@@ -10,6 +10,7 @@ import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.io.files import only_one
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.recommend import to_file
@@ -134,6 +135,17 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     with pytest.raises(CCFError, match=message):
         recommend_all(recommender, tmp_path / "all.parquet", users, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_do_not_write_the_same_parts(recommender: Recommender, tmp_path: Path) -> None:
+    recommend_all(recommender, tmp_path / "before.parquet", ["u1"])
+    with (
+        only_one(tmp_path / "all.parquet.parts", "writing recommendations"),
+        pytest.raises(CCFError, match=r"all.parquet.parts: another process is writing recommendations there"),
+    ):
+        recommend_all(recommender, tmp_path / "all.parquet", ["u1"])
+    recommend_all(recommender, tmp_path / "all.parquet", ["u1"])
+    assert pl.read_parquet(tmp_path / "all.parquet").equals(pl.read_parquet(tmp_path / "before.parquet"))
 
 
 def test_a_folder_of_something_else_is_left_alone(recommender: Recommender, tmp_path: Path) -> None:

@@ -1,14 +1,20 @@
 """`ccf-llm recommend`: for a user, for a person known by titles, for all users; or items like one."""
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ccf_llm.cli.answer import Answer
+from ccf_llm.cli.engine import WORKERS, Address, Engine, Workers, check_engine
+from ccf_llm.distributed.cluster import connected
 from ccf_llm.errors import CCFError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ccf_llm.recommend.recommender import Person, Recommender
 
 WHOM, WHAT, HOW, OUT = "For whom", "From what", "In which order", "Output"
@@ -123,6 +129,9 @@ def recommend(
             rich_help_panel=OUT,
         ),
     ] = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    address: Address = None,
 ) -> None:
     """Recommend items: CF and titles retrieve, the language model re-ranks.
 
@@ -151,9 +160,13 @@ def recommend(
         "--keep": keep,
         "--json": as_json,
         "--output": output is not None,
+        "--engine": engine is not None,
     }
     _check(modes, given, order)
-    recommender = _open(run, retrieve, text_share, new_items)
+    check_engine(engine, {"--workers": workers, "--address": address})
+    from ccf_llm.recommend.opening import open_recommender
+
+    opening = partial(open_recommender, run, retrieve, text_share, new_items)
     choice: dict[str, Any] = {
         "candidates": _candidates(candidate, candidates),
         "deny": deny or [],
@@ -163,8 +176,12 @@ def recommend(
         "diversity": diversity,
     }
     if output is not None:
-        _all_users(recommender, output, users, {"k": k, "filter_seen": not keep_seen, **choice})
+        ids = None if users is None else _ids(users, "user_id")
+        workers = (workers or WORKERS) if engine else None
+        with connected(address, cpus=workers) if engine else nullcontext():
+            _all_users(opening, output, ids, workers, k=k, filter_seen=not keep_seen, **choice)
         return
+    recommender = _open(opening)
     if similar_to is not None:
         item = _item(recommender, similar_to)
         items = recommender.similar(item["item_id"], k).to_dicts()
@@ -192,10 +209,20 @@ def recommend(
 
 # What has no meaning for whom; --all-users alone writes a file.
 NOT_FOR = {
-    "--user": ("--users", "--output", "--about"),
-    "--liked": ("--users", "--output", "--keep-seen"),
+    "--user": ("--users", "--output", "--engine", "--about"),
+    "--liked": ("--users", "--output", "--engine", "--keep-seen"),
     "--similar-to": (
-        *("--about", "--users", "--output", "--keep-seen", "--candidate", "--candidates", "--deny", "--category"),
+        *(
+            "--about",
+            "--users",
+            "--output",
+            "--engine",
+            "--keep-seen",
+            "--candidate",
+            "--candidates",
+            "--deny",
+            "--category",
+        ),
         "--one-edition",
         *("--order", "--diversity", "--why", "--keep"),
     ),
@@ -227,36 +254,26 @@ def _about(fields: list[str] | None) -> dict[str, str]:
     return dict(field.split("=", 1) for field in fields or [])
 
 
-def _open(run: Path, retrieve: int, text_share: float | None, new_items: Path | None) -> "Recommender":
-    from ccf_llm.data.importers.columns import read_table
-    from ccf_llm.experiments.folder import RunFolder, open_split
-    from ccf_llm.model.ccfllm import CCFLLM
-    from ccf_llm.recommend.recommender import Recommender
-
-    folder = RunFolder(run)
-    config = folder.load_config()
-    further = None if new_items is None else read_table(new_items)
-    model, dataset = CCFLLM.load(folder.model(config.main)), open_split(config)
-    if further is not None:
-        try:
-            model = model.with_items(further)
-        except CCFError as error:
-            raise CCFError(f"{new_items}: {error}") from None
-    if not model.network.uses_llm:
+def _open(opening: "Callable[[], Recommender]") -> "Recommender":
+    recommender = opening()
+    if not recommender.model.network.uses_llm:
         typer.echo(
             "note: on valid the language model added nothing, so likes alone decide and it is not asked", err=True
         )
-    return Recommender(model, dataset, retrieve, text_share=text_share)
+    return recommender
 
 
-def _all_users(recommender: "Recommender", output: Path, users: Path | None, options: dict[str, Any]) -> None:
+def _all_users(
+    opening: "Callable[[], Recommender]", output: Path, users: list[str] | None, workers: int | None, **options: Any
+) -> None:
+    """Into a file: by workers of Ray, or by this process."""
     from ccf_llm.cli.progress import Bars
-    from ccf_llm.recommend.to_file import recommend_all
+    from ccf_llm.distributed.recommend import by_ray
+    from ccf_llm.recommend.to_file import one_by_one, recommend_all
 
+    write = by_ray(opening, workers) if workers else one_by_one
     with Bars() as bars:
-        recommend_all(
-            recommender, output, None if users is None else _ids(users, "user_id"), progress=bars.users, **options
-        )
+        recommend_all(_open(opening), output, users, progress=bars.users, write=write, **options)
     typer.echo(str(output))
 
 

@@ -1,14 +1,18 @@
 """`ccf-llm serve`: the HTTP server with its page."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccf_llm.cli.engine import PANEL, WORKERS, Address, Engine, check_engine
 from ccf_llm.errors import CCFError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+
+    from ccf_llm.distributed.serve import Replicas
 
 
 def serve(
@@ -29,6 +33,23 @@ def serve(
         int, typer.Option(min=10, max=60_000, help="Milliseconds until the CF answer is given.")
     ] = 1500,
     waiting: Annotated[int, typer.Option(min=1, help="Most requests that wait for the language model.")] = 64,
+    engine: Engine = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --engine ray: processes that hold the model, one core each; default 2. More than one need a "
+            "--store of PostgreSQL.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    most_replicas: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --engine ray: under load up to so many; default: --replicas.", rich_help_panel=PANEL
+        ),
+    ] = None,
+    address: Address = None,
 ) -> None:
     """Serve recommendations over HTTP, with a page at / and the API's documentation at /docs.
 
@@ -44,6 +65,7 @@ def serve(
 
     few_arenas()
     require_server()
+    check_engine(engine, {"--replicas": replicas, "--most-replicas": most_replicas, "--address": address})
     import uvicorn
 
     from ccf_llm.experiments.folder import model_folder
@@ -67,7 +89,18 @@ def serve(
             "add likes, and erasing is closed; set CCF_LLM_API_KEYS",
             err=True,
         )
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    many = None if engine is None else _replicas(replicas, most_replicas, store, (host, port))
     events = EventStore(store or beside(model))
+    if many is not None:
+        from ccf_llm.distributed.cluster import connected
+        from ccf_llm.distributed.serve import serve_on_ray
+
+        events.close()
+        with connected(address, cpus=many.most) as cluster:
+            ready = partial(typer.echo, f"page: {url}/   API: {url}/docs   replicas: {many.least}", err=True)
+            serve_on_ray(cluster, model, events.url, settings, many, ready)
+        return
     # Only now what takes seconds to import.
     from ccf_llm.serving.app import create_app
     from ccf_llm.serving.service import Service
@@ -75,12 +108,27 @@ def serve(
     service = Service(model, events, settings)
     # Threads that compute would hold up the one that answers for 5 ms at a time.
     sys.setswitchinterval(0.001)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    typer.echo(f"page: {address}/   API: {address}/docs   model: {service.served.version}", err=True)
+    typer.echo(f"page: {url}/   API: {url}/docs   model: {service.served.version}", err=True)
     # No access log: the ids in addresses are personal data that an erasure could not reach.
     uvicorn.run(
         create_app(service), host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=10
     )
+
+
+def _replicas(least: int | None, most: int | None, store: str | None, address: tuple[str, int]) -> "Replicas":
+    """How many; a `CCFError` where they could not have the store in common."""
+    least = least or min(WORKERS, most or WORKERS)
+    most = most or least
+    if most < least:
+        raise CCFError(f"--most-replicas {most}: fewer than --replicas {least}; give at least as many")
+    if most > 1 and (store or "sqlite").startswith("sqlite"):
+        raise CCFError(
+            "--store: replicas need a store that all of them reach, and SQLite is a file; give --store "
+            "postgresql+psycopg://user@host/database, or --replicas 1"
+        )
+    from ccf_llm.distributed.serve import Replicas
+
+    return Replicas(least, most, *address)
 
 
 def require_server() -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ccf_llm.serving.changes import note
 from ccf_llm.serving.tables import items
 
 
@@ -43,6 +44,7 @@ class AddedItems:
                 if connection.execute(sa.select(sa.func.count()).select_from(items)).scalar_one() >= limit:
                     return "full"
                 if connection.scalar(statement, vars(item)) is not None:
+                    note(connection, "items")
                     return "recorded"
                 # Another server was quicker.
                 known = connection.scalar(sa.select(items.c.words).where(items.c.item_id == item.item_id))

@@ -61,6 +61,10 @@ class Served:
         served._try()
         return served
 
+    def is_current(self, path: Path) -> bool:
+        """Whether the model's files are still those that were loaded."""
+        return _version(model_folder(path)) == self.version
+
     def with_added(self, items: Sequence[AddedItem]) -> Self:
         """The same over items that were added, but for those that the model has come to know by itself."""
         new = [item for item in items if not self.trained.model.item_vocabulary.code(item.item_id)]

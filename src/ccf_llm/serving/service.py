@@ -1,6 +1,7 @@
 """What the routes call: answers of the CF model at once, of the language model by the deadline, and events."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ccf_llm.data.rows import Codes, Floats, Rows
-from ccf_llm.errors import CCFError
+from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.memory import give_back
 from ccf_llm.model.ccfllm import CCFLLM, probability
 from ccf_llm.recommend.explain import LeaveOneOut
@@ -30,6 +31,7 @@ from ccf_llm.serving.store import Event, EventStore, UserRecord
 ANSWER_SECONDS = 0.004
 """What it takes to write one answer, where the cores are busy."""
 NOTHING = UserRecord([], erased=False)
+log = logging.getLogger("ccf_llm.serving")
 T = TypeVar("T")
 
 
@@ -45,6 +47,7 @@ class Service:
     def __init__(self, path: Path, store: EventStore, settings: ServeSettings) -> None:
         """Load the model; a `CCFError` says why that fails."""
         self.path, self.store, self.settings = path, store, settings
+        self._taken_in = store.changes()
         self.served = Served.load(path, settings.retrieve).with_added(store.items.all())
         self.recorder = Recorder(store)
         self.batcher = Batcher(settings.waiting)
@@ -187,8 +190,7 @@ class Service:
             raise ProblemError(409, f"item_id '{item_id}': is there with other words; choose another id")
         if outcome == "full":
             raise ProblemError(409, f"{self.settings.added_items} items were added; train again with them in the data")
-        async with self._swapping:  # those that came while others were taken in are taken in together
-            self.served = await asyncio.to_thread(lambda: self.served.with_added(self.store.items.all()))
+        await self._take_in_items()
         return outcome == "duplicate"
 
     async def erase(self, user_id: str) -> int:
@@ -233,6 +235,35 @@ class Service:
         return await self._quick.do(read)
 
     async def reload(self) -> dict[str, str]:
+        """`_reload`, here and by the other servers of the database."""
+        versions = await self._reload()
+        await asyncio.to_thread(self.store.note_reload)
+        return versions
+
+    async def follow(self) -> None:
+        """Take in, again and again, what other servers of the database have done to what this one keeps in memory."""
+        while True:
+            await asyncio.sleep(self.settings.follow_seconds)
+            try:
+                await self._catch_up(await asyncio.to_thread(self.store.changes))
+            except Exception as error:  # the database is away, or the new model does not load
+                log.warning("cannot follow the other servers of the store: %s", one_line(error))
+
+    async def _catch_up(self, changes: dict[str, int]) -> None:
+        new = {change for change, number in changes.items() if number != self._taken_in.get(change)}
+        if "erased" in new:
+            await asyncio.wrap_future(self.batcher.forget(self.served.model))
+        if "items" in new:
+            await self._take_in_items()
+        self._taken_in = changes  # a model that does not load is not tried again and again
+        if "reload" in new and not await asyncio.to_thread(self.served.is_current, self.path):
+            await self._reload()
+
+    async def _take_in_items(self) -> None:
+        async with self._swapping:  # those that came while others were taken in are taken in together
+            self.served = await asyncio.to_thread(lambda: self.served.with_added(self.store.items.all()))
+
+    async def _reload(self) -> dict[str, str]:
         """Load the model anew beside the one that serves, try it, and swap; what is under way ends with the old one."""
         if self._reloading.locked():
             raise ProblemError(409, "a reload is under way; wait until it ends")

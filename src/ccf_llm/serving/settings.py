@@ -29,6 +29,8 @@ class ServeSettings(Settings):
     """How long a request body may take to arrive; slower ones get 408."""
     added_items: int = Field(default=10_000, ge=0)
     """Most items that may be added over HTTP; further ones get 409."""
+    follow_seconds: float = Field(default=1, gt=0)
+    """How often a server of a PostgreSQL store looks what other servers of it have erased, added or reloaded."""
     api_keys: frozenset[str] = frozenset()
     """One of these in the header X-API-Key opens /v1; without any, /v1 is open to all who reach the port."""
     admin_key: str | None = None

@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.hashing import sha256_of
 from ccf_llm.serving.added import AddedItems
+from ccf_llm.serving.changes import counted, note
 from ccf_llm.serving.tables import erased, events, metadata, salts
 
 Kind = Literal["like", "dislike", "withdraw", "view", "cart", "play", "purchase"]
@@ -80,6 +81,9 @@ class EventStore:
         except (NoSuchModuleError, ImportError) as error:
             raise CCFError(f"--store: no driver ({one_line(error)}); pip install 'ccf-llm[postgres]'") from None
         self._sqlite = self._engine.dialect.name == "sqlite"
+        self.shared = not self._sqlite
+        """Whether servers on several machines can have it in common."""
+        self.url = parsed.render_as_string(hide_password=False)
         self.items = AddedItems(self._engine)
         if self._sqlite:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
@@ -147,6 +151,7 @@ class EventStore:
         with self._engine.begin() as connection:
             deleted = connection.execute(sa.delete(events).where(events.c.user_id == user_id)).rowcount
             connection.execute(mark.on_conflict_do_nothing(), {"digest": self._digest(user_id)})
+            note(connection, "erased")
         if self._sqlite:
             self._empty_log(wait_ms=BUSY_MS)
         return deleted
@@ -156,6 +161,16 @@ class EventStore:
         with self._engine.connect() as connection:
             digests = set(connection.scalars(sa.select(erased.c.digest)))
         return [user for user in user_ids if {self._digest(user), _unsalted(user)} & digests]
+
+    def note_reload(self) -> None:
+        """Tell the other servers that the model's folder is to be read anew."""
+        with self._engine.begin() as connection:
+            note(connection, "reload")
+
+    def changes(self) -> dict[str, int]:
+        """How often each `Change` has come to pass, by whichever server."""
+        with self._engine.connect() as connection:
+            return counted(connection)
 
     def check(self) -> None:
         """Raise `SQLAlchemyError` where the database does not answer."""

@@ -22,6 +22,13 @@ salts = sa.Table(
     sa.Column("salt", sa.Text, nullable=False),
 )
 """One row: what the ids of erased users are hashed with, so that no table of digests made elsewhere finds them."""
+changes = sa.Table(
+    "ccf_llm_changes",
+    metadata,
+    sa.Column("change", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+"""How often each kind of change has come to pass: servers of one database look whether it grows."""
 items = sa.Table(
     "ccf_llm_items",
     metadata,
