@@ -22,6 +22,11 @@ TABLES = {
         "speed": "speed.py speed/scoring-*.json speed/training-*.json",
     },
     "benchmarks/ifdb/README.md": {"ranking ifdb": "comparison.py ifdb/time/table.json"},
+    "docs/scaling.md": {
+        "rows": "scale/table.py scale/rows.json scale/import.json",
+        "catalogue": "scale/table.py scale/catalogue-1m.json",
+        "gpu": "gpu_memory.py",
+    },
     "docs/serving.md": {"table": "serving/table.py"},
 }
 """By page and mark: the script of this folder, and its files."""

@@ -1,12 +1,23 @@
 from pathlib import Path
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from ccf_llm.data.importers.columns import read_table
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers.blocks import BLOCK
+from ccf_llm.data.importers.columns import Columns, import_tables, read_table
 from ccf_llm.data.importers.text import TextFormat
 from ccf_llm.errors import CCFError
 
 Row = tuple[str | None, ...]
+
+
+@pytest.fixture(params=[BLOCK, 5], ids=["whole", "in blocks"], autouse=True)
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is the same read at once and bit by bit, its faults too."""
+    monkeypatch.setattr("ccf_llm.data.importers.blocks.BLOCK", request.param)
+    monkeypatch.setattr("ccf_llm.data.importers.text.RECORDS", 2 if request.param == 5 else 100_000)
 
 
 def read(folder: Path, name: str, content: str | bytes, encoding: str = "", separator: str = "") -> list[Row]:
@@ -77,6 +88,18 @@ def test_a_named_separator(tmp_path: Path) -> None:
     assert read(tmp_path, "a.dat", 'i\tt\n1\t"x\n', separator="\t")[1:] == [("1", '"x')]
 
 
+TABLE = """user,item,stars,when
+b,1,5,2020-01-01
+b,2, 4,2020-01-02
+a,1.0,"3,5",2020-01-03
+a ,3,3,2020-01-04
+b,3,5,2020-01-04
+c,1,1,2020-01-06
+c,2,4,2020-01-08
+c,2,4,2020-01-08
+b,1,4,2020-01-09
+"""
+
 TITLES = "Misérables", "Crème brûlée", "Größe", "Schindler’s", "«Été», ça", "São Paulo não"  # noqa: RUF001
 
 
@@ -124,3 +147,36 @@ def test_a_bad_byte_in_utf_8_is_named_by_its_line(tmp_path: Path) -> None:
         read(tmp_path, "a.csv", content, "klingon")
     with pytest.raises(CCFError, match=r"a\.jsonl: line 1 is not UTF-8"):
         read(tmp_path, "a.jsonl", b'{"i": "\xe9\xc3\xa9"}\n"\xc3\xa9"')
+
+
+def test_columns_that_repeat_are_categorical_in_a_large_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = read(tmp_path, "a.csv", TABLE)
+    monkeypatch.setattr("ccf_llm.data.importers.text.SAMPLE", 3)
+    assert read(tmp_path, "a.csv", TABLE) == plain
+    frame = pl.DataFrame(plain[1:], schema=list(plain[0]), orient="row")
+    frame.write_parquet(tmp_path / "a.parquet")
+    frame.write_ndjson(tmp_path / "a.jsonl")
+    for name in ("a.parquet", "a.jsonl"):
+        table = read_table(tmp_path / name)
+        assert isinstance(table.schema["user"], pl.Categorical)
+        assert table.rows() == plain[1:]
+
+
+def test_a_large_table_becomes_the_same_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text(TABLE)
+    (tmp_path / "i.csv").write_text("item,title\n1,Dune\n2,Emma\n3,Ida\n")
+    columns = Columns("user", "item", "when", rating="stars")
+
+    def imported() -> Dataset:
+        return import_tables(tmp_path / "a.csv", tmp_path / "i.csv", columns, like_threshold=4)
+
+    plain = imported()
+    monkeypatch.setattr("ccf_llm.data.importers.text.SAMPLE", 3)
+    monkeypatch.setattr("ccf_llm.data.slices.SLICE", 2)
+    large = imported()
+    assert_frame_equal(large.interactions, plain.interactions)
+    assert large.identity == plain.identity
+    assert (plain.duplicates_dropped, len(plain.interactions)) == (1, 8)
+    (tmp_path / "a.csv").write_text(TABLE.replace("4,2020-01-08", "none,2020-01-08"))
+    with pytest.raises(CCFError, match="rating 'none' in row 6 is not a number"):
+        imported()

@@ -41,6 +41,14 @@ def test_unknown_ids_become_code_0() -> None:
     assert codes.dtype == np.int64
 
 
+def test_categorical_ids_have_the_codes_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccf_llm.data.slices.SLICE", 2)
+    ids = pl.Series(["b", None, "x", "a", "b"])
+    vocabulary = Vocabulary.of(ids.head(2).append(ids.tail(2)))
+    assert Vocabulary.of(ids.cast(pl.Categorical)) == Vocabulary.of(ids)
+    assert vocabulary.encode(ids.cast(pl.Categorical)).tolist() == vocabulary.encode(ids).tolist() == [2, 0, 0, 1, 2]
+
+
 @pytest.mark.parametrize("code", [0, 3, -1])
 def test_decoding_a_code_without_an_id_is_an_error(code: int) -> None:
     with pytest.raises(CCFError, match="codes 1 to 2"):

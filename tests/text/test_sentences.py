@@ -269,3 +269,26 @@ def test_an_encoder_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch)
         find_encoder("some/e5@v1", offline=True)
     assert (asked["repository"], asked["revision"], asked["local_files_only"]) == ("some/e5", "v1", True)
     assert not any("bin" in str(pattern) or ".py" in str(pattern) for pattern in asked["allow_patterns"])  # type: ignore[attr-defined]
+
+
+def test_what_ended_early_goes_on_with_the_next_block(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CCF_LLM_CACHE", str(tmp_path))
+    monkeypatch.setattr(sentences, "BLOCK", 2)
+    read: list[str] = []
+    encode = SentenceEncoder.encode
+
+    def noted(self: SentenceEncoder, texts: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        read.extend(texts)
+        if len(read) == 4:
+            raise KeyboardInterrupt
+        return encode(self, texts)
+
+    monkeypatch.setattr(SentenceEncoder, "encode", noted)
+    with pytest.raises(KeyboardInterrupt):
+        sentence_vectors(TEXTS, f"sentences:{folder}")
+    assert read == TEXTS[:4]
+    vectors = sentence_vectors(TEXTS, f"sentences:{folder}")
+    assert read == TEXTS[:4] + TEXTS[2:]
+    np.testing.assert_allclose(vectors, sentence_vectors(TEXTS, f"sentences:{folder}", keep=False), atol=1e-6)

@@ -1,12 +1,13 @@
-"""`ccf-llm bench`: how fast this machine scores and trains, the plain way and with every technique."""
+"""`ccf-llm bench`: how fast this machine scores and trains, plainly and with every technique; what more rows cost."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 app = typer.Typer(
-    no_args_is_help=True, help="How fast this machine scores and trains, the plain way and with every technique."
+    no_args_is_help=True,
+    help="How fast this machine scores and trains, the plain way and with every technique; how cost grows with rows.",
 )
 
 DataOption = Annotated[str, typer.Option(help="Data set whose histories are read: a name or a folder.")]
@@ -79,6 +80,72 @@ def training(
     setting = Setting.open(data, llm, device)
     found = bench_training(setting, rows=rows, say=_say)
     _show(f"{found['rows']} rows, {found['targets_per_pack']} targets a pack", found, setting, json_file)
+
+
+@app.command()
+def scale(
+    rows: Annotated[
+        list[int] | None,
+        typer.Option(min=1000, help="Rows of a log; may be repeated. Left out: 250,000, 500,000, 1 and 2 million."),
+    ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="import, load, split, histories or als; may be repeated. Left out: all."),
+    ] = None,
+    scratch: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the logs stand meanwhile: 80 bytes a row.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also plot the figures here.")] = None,
+    json_file: FileOption = None,
+) -> None:
+    """Time and peak memory of import, load, split, histories and ALS against the rows of a generated log.
+
+    Every figure comes from a process of its own; exponents are fitted to the processor's seconds: 1 is linear.
+
+    [bold]ccf-llm bench scale --rows 1000000 --rows 4000000 --part import[/bold]
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from ccf_llm.bench.plots import plot_scale
+    from ccf_llm.bench.scale import PARTS, bench_scale
+    from ccf_llm.experiments.circumstances import circumstances
+    from ccf_llm.io.files import write_json
+
+    sizes = sorted(set(rows or (250_000, 500_000, 1_000_000, 2_000_000)))
+    found = bench_scale(sizes, parts=part or list(PARTS), scratch=scratch, say=_say) | {"made": circumstances()}
+    if json_file is not None:
+        write_json(json_file, found)
+    if plot is not None:
+        plot_scale(found["parts"], plot)
+    table = Table("part", *(f"{n:,}" for n in sizes), "exponent", "bytes a row", title="seconds, peak MB")
+    for name, one in found["parts"].items():
+        cells = (f"{point['seconds']:.1f} s, {point['peak_mb']:,.0f}" for point in one["points"])
+        table.add_row(name, *cells, *(str(one[key] or "") for key in ("exponent", "bytes_per_row")))
+    Console().print(table)
+
+
+@app.command()
+def generate(
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for interactions and items.")],
+    rows: Annotated[int, typer.Option(min=1, help="Interactions.")] = 1_000_000,
+    users: Annotated[int, typer.Option(min=0, help="0: one for each 50 rows.")] = 0,
+    items: Annotated[int, typer.Option(min=0, help="0: ten times the square root of the rows.")] = 0,
+    form: Annotated[Literal["parquet", "csv", "jsonl"], typer.Option(help="Of the tables.")] = "parquet",
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+) -> None:
+    """Write a log of any size, shaped as a shop's is: popularity as Zipf has it, busy and quiet people, tastes, times.
+
+    [bold]ccf-llm bench generate --rows 20000000 -o big[/bold], then
+    [bold]ccf-llm data import big/interactions.parquet --items big/items.parquet -o data/big[/bold]
+    """
+    from ccf_llm.bench.generated import Log
+    from ccf_llm.errors import CCFError
+
+    if output.exists():
+        raise CCFError(f"{output}: exists; give a new folder with --output")
+    Log(rows, users, items, seed).write(output, form)
+    typer.echo(str(output))
 
 
 def _encoder(device: str) -> Any:

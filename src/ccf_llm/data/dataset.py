@@ -214,8 +214,7 @@ class Dataset:
     @property
     def history_notes(self) -> list[str]:
         """What was done so that no history holds an answer, in words; empty where nothing had to be done."""
-        leaking = self._encoded[1]
-        if not leaking:
+        if self.split is None or not (leaking := self._encoded[1]):
             return []
         why = "A split by time needs no such repair (`ccf-llm data split`)"
         if self.split is not None and self.split.new_items is not None:
@@ -278,9 +277,12 @@ class _ByUser(NamedTuple):
 
 
 def _in_order(interactions: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by user, time and item. No two rows share all three."""
-    users, items = (Vocabulary.of(interactions[name]).encode(interactions[name]) for name in ("user_id", "item_id"))
-    return interactions[np.lexsort((items, interactions["timestamp"].to_numpy(), users))]
+    """Sorted by user, time and item, with texts for ids. No two rows share all three."""
+    users, items = (
+        Vocabulary.of(interactions[name]).encode(interactions[name]).astype(np.int32) for name in ("user_id", "item_id")
+    )
+    order = np.lexsort((items, interactions["timestamp"].to_numpy(), users))
+    return interactions[order].with_columns(pl.col("user_id", "item_id").cast(pl.String))
 
 
 def _read_schema(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import PARTS, NewItems
@@ -16,20 +17,24 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     frame, reading = dataset.interactions, dataset.reading
     likes = int((frame["label"] == 1).sum())
     left_out = {"identical interactions": dataset.duplicates_dropped} if dataset.duplicates_dropped else {}
-    per_user = frame["user_id"].value_counts()["count"]
+    pairs, items = dataset.user_vocabulary.encode(frame["user_id"]), dataset.item_vocabulary.encode(frame["item_id"])
+    per_user, per_item = np.bincount(pairs)[1:], np.bincount(items)
+    pairs *= len(dataset.items) + 1
+    pairs += items
+    pairs.sort()
     summary: dict[str, Any] = {
         "name": dataset.name,
         "interactions": len(frame),
         "users": len(dataset.user_vocabulary),
         "items": len(dataset.items),
-        "items_met": frame["item_id"].n_unique(),
-        "sparsity": round(1 - _pairs(frame) / (len(dataset.user_vocabulary) * len(dataset.items)), 6),
+        "items_met": int(np.count_nonzero(per_item)),
+        "sparsity": round(1 - _distinct(pairs) / (len(dataset.user_vocabulary) * len(dataset.items)), 6),
         "likes": likes,
         "share_of_likes": round(likes / len(frame), 4),
         "like_threshold": dataset.like_threshold,
         "first": _date(frame["timestamp"].min()) if reading.timed else None,
         "last": _date(frame["timestamp"].max()) if reading.timed else None,
-        "median_interactions_per_user": float(np.median(per_user.to_numpy())),
+        "median_interactions_per_user": float(np.median(per_user)),
         "item_columns": dataset.items.columns,
         "rows_read": reading.rows or len(frame) + dataset.duplicates_dropped,
         "left_out": left_out | reading.left_out,
@@ -70,8 +75,8 @@ def _describe_new(frame: pl.DataFrame, new: NewItems) -> dict[str, Any]:
     }
 
 
-def _pairs(frame: pl.DataFrame) -> int:
-    return frame.select("user_id", "item_id").n_unique()
+def _distinct(ordered: NDArray[np.int64]) -> int:
+    return 1 + int(np.count_nonzero(np.diff(ordered)))
 
 
 def _date(seconds: Any) -> str:

@@ -1,5 +1,7 @@
 """What each user liked before each interaction."""
 
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,15 @@ class Histories(NamedTuple):
     """(N,)"""
 
 
+class _Turns(NamedTuple):
+    """Where a user's mind turns."""
+
+    begins: NDArray[np.bool_]
+    """(N,) where a user begins to like an item."""
+    taken_back: NDArray[np.bool_]
+    """(N,) where a like is taken back by a later label of 0."""
+
+
 def rolling_histories(users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers) -> Histories:
     """The histories of N interactions: what the user likes at a timestamp STRICTLY before the row's own.
 
@@ -28,9 +39,13 @@ def rolling_histories(users: Codes, items: Codes, labels: NDArray[np.int8], time
     in a history once, where it was first liked, and no longer once its latest label is 0: the latest one counts.
     Likes of the same second stand in the order of the item codes, whatever the order of the rows.
     """
-    order = np.lexsort((items, timestamps, users))
+    return _rolling(users, items, timestamps, _turns(users, items, labels, timestamps))
+
+
+def _rolling(users: Codes, items: Codes, timestamps: Integers, turns: _Turns) -> Histories:
+    begins, taken_back = turns
+    order = _order(items, timestamps, users)
     user, time = users[order], timestamps[order]
-    begins, taken_back = _turns(users, items, labels, timestamps)
     liked: NDArray[np.bool_] = begins[order]
     before: Integers = np.cumsum(liked) - liked  # likes in the sorted rows above each row, all users counted
     new_user = np.ones(len(order), dtype=bool)
@@ -45,19 +60,29 @@ def rolling_histories(users: Codes, items: Codes, labels: NDArray[np.int8], time
     return _replayed(histories, changed, users, items, timestamps, begins, taken_back) if len(changed) else histories
 
 
-def _turns(
-    users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(N,) where a user begins to like an item, and (N,) where a like is taken back by a later label of 0."""
-    order = np.lexsort((timestamps, items, users))
+def _turns(users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers) -> _Turns:
+    in_time = _order(timestamps, users)
+    pairs = users[in_time] * (items.max(initial=0) + 1) + items[in_time]
+    by_pair = np.argsort(pairs, kind="stable")  # of one user and item the oldest first
+    order = in_time[by_pair]
     same = np.zeros(len(order), dtype=bool)
-    same[1:] = (users[order][1:] == users[order][:-1]) & (items[order][1:] == items[order][:-1])
+    same[1:] = np.diff(pairs[by_pair]) == 0
     liked = labels[order] == 1
     was_liked = np.zeros(len(order), dtype=bool)
     was_liked[1:] = liked[:-1] & same[1:]
     begins, taken_back = np.empty(len(order), dtype=bool), np.empty(len(order), dtype=bool)
     begins[order], taken_back[order] = liked & ~was_liked, ~liked & was_liked
-    return begins, taken_back
+    return _Turns(begins, taken_back)
+
+
+def _order(*keys: Integers) -> Integers:
+    """Of the rows by the last key, then the one before and so on: `np.lexsort`, but for rows that stand so already."""
+    equal = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
+    rises = ~equal
+    for key in reversed(keys):
+        rises |= equal & (key[1:] > key[:-1])
+        equal &= key[1:] == key[:-1]
+    return np.arange(len(keys[0])) if (rises | equal).all() else np.lexsort(keys)
 
 
 def _replayed(
@@ -74,30 +99,29 @@ def _replayed(
     `rows` are all rows of these users, by user and time.
     """
     start, end = histories.start.copy(), histories.end.copy()
-    likes = [histories.likes]
-    offset, user, current = len(histories.likes), -1, dict[int, None]()
-    segment: list[int] = []
-
-    def close() -> None:
-        nonlocal offset, segment
-        likes.append(np.array(segment, dtype=np.int64))
-        offset, segment = offset + len(segment), []
-
-    moments = np.flatnonzero(np.diff(timestamps[rows], prepend=-1) | np.diff(users[rows], prepend=-1))
-    for together in np.split(rows, moments[1:]):  # the rows of one user and second
-        if users[together[0]] != user:
-            close()
-            user, current = users[together[0]], {}
-        start[together], end[together] = offset, offset + len(segment)
-        for row in together[begins[together]]:
-            current[int(items[row])] = None
-            segment.append(int(items[row]))
-        if taken_back[together].any():
-            close()
-            for row in together[taken_back[together]]:
-                current.pop(int(items[row]))
-            segment = list(current)
-    close()
+    likes, offset = [histories.likes], len(histories.likes)
+    for mine in np.split(rows, np.flatnonzero(np.diff(users[rows])) + 1):
+        events = zip(*(of[mine].tolist() for of in (timestamps, items, begins, taken_back)), strict=True)
+        segments, current = [list[int]()], dict[int, None]()
+        begun, length = list[int](), list[int]()
+        for _, together in groupby(events, key=itemgetter(0)):  # the rows of one second
+            gone, known, segment = [], len(segments[-1]), segments[-1]
+            for _, item, begins_here, taken_back_here in together:
+                begun.append(offset)
+                length.append(known)
+                if begins_here:
+                    current[item] = None
+                    segment.append(item)
+                elif taken_back_here:
+                    gone.append(item)
+            if gone:
+                offset += len(segment)
+                for item in gone:
+                    current.pop(item)
+                segments.append(list(current))
+        offset += len(segments[-1])
+        start[mine], end[mine] = begun, np.add(begun, length)
+        likes += [np.array(segment, dtype=np.int64) for segment in segments]
     return Histories(np.concatenate(likes), start, end)
 
 
@@ -114,8 +138,9 @@ def within_parts(
     Returns:
         The histories, and how many of them would have held something of a later part.
     """
-    whole = rolling_histories(users, items, labels, timestamps)
-    leaks = _knows_later_parts(users, items, labels, timestamps, parts)
+    turns = _turns(users, items, labels, timestamps)
+    whole = _rolling(users, items, timestamps, turns)
+    leaks = _knows_later_parts(users, timestamps, turns, parts)
     likes, start, end = whole.likes, whole.start.copy(), whole.end.copy()
     for part in np.unique(parts[leaks]):
         known = np.flatnonzero(parts <= part)
@@ -126,15 +151,12 @@ def within_parts(
     return Histories(likes, start, end), int(leaks.sum())
 
 
-def _knows_later_parts(
-    users: Codes, items: Codes, labels: NDArray[np.int8], timestamps: Integers, parts: Integers
-) -> NDArray[np.bool_]:
+def _knows_later_parts(users: Codes, timestamps: Integers, turns: _Turns, parts: Integers) -> NDArray[np.bool_]:
     """(N,) rows before which, in time, the user began or ceased to like an item in a row of a later part."""
-    begins, taken_back = _turns(users, items, labels, timestamps)
-    order = np.lexsort((timestamps, users))
+    order = _order(timestamps, users)
     user, time, part = users[order], timestamps[order], parts[order]
     above = int(parts.max(initial=0)) + 2
-    latest = np.maximum.accumulate(user * above + np.where((begins | taken_back)[order], part + 1, 0))
+    latest = np.maximum.accumulate(user * above + np.where((turns.begins | turns.taken_back)[order], part + 1, 0))
     new_second = np.ones(len(order), dtype=bool)
     new_second[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
     previous = _first_of_run(new_second) - 1  # the last row of an earlier second, perhaps another user's

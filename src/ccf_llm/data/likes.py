@@ -110,28 +110,41 @@ def pairs_of(dataset: Dataset, parts: tuple[Part, ...]) -> pl.DataFrame:
 
     Histories that a source gives hold no times and play no part.
     """
-    rows = dataset.rows()
-    frame = pl.DataFrame({"user": rows.users, "item": rows.items, "label": rows.labels, "time": rows.timestamps})
+    rows, order = dataset.rows(), dataset.oldest_first
+    places = np.arange(len(order), dtype=np.uint32)
     if parts:
         if "split" not in dataset.interactions.columns:
             raise CCFError(f"data set {dataset.name!r} has no split; make one with `ccf-llm data split --by user`")
-        frame = frame.with_columns(dataset.interactions["split"])
-    frame = frame[dataset.oldest_first].with_row_index("place")
-    if parts:
-        frame = frame.filter(pl.col("split").is_in(list(parts)))
-    like = pl.col("label") == 1
-    begins = like & (pl.col("label").shift(1).over("user", "item") != 1).fill_null(True)
-    return (
-        frame.with_columns(begins=begins)
-        .group_by("user", "item", maintain_order=True)
-        .agg(
-            liked=pl.col("label").last() == 1,
-            times=like.sum(),
-            latest=pl.col("time").filter(like).last(),
-            place=pl.col("place").filter("begins").last(),
-            met=pl.col("place").first(),
-        )
+        places = places[dataset.interactions["split"].is_in(parts).fill_null(False).to_numpy()[order]]
+    order = order[places]
+    users, items = rows.users[order].astype(np.int32), rows.items[order].astype(np.int32)
+    paired = np.lexsort((items, users))  # of one pair the oldest first
+    users, items, places, order = users[paired], items[paired], places[paired], order[paired]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+    like = rows.labels[order] == 1
+    begins = like & (first | ~np.roll(like, 1))
+    starts = np.flatnonzero(first)
+    liked_last, begun_last = (_last_of_each(rows, starts) for rows in (like, begins))
+    pairs = pl.DataFrame(
+        {
+            "user": users[starts].astype(np.int64),
+            "item": items[starts].astype(np.int64),
+            "liked": like[np.append(starts, len(like))[1:] - 1],
+            "times": np.diff(np.append(0, np.cumsum(like))[np.append(starts, len(like))]).astype(np.uint32),
+            "latest": rows.timestamps[order[liked_last]],
+            "place": places[begun_last],
+            "met": places[starts],
+        }
     )
+    liked_ever = pl.when(pl.Series(liked_last >= 0))
+    return pairs.with_columns(liked_ever.then(pl.col("latest", "place")).name.keep()).sort("met")
+
+
+def _last_of_each(rows: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(G,) the last of the rows in each of the groups that begin at `starts`; -1 where there is none."""
+    numbered = np.where(rows, np.arange(len(rows)), -1)
+    return np.maximum.reduceat(numbered, starts) if len(starts) else numbered
 
 
 def _matrix(dataset: Dataset, pairs: pl.DataFrame, values: NDArray[Any], dtype: type) -> csr_matrix:

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import polars as pl
 
 
@@ -13,5 +14,5 @@ def lot(*parts: object) -> int:
 
 def lots_of_rows(interactions: pl.DataFrame, seed: int) -> pl.Series:
     """(N,) the lot of each row, by seed, user and item."""
-    draws = [lot(seed, user, item) for user, item in interactions.select("user_id", "item_id").iter_rows()]
-    return pl.Series("draw", draws, dtype=pl.Int64)
+    draws = (lot(seed, user, item) for user, item in interactions.select("user_id", "item_id").iter_rows())
+    return pl.Series("draw", np.fromiter(draws, dtype=np.int64, count=len(interactions)))

@@ -1,11 +1,12 @@
 """What is recorded about a split, so that it can be told apart from any other."""
 
+import hashlib
 from typing import Literal, get_args
 
 import polars as pl
 
+from ccf_llm.data.slices import slices
 from ccf_llm.errors import CCFError
-from ccf_llm.io.hashing import sha256_of
 from ccf_llm.settings import Settings
 
 By = Literal["global", "user", "last"]
@@ -14,6 +15,7 @@ NewItemsBy = Literal["time", "drawn"]
 """Which items a split holds out as new: those that were first met last, or some by lot."""
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
+_EVENT = ("user_id", "item_id", "timestamp")
 
 
 class PartRecord(Settings):
@@ -61,7 +63,7 @@ class SplitManifest(Settings):
     def check(self, interactions: pl.DataFrame, where: str) -> None:
         """Raise `CCFError` if the rows of a part are not those that were recorded."""
         for part, record in self.parts.items():
-            rows = interactions.filter(pl.col("split") == part)
+            rows = rows_of(interactions, part)
             if len(rows) != record.rows or rows_hash(rows) != record.sha256:
                 raise CCFError(
                     f"{where}: the {part} rows are not those recorded in splits/manifest.json; import or split it again"
@@ -75,14 +77,23 @@ def given_split(interactions: pl.DataFrame) -> SplitManifest:
 
 def part_records(interactions: pl.DataFrame, left_out: dict[str, int]) -> dict[str, PartRecord]:
     """Count and hash the rows of each part."""
-    parts = {part: interactions.filter(pl.col("split") == part) for part in PARTS}
-    return {
-        part: PartRecord(rows=len(rows), sha256=rows_hash(rows), left_out=left_out.get(part, 0))
-        for part, rows in parts.items()
-    }
+    records: dict[str, PartRecord] = {}
+    for part in PARTS:
+        rows = rows_of(interactions, part)
+        records[part] = PartRecord(rows=len(rows), sha256=rows_hash(rows), left_out=left_out.get(part, 0))
+    return records
+
+
+def rows_of(interactions: pl.DataFrame, part: str) -> pl.DataFrame:
+    """user_id, item_id, timestamp and label of a part's rows."""
+    return interactions.lazy().filter(pl.col("split") == part).select(*_EVENT, "label").collect()
 
 
 def rows_hash(rows: pl.DataFrame) -> str:
     """SHA-256 of the sorted lines `user_id item_id timestamp`, separated by the unit separator character."""
-    lines = rows.select(pl.concat_str(["user_id", "item_id", "timestamp"], separator="\x1f")).to_series().sort()
-    return sha256_of("\n".join(lines))
+    lines = rows.select(pl.concat_str(_EVENT, separator="\x1f")).to_series().sort()
+    digest = hashlib.sha256()
+    for begin, some in slices(lines):
+        digest.update(b"\n" if begin else b"")
+        digest.update(some.str.join("\n")[0].encode())
+    return digest.hexdigest()

@@ -13,7 +13,7 @@ import polars as pl
 
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.lots import lot, lots_of_rows
-from ccf_llm.data.manifest import PARTS, By, NewItemsBy, PartRecord, SplitManifest, part_records
+from ccf_llm.data.manifest import PARTS, By, NewItemsBy, PartRecord, SplitManifest, part_records, rows_of
 from ccf_llm.data.new_items import hold_out_items
 from ccf_llm.errors import CCFError
 
@@ -186,7 +186,7 @@ def drawn_split(
 def _one_kind(frame: pl.DataFrame) -> Iterator[tuple[str, str]]:
     """The parts whose rows are all likes or all dislikes, and which."""
     for part in PARTS:
-        labels = frame.filter(pl.col("split") == part)["label"]
+        labels = rows_of(frame, part)["label"]
         if labels.n_unique() == 1:
             yield part, "likes" if labels[0] == 1 else "dislikes"
 
@@ -242,7 +242,7 @@ def _with_split(dataset: Dataset, frame: pl.DataFrame, manifest: SplitManifest) 
 
 def _odd(frame: pl.DataFrame) -> Iterator[str]:
     """What may make the measured figures useless."""
-    train, test = (frame.filter(pl.col("split") == part) for part in ("train", "test"))
+    train, test = (rows_of(frame, part) for part in ("train", "test"))
     for kind in ("user", "item"):
         tested = test[f"{kind}_id"].unique()
         new = int((~tested.is_in(train[f"{kind}_id"].unique().implode())).sum())

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from ccf_llm.data.reading import Reading
+from ccf_llm.data.slices import slices
 from ccf_llm.errors import CCFError
 
 LARGEST_TIME = 100_000_000_000  # seconds: the year 5138. Milliseconds have passed it since 1973.
@@ -67,6 +68,11 @@ def _of_texts(texts: pl.Series, reading: Reading) -> pl.Series:
         days = texts.str.to_date("%Y%m%d", strict=False)  # 20240301: as seconds, all would be of a few weeks of 1970
         written = texts.str.contains(r"^(?:19[7-9]|20)\d{6}$") & days.is_not_null()
         return days.dt.epoch("s") if written.all() else _whole(numbers)
+    return pl.concat([_of_iso(some, numbers.slice(begin, len(some))) for begin, some in slices(texts)])
+
+
+def _of_iso(texts: pl.Series, numbers: pl.Series) -> pl.Series:
+    """Dates and times; where a text is a number, that."""
     parts = texts.str.replace_all("/", "-", literal=True).str.extract_groups(ISO).struct.unnest()
     day = parts["date"].str.to_date("%Y-%m-%d", strict=False).dt.epoch("s")
     clock = parts["time"].fill_null("0:00").str.split(":").list.eval(pl.element().cast(pl.Int64))

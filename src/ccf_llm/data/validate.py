@@ -7,6 +7,7 @@ Rows are counted from 0.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from ccf_llm.data.frame import as_frame
@@ -14,8 +15,10 @@ from ccf_llm.data.ids import id_column
 from ccf_llm.data.manifest import PARTS
 from ccf_llm.data.ratings import choose_threshold, not_rated, note_one_class
 from ccf_llm.data.reading import Reading
+from ccf_llm.data.slices import slices
 from ccf_llm.data.texts import is_visible, plain_texts
 from ccf_llm.data.times import NO_TIMES, look_at_times, seconds
+from ccf_llm.data.vocabulary import places_of
 from ccf_llm.errors import CCFError
 
 SPACES = r"^[\s\x{200b}\x{feff}]+|[\s\x{200b}\x{feff}]+$"
@@ -52,7 +55,7 @@ def check_tables(
 ) -> Checked:
     """Both tables, checked against each other.
 
-    Interactions get user_id, item_id (str), label (i8), timestamp (i64), and rating (f32), split (str), history
+    Interactions get user_id, item_id (categorical), label (i8), timestamp (i64), and rating (f32), split (str), history
     (list[str]) if given; other columns are left behind. Items get what `check_items` gives. Without timestamps all are
     0; without ratings and labels every row is a like. Such things are noted in `reading`.
     """
@@ -61,7 +64,7 @@ def check_tables(
     if len(interactions) == 0:
         raise CCFError("interactions: there are no rows; give at least one interaction")
     reading.rows = len(interactions)
-    ids = [_ids(interactions, "interactions", name) for name in ("user_id", "item_id")]
+    ids = [_repeated_ids(interactions, "interactions", name) for name in ("user_id", "item_id")]
     rating = _rating(interactions, rating_range) if "rating" in interactions.columns else None
     labels = _labels(interactions, rating, like_threshold, reading)
     columns = [*ids, labels.values, _timestamp(interactions, reading)]
@@ -127,6 +130,21 @@ def _ids(frame: pl.DataFrame, what: str, name: str) -> pl.Series:
     return ids
 
 
+def _repeated_ids(frame: pl.DataFrame, what: str, name: str) -> pl.Series:
+    """What `_ids` gives, of a column that names the same ones over and over: categorical, each looked at once."""
+    values = frame[name]
+    if values.dtype.is_integer():
+        values = values.cast(pl.String)
+    if values.dtype not in (pl.String, pl.Categorical) or values.null_count():
+        return _ids(frame, what, name).cast(pl.Categorical)
+    values = values.cast(pl.Categorical)
+    places, distinct = places_of(values)
+    if (distinct.str.replace_all(SPACES, "") == "").any():
+        return _ids(frame, what, name).cast(pl.Categorical)  # which says where
+    ids = _ids(distinct.to_frame(), what, name)
+    return values if ids.equals(distinct) else ids.cast(pl.Categorical).gather(places)
+
+
 def _text(values: pl.Series, what: str) -> pl.Series:
     """Texts, whole numbers and lists of texts as text. Whole floats lose their `.0`: a gap in a column makes them."""
     if values.dtype.is_float():
@@ -147,9 +165,10 @@ def _untitled(items: pl.DataFrame) -> str:
 
 def _unknown(ids: pl.Series, items: pl.DataFrame) -> str:
     """Which of `ids` are not among the items, or nothing."""
-    unknown = ids.filter(~ids.is_in(items["item_id"].implode()))
-    if len(unknown) == 0:
+    known = items["item_id"].implode()
+    if ids.unique().cast(pl.String).is_in(known).all():
         return ""
+    unknown = ids.cast(pl.String).filter(~ids.cast(pl.String).is_in(known))
     like = [one for one in items["item_id"] if _bare(one) == _bare(unknown[0])]
     hint = f", but {like[0]!r} is" if like else ""
     return (
@@ -177,7 +196,7 @@ def _fitting(
         return frame, items
     titled = items.filter(is_visible(items["title"]))
     known = titled["item_id"].implode()
-    kept = frame.filter(pl.col("item_id").is_in(known))
+    kept = frame.filter(pl.col("item_id").cast(pl.String).is_in(known))
     reading.leave_out("items without a title", len(items) - len(titled))
     reading.leave_out("interactions of unknown items", len(frame) - len(kept))
     if len(kept) == 0:
@@ -225,8 +244,8 @@ def _rating(frame: pl.DataFrame, allowed: tuple[float, float] | None) -> pl.Seri
 
 def _label(frame: pl.DataFrame) -> pl.Series:
     values = frame["label"]
-    if values.dtype == pl.String:
-        values = values.str.to_lowercase().replace({"true": "1", "false": "0"})
+    if values.dtype in (pl.String, pl.Categorical):
+        values = values.cast(pl.String).str.to_lowercase().replace({"true": "1", "false": "0"})
     labels = _numbers(values)
     wrong = ~((labels == 0) | (labels == 1))
     if wrong.any():
@@ -240,7 +259,10 @@ def _timestamp(frame: pl.DataFrame, reading: Reading) -> pl.Series:
         reading.timed = False
         reading.note(f"interactions: no column `timestamp` with times in it: {NO_TIMES}")
         return pl.Series("timestamp", [0] * len(frame), dtype=pl.Int64)
-    return look_at_times(seconds(_no_nulls(frame["timestamp"], "interactions"), reading), reading)
+    values = _no_nulls(frame["timestamp"], "interactions")
+    if values.dtype == pl.Categorical:
+        values = values.cast(pl.String)
+    return look_at_times(seconds(values, reading), reading)
 
 
 def _split(frame: pl.DataFrame) -> pl.Series:
@@ -266,15 +288,26 @@ def _history(frame: pl.DataFrame) -> pl.Series:
 def _numbers(values: pl.Series) -> pl.Series:
     """Cast to numbers; nulls and texts that are no numbers are named."""
     values = _no_nulls(values, "interactions")
+    if values.dtype == pl.Categorical:
+        places, distinct = places_of(values)
+        if not (numbers := _number(distinct)).null_count():
+            return numbers.gather(places)
+        values = values.cast(pl.String)  # the row is told
     if values.dtype == pl.String:
-        values = values.str.strip_chars().str.replace(r"^([-+]?\d+),(\d{1,2})$", "$1.$2")  # 4,5 in much of Europe
-    elif not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+        numbers = _number(values)
+    elif values.dtype.is_numeric() or values.dtype == pl.Boolean:
+        numbers = values.cast(pl.Float64, strict=False)
+    else:
         raise CCFError(f"interactions: column `{values.name}` has the type {values.dtype}; make it numbers")
-    numbers = values.cast(pl.Float64, strict=False)
     if (wrong := numbers.is_null()).any():
         row = _first(wrong)
         raise CCFError(f"interactions: {values.name} {values[row]!r} in row {row} is not a number; correct it")
     return numbers
+
+
+def _number(texts: pl.Series) -> pl.Series:
+    """Null where a text is none; 4,5 is one in much of Europe."""
+    return texts.str.strip_chars().str.replace(r"^([-+]?\d+),(\d{1,2})$", "$1.$2").cast(pl.Float64, strict=False)
 
 
 def _no_nulls(values: pl.Series, what: str) -> pl.Series:
@@ -286,19 +319,25 @@ def _no_nulls(values: pl.Series, what: str) -> pl.Series:
 
 def _without_duplicates(frame: pl.DataFrame, timed: bool) -> tuple[pl.DataFrame, int]:
     """Fully identical rows are dropped; rows that share user, item and second but differ otherwise are an error."""
-    distinct = frame.unique(maintain_order=True) if len(frame) != _events(frame) else frame
-    if len(distinct) != _events(distinct):
-        twice = distinct.filter(pl.struct("user_id", "item_id", "timestamp").is_duplicated()).row(0, named=True)
-        when = f", timestamp {twice['timestamp']}" if timed else ""
+    events = ("user_id", "item_id", "timestamp")
+    hashes = np.concatenate([rows.select(pl.struct(events).hash()).to_series() for _, rows in slices(frame)])
+    ordered = np.sort(hashes)
+    alike = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(alike):
+        return frame, 0
+    alike_rows = frame.with_row_index("row").filter(np.isin(hashes, alike))  # and some whose hashes happen to be equal
+    distinct = alike_rows.unique(frame.columns, keep="first", maintain_order=True)
+    if (twice := distinct.filter(pl.struct(events).is_duplicated())).height:
+        one = twice.row(0, named=True)
+        when = f", timestamp {one['timestamp']}" if timed else ""
         raise CCFError(
-            f"interactions: user {twice['user_id']!r}, item {twice['item_id']!r}{when} "
+            f"interactions: user {one['user_id']!r}, item {one['item_id']!r}{when} "
             "occurs more than once with different values; keep one of them"
         )
-    return distinct, len(frame) - len(distinct)
-
-
-def _events(frame: pl.DataFrame) -> int:
-    return int(frame.select(pl.struct("user_id", "item_id", "timestamp").n_unique()).item())
+    kept = np.ones(len(frame), dtype=bool)
+    kept[alike_rows["row"].to_numpy()] = False
+    kept[distinct["row"].to_numpy()] = True
+    return frame.filter(kept), len(alike_rows) - len(distinct)
 
 
 def _first(mask: pl.Series) -> int:

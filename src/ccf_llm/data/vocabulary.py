@@ -8,8 +8,10 @@ from typing import Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ccf_llm.data.rows import Codes
+from ccf_llm.data.slices import slices
 from ccf_llm.errors import CCFError
 from ccf_llm.io.hashing import pieces_sha256
 from ccf_llm.io.parquet import read_parquet, write_parquet
@@ -32,7 +34,8 @@ class Vocabulary:
     def of(cls, ids: pl.Series | Iterable[str]) -> Self:
         """The vocabulary of `ids`, in an order that depends on the ids alone (see `shortest_first`)."""
         series = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)
-        distinct = series.cast(pl.String).drop_nulls().unique().alias("id").to_frame()
+        some = [ids.unique().cast(pl.String) for _, ids in slices(series)]
+        distinct = pl.concat([pl.Series(dtype=pl.String), *some]).unique().drop_nulls().alias("id").to_frame()
         return cls(distinct.sort(shortest_first("id"))["id"])
 
     def __len__(self) -> int:
@@ -50,8 +53,14 @@ class Vocabulary:
     def encode(self, ids: pl.Series | Iterable[str]) -> Codes:
         """(N,) codes of N ids; an id that is not known, or null, becomes 0."""
         series = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)
-        codes = series.cast(pl.String).to_frame("id").join(self._codes, on="id", how="left", maintain_order="left")
-        return codes["code"].fill_null(0).to_numpy().astype(np.int64)
+        if series.dtype == pl.Categorical:
+            places, distinct = places_of(series)
+            return self.encode(distinct)[places]
+        codes = np.empty(len(series), dtype=np.int64)
+        for begin, some in slices(series.cast(pl.String)):
+            found = some.to_frame("id").join(self._codes, on="id", how="left", maintain_order="left")["code"]
+            codes[begin : begin + len(found)] = found.fill_null(0).to_numpy()
+        return codes
 
     def code(self, one: str) -> int:
         """The code of one id, 0 where it is not known; quicker than `encode` for a few."""
@@ -98,6 +107,15 @@ class Vocabulary:
 def vocabulary_of(items: pl.DataFrame) -> Vocabulary:
     """The vocabulary of a catalogue: item code c is row c - 1."""
     return Vocabulary(items["item_id"].alias("id"))
+
+
+def places_of(ids: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
+    """(N,) where each of N ids, a categorical column, stands among the distinct ones, and these as texts."""
+    distinct, physical = ids.unique(), ids.to_physical()
+    most = int(physical.max() or 0)  # type: ignore[arg-type]  # a number
+    places = np.zeros(most + 2, dtype=np.int32)  # the last one for null
+    places[distinct.to_physical().fill_null(len(places) - 1).to_numpy()] = np.arange(len(distinct))
+    return places[physical.fill_null(len(places) - 1).to_numpy()], distinct.cast(pl.String)
 
 
 def shortest_first(column: str) -> list[pl.Expr]:

@@ -7,6 +7,7 @@ themselves, applies filters while it reads, takes little memory but for the vect
 (HNSW) answers sooner in very large catalogues, but is slow to build and finds little where filters leave little.
 
 Where the lists read hold fewer items than are wanted, twice as many are read, in the end all of them, which is exact.
+Where filters leave few items (`FEW`), these are scored one and all.
 """
 
 import math
@@ -29,6 +30,8 @@ Positions = NDArray[np.int64]
 EXACT_UP_TO = 100_000
 PROBED = 1 / 8
 """Share of the lists that a search reads at first."""
+FEW = 1 / 64
+"""Where filters leave no larger share of the items, all of these are scored: that is exact, and no slower."""
 
 
 class Ranking(Protocol):
@@ -94,7 +97,10 @@ class VectorIndex:
 
     def search(self, query: Floats, n: int, eligible: Mask) -> Positions:
         """At most `n` of the eligible items, best first, for a query (d,): fewer only where fewer are eligible."""
-        wanted = min(n, int(eligible.sum()))
+        left = np.flatnonzero(eligible)
+        wanted = min(n, len(left))
+        if len(left) <= FEW * len(eligible):
+            return left[np.argsort(-(self.vectors[left] @ query), kind="stable")[:wanted]]
         bits = np.packbits(eligible, bitorder="little")
         selector = self._faiss.IDSelectorBitmap(bits)
         probed = max(1, math.ceil(self._lists * PROBED))

@@ -1,5 +1,7 @@
 """The user's own tables: CSV, TSV, JSON lines or Parquet, with the columns named."""
 
+import glob
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,7 +10,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.importers.text import TextFormat, read_separated
+from ccf_llm.data.importers.blocks import Blocks
+from ccf_llm.data.importers.text import TextFormat, read_separated, repeating
 from ccf_llm.data.reading import Reading
 from ccf_llm.data.validate import require
 from ccf_llm.errors import CCFError, one_line
@@ -132,6 +135,7 @@ def dataset_of(
 def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
     """Read a .csv, .tsv, .jsonl, .ndjson or .parquet file; text tables give text columns, for the validator to cast.
 
+    In a large table columns of texts that come again and again are categorical.
     Text tables may be gzipped (.csv.gz). With a separator in `how`, .txt and .dat files are text tables too.
     """
     how = how or TextFormat()
@@ -139,14 +143,14 @@ def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
         raise CCFError(f"{path}: no such file")
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
     if ending == ".parquet":
-        return read_parquet(path)
+        return _compact(read_parquet(path))
     if ending == ".tsv":
         return read_separated(_content(path), path, how, usual="\t", quotes="line")
     if ending == ".csv" or (ending in (".txt", ".dat") and how.separator):
         return read_separated(_content(path), path, how, quotes="line" if how.separator == "\t" else "csv")
     if ending in (".jsonl", ".ndjson"):
         try:
-            return pl.read_ndjson(how.decode(_content(path), path).encode(), infer_schema_length=None)
+            return _compact(_json_lines(path, how))
         except PolarsError as error:
             raise CCFError(f"{path}: not JSON lines ({one_line(error)}); correct the file") from None
     raise CCFError(
@@ -154,8 +158,21 @@ def read_table(path: Path, how: TextFormat | None = None) -> pl.DataFrame:
     )
 
 
-def _content(path: Path) -> bytes:
-    return read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
+def _compact(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(repeating(frame)).cast(pl.Categorical))
+
+
+def _content(path: Path) -> bytes | Path:
+    return read_gzip(path) if path.suffix == ".gz" else path
+
+
+def _json_lines(path: Path, how: TextFormat) -> pl.DataFrame:
+    """Read where it lies if that can be done; what is packed, or not plain UTF-8, is one piece of text first."""
+    text = how.blocks(_content(path), path)
+    if isinstance(text, Blocks) and text.source == path:
+        with suppress(PolarsError):  # as of an old Mac's line ends: what is wrong else is said below
+            return pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None).collect(engine="streaming")
+    return pl.read_ndjson("".join(text).encode(), infer_schema_length=None)
 
 
 def _interactions(table: Table, columns: Columns, reading: Reading) -> pl.DataFrame:

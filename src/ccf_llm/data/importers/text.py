@@ -3,13 +3,14 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
+from ccf_llm.data.importers.blocks import Blocks
 from ccf_llm.data.importers.encoding import decode
 from ccf_llm.data.reading import Reading
 from ccf_llm.errors import CCFError
@@ -18,6 +19,12 @@ NO_GENRE = ("", "unknown", "(no genres listed)")
 SEPARATORS = ",;\t|"
 EXCEL = re.compile(r"(?i)sep=(.)(?=\n)")  # what spreadsheets may write above the header
 QUOTED = r'^"(?:[^"]|"")*"$'
+RECORDS = 100_000
+"""Of a table with quotation, so many are Python objects at a time."""
+LONGEST = (1 << 31) - 1
+"""Characters of a field: a description may be long."""
+SAMPLE = 10_000
+"""Rows, at least, that show whether a column says the same over and over."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,19 @@ class TextFormat:
         text, self.encodings[str(path)] = decode(content, path, self.encoding, self.reading)
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
+    def blocks(self, content: bytes | Path, path: object) -> Iterable[str]:
+        """The same text as `decode` gives, to be gone through as often as wanted: in blocks of whole lines, or in one
+        piece where it is not plain UTF-8.
+        """
+        blocks = Blocks(content)
+        if self.encoding in ("", "utf-8") and blocks.is_plain:
+            self.encodings[str(path)] = "utf-8-sig" if not self.encoding and blocks.is_marked else "utf-8"
+            return blocks
+        return [self.decode(content if isinstance(content, bytes) else content.read_bytes(), path)]
+
 
 def read_separated(
-    content: bytes | None,
+    content: bytes | Path | None,
     path: Path,
     how: TextFormat,
     *,
@@ -49,8 +66,11 @@ def read_separated(
 ) -> pl.DataFrame:
     """All columns of a text table with a header, as text: nothing is guessed, so ids such as 007 stay what they are.
 
+    In a large table columns of texts that come again and again are categorical.
+
     Args:
-        content: of the file; None stands for a file that is not there.
+        content: of the file, or the file that holds it, which is then read bit by bit; None stands for a file that is
+            not there.
         path: what errors call the file.
         how: its encoding and separator; a separator that is not given is the most frequent one of the header.
         usual: the separator where two are equally frequent.
@@ -64,18 +84,20 @@ def read_separated(
     """
     if content is None:
         raise CCFError(f"{path}: no such file")
-    text = how.decode(content, path)
-    if told := EXCEL.match(text):
-        how, text = replace(how, separator=how.separator or told[1]), text[told.end() :]
-    header = text.lstrip("\n").partition("\n")[0]
+    text = how.blocks(content, path)
+    if told := EXCEL.match(begin := next(iter(text), "")):
+        how = replace(how, separator=how.separator or told[1])
+        text = replace(text, skip=told.end()) if isinstance(text, Blocks) else [begin[told.end() :]]
+    header = next((block for block in text if block.strip()), "").lstrip("\n").partition("\n")[0]
     if not header.strip():
         raise CCFError(f"{path}: is empty; give a table with a header")
     separator = how.separator or max(SEPARATORS, key=lambda one: (header.count(one), one == usual))
     how.separators[str(path)] = separator
-    if quotes == "csv" and '"' in text and len(separator) == 1:
-        return _named(_quoted(text, separator, path), path)
-    fields = _fields(_lines(text), separator, path)
-    return _named(_unquoted(fields) if quotes == "line" and '"' in text else fields, path)
+    marked = quotes != "none" and any('"' in block for block in text)
+    if quotes == "csv" and marked and len(separator) == 1:
+        return _quoted(text, separator, path)
+    fields = _fields(text, separator, path)
+    return _named([_unquoted(pl.concat(fields))] if quotes == "line" and marked else fields, path)
 
 
 def split_lines(text: str, separator: str, columns: Sequence[str], path: Path) -> pl.DataFrame:
@@ -88,65 +110,86 @@ def split_lines(text: str, separator: str, columns: Sequence[str], path: Path) -
     return pl.DataFrame([fields.list.get(i).alias(name) for i, name in enumerate(columns)])
 
 
-def _lines(text: str) -> pl.DataFrame:
-    """line (its number, from 1) and text of the lines that hold something."""
-    lines = pl.Series("text", text.split("\n")).to_frame().with_row_index("line", offset=1)
+def _lines(text: str, first: int = 1) -> pl.DataFrame:
+    """line (its number, from `first`) and text of the lines that hold something."""
+    lines = pl.Series("text", [text]).str.split("\n").explode().to_frame().with_row_index("line", offset=first)
     return lines.filter(pl.col("text").str.strip_chars() != "")
 
 
-def _fields(lines: pl.DataFrame, separator: str, path: Path) -> pl.DataFrame:
-    """The fields of lines without quotation, the first of which is the header."""
-    n = lines["text"][0].count(separator) + 1
-    found = lines["text"].str.count_matches(separator, literal=True) + 1
-    if (wrong := found != n).any():
-        row = int(wrong.arg_true()[0])
-        raise _ragged(path, lines["line"][row], found[row], n)
-    return lines["text"].str.split_exact(separator, n - 1).struct.unnest()
+def _fields(text: Iterable[str], separator: str, path: Path) -> Iterator[pl.DataFrame]:
+    """The fields of a table without quotation, block by block; its first line is the header."""
+    first, n = 1, 0
+    for block in text:
+        lines, first = _lines(block, first), first + block.count("\n")
+        if not len(lines):
+            continue
+        n = n or lines["text"][0].count(separator) + 1
+        found = lines["text"].str.count_matches(separator, literal=True) + 1
+        if (wrong := found != n).any():
+            row = int(wrong.arg_true()[0])
+            raise _ragged(path, lines["line"][row], found[row], n)
+        yield lines["text"].str.split_exact(separator, n - 1).struct.unnest()
 
 
-def _quoted(text: str, separator: str, path: Path) -> pl.DataFrame:
-    """The fields of a table with quotation. Of the two ways to write a mark inside, the one that fits is taken."""
-    rows, faults = [], []
-    for escape in (None, "\\") if '\\"' in text else (None,):
+def _quoted(text: Iterable[str], separator: str, path: Path) -> pl.DataFrame:
+    """A table with quotation. Of the two ways to write a mark inside, the one that fits is taken."""
+    tables, faults = [], []
+    for escape in (None, "\\") if any('\\"' in block for block in text) else (None,):
         try:
-            rows.append(_records(text, separator, escape, path))
+            tables.append([*_records(text, separator, escape, path)])
         except CCFError as fault:
             faults.append(fault)
-    if not rows:
+    if not tables:
         raise faults[0]
-    records = max(rows, key=len)  # the reading that swallows fewer lines
-    return pl.DataFrame(list(zip(*records, strict=True)), schema=[f"field_{i}" for i in range(len(records[0]))])
+    return _named(max(tables, key=lambda table: sum(map(len, table))), path)  # the one that swallows fewer lines
 
 
-def _records(text: str, separator: str, escape: str | None, path: Path) -> list[list[str]]:
-    lines = text.split("\n")
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a description may be long
+def _records(text: Iterable[str], separator: str, escape: str | None, path: Path) -> Iterator[pl.DataFrame]:
+    """The fields of some records at a time."""
+    csv.field_size_limit(LONGEST)
+    lines: list[str] = []  # of the record that is being read
+
+    def one_by_one() -> Iterator[str]:
+        for block in text:
+            for line in io.StringIO(block, newline=""):
+                lines.append(line)
+                yield line
+
     reader = csv.reader(
-        io.StringIO(text, newline=""),
+        one_by_one(),
         delimiter=separator,
         escapechar=escape,
-        skipinitialspace=f'{separator} "' in text,
+        skipinitialspace=any(f'{separator} "' in block for block in text),
         strict=True,
     )
     records: list[list[str]] = []
-    first = 1
+    first, n = 1, 0
     try:
         for record in reader:
             if record and (len(record) > 1 or record[0].strip()):
-                n = len(records[0]) if records else len(record)
+                n = n or len(record)
                 if len(record) != n:
                     raise _ragged(path, first, len(record), n)
-                if reader.line_num > first and n > 1:
-                    _refuse_swallowed(lines[first - 1 : reader.line_num], first, separator, n, path)
+                if len(lines) > 1 and n > 1:
+                    _refuse_swallowed([line.removesuffix("\n") for line in lines], first, separator, n, path)
                 records.append(record)
             first = reader.line_num + 1
+            lines.clear()
+            if len(records) == RECORDS:
+                yield _frame(records)
+                records.clear()
     except csv.Error as error:
         reason = "a quotation mark is never closed" if "end of data" in str(error) else str(error)
         raise CCFError(
             f"{path}: line {first}: {reason}; correct the quotation marks there, or write tabs between "
             "the fields (.tsv)"
         ) from None
-    return records
+    if records:
+        yield _frame(records)
+
+
+def _frame(records: list[list[str]]) -> pl.DataFrame:
+    return pl.DataFrame(list(zip(*records, strict=True)), schema=[f"field_{i}" for i in range(len(records[0]))])
 
 
 def _refuse_swallowed(lines: list[str], first: int, separator: str, n: int, path: Path) -> None:
@@ -167,17 +210,32 @@ def _ragged(path: Path, line: int, found: int, expected: int) -> CCFError:
     )
 
 
-def _named(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _named(parts: Iterable[pl.DataFrame], path: Path) -> pl.DataFrame:
     """The first row becomes the names of the columns; fields that are empty become null, as those of Parquet are.
 
     What spreadsheets append is left behind: columns without a name, and rows without any field.
     """
-    names = {column: name.strip() for column, name in zip(frame.columns, frame.row(0), strict=True) if name.strip()}
-    twice = [name for name in names.values() if list(names.values()).count(name) > 1]
-    if twice:
-        raise CCFError(f"{path}: two columns are called {twice[0]!r}; rename one of them")
-    fields = frame.slice(1).with_columns(pl.all().replace("", None))
-    return fields.filter(~pl.all_horizontal(pl.all().is_null())).select(*names).rename(names)
+    names, tables, again = dict[str, str](), list[pl.DataFrame](), list[str]()
+    for part in parts:
+        if not tables:
+            names = {
+                column: name.strip() for column, name in zip(part.columns, part.row(0), strict=True) if name.strip()
+            }
+            if twice := [name for name in names.values() if list(names.values()).count(name) > 1]:
+                raise CCFError(f"{path}: two columns are called {twice[0]!r}; rename one of them")
+        fields = part.slice(0 if tables else 1).with_columns(pl.all().replace("", None))
+        table = fields.filter(~pl.all_horizontal(pl.all().is_null())).select(*names).rename(names)
+        again = again if tables else repeating(table)
+        tables.append(table.with_columns(pl.col(again).cast(pl.Categorical)))
+    return pl.concat(tables)
+
+
+def repeating(table: pl.DataFrame) -> list[str]:
+    """The columns of texts that say the same things over and over, as ids do: categorical, they take a quarter."""
+    sample = table.head(10 * SAMPLE).select(pl.col(pl.String))
+    if len(sample) < SAMPLE:
+        return []
+    return [column.name for column in sample.iter_columns() if 2 * column.n_unique() < len(sample)]
 
 
 def _unquoted(fields: pl.DataFrame) -> pl.DataFrame:

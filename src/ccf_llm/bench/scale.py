@@ -1,0 +1,123 @@
+"""How time and memory grow with the rows of a log, part by part, each in a process of its own."""
+
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ccf_llm.bench.generated import Log
+from ccf_llm.cf.als import ALS
+from ccf_llm.data.dataset import Dataset
+from ccf_llm.data.importers import import_tables
+from ccf_llm.data.likes import likes_matrix
+from ccf_llm.data.split import split_dataset
+from ccf_llm.errors import CCFError
+from ccf_llm.experiments.cost import measured
+from ccf_llm.io.progress import Say
+
+Work = Callable[[], object]
+
+
+def _import(folder: Path) -> Work:
+    """A table in CSV becomes a data set."""
+    return lambda: import_tables(folder / "log/interactions.csv", folder / "log/items.csv").save(folder / "data")
+
+
+def _load(folder: Path) -> Work:
+    return lambda: Dataset.load(folder / "data")
+
+
+def _split(folder: Path) -> Work:
+    """By each user's time, written too."""
+    dataset = Dataset.load(folder / "data")
+    return lambda: split_dataset(dataset, by="user").save(folder / "split")
+
+
+def _histories(folder: Path) -> Work:
+    dataset = Dataset.load(folder / "split")
+    return dataset.rows
+
+
+def _als(folder: Path) -> Work:
+    """With its default settings, the matrix of likes included; histories are there."""
+    dataset = Dataset.load(folder / "split")
+    dataset.rows()
+    return lambda: ALS.fit(likes_matrix(dataset, "train"))
+
+
+PARTS = {"import": _import, "load": _load, "split": _split, "histories": _histories, "als": _als}
+"""What is measured, in order: a part reads what those before it wrote, which is not in its time."""
+
+
+def bench_scale(
+    rows: Sequence[int], *, parts: Sequence[str] = tuple(PARTS), scratch: Path | None = None, say: Say = print
+) -> dict[str, Any]:
+    """Seconds, processor seconds and peak memory of each part at each number of rows, and how they grow.
+
+    Logs are generated (see `Log`) and written as CSV. `exponent` is b of the fit seconds = a rows^b to the processor's
+    seconds, which other work on the machine moves least; `bytes_per_row` the slope of the peak. Both are None for one
+    number of rows.
+
+    Args:
+        rows: of the logs.
+        parts: names of `PARTS`; what they need is made in any case.
+        scratch: folder for the logs, of about 80 bytes a row; the system's by default.
+        say: gets a line for each figure.
+
+    Raises:
+        CCFError: a part that there is not.
+    """
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise CCFError(f"--part {unknown[0]}: is none of {', '.join(PARTS)}")
+    last = max(map(list(PARTS).index, parts))
+    points: dict[str, list[dict[str, float]]] = {part: [] for part in parts}
+    for n in rows:
+        with tempfile.TemporaryDirectory(prefix="ccf-llm-", dir=scratch) as folder:
+            _apart(_generate, n, Path(folder))
+            for part in [*PARTS][: last + 1]:
+                found = _apart(_measure, part, Path(folder))
+                if part in parts:
+                    points[part].append({"rows": n} | found)
+                    say(f"{n:,} rows, {part}: {found['seconds']} s, {found['peak_mb']:,.0f} MB")
+    return {
+        "rows": list(rows),
+        "seconds_are": "of the part alone; cpu_seconds of all threads; peak_mb of its whole process",
+        "load_average": round(os.getloadavg()[0], 1),
+        "parts": {part: _growth(found) | {"points": found} for part, found in points.items()},
+    }
+
+
+def _apart(work: Callable[..., Any], *arguments: object) -> Any:
+    """What `work` gives in a new process, so that its memory is all that is measured."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _generate(rows: int, folder: Path) -> None:
+    Log(rows).write(folder / "log", "csv")
+
+
+def _measure(part: str, folder: Path) -> dict[str, float]:
+    work = PARTS[part](folder)
+    with measured() as cost:
+        busy = time.process_time()
+        work()
+        busy = time.process_time() - busy
+    return {"seconds": cost.seconds, "cpu_seconds": round(busy, 2), "peak_mb": cost.peak_mb}
+
+
+def _growth(points: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    if len(points) < 2:
+        return {"exponent": None, "bytes_per_row": None}
+    rows, busy, peak = (np.array([point[key] for point in points]) for key in ("rows", "cpu_seconds", "peak_mb"))
+    exponent = np.polyfit(np.log(rows), np.log(np.maximum(busy, 0.01)), 1)[0]
+    return {
+        "exponent": round(float(exponent), 3),
+        "bytes_per_row": round(float(np.polyfit(rows, peak * 2**20, 1)[0]), 1),
+    }
