@@ -35,10 +35,8 @@ OPTIONS: dict[str, Any] = {"k": 4, "order": "fused"}
 def ray() -> Iterator[None]:
     """One Ray for all of them."""
     pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_worker_niceness", "0")  # beside other tests, workers that give way to all would starve
-        with connected("local", cpus=4):
-            yield
+    with connected("local", cpus=4):
+        yield
 
 
 @pytest.fixture(autouse=True)
