@@ -15,7 +15,7 @@ help:  ## List the targets
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=...") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 .PHONY: setup
@@ -51,7 +51,7 @@ docs: $(READY)  ## Build the site of the documentation into site/, with warnings
 
 .PHONY: audit
 audit: $(READY)  ## Bill of materials (sbom.json) and known vulnerabilities of .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[audit]'
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
 	$(BIN)/python .ci/audit.py
 
