@@ -18,7 +18,8 @@ SHIPPED = Path(__file__).parents[2] / "configs" / "compare-ml-100k.yaml"
 def test_a_small_comparison_on_movielens(tmp_path: Path) -> None:
     few = ["rows=16", "valid_rows=40", "evaluations=1"]
     short = [f"stages.{stage}.{setting}" for stage in ("text", "mapping") for setting in few]
-    size = ["data.split.max_rows_per_user=1", "cf.compare=[]", "cf.mf.max_epochs=3", "prompt.history.items=5", "llm.layers=6"]
+    size = ["data.split.max_rows_per_user=1", "cf.compare=[]", "cf.mf.max_epochs=3", "prompt.history.items=5"]
+    size += ["llm.layers=8"]
     brief = [f"methods.{name}.prompt.history={{items: 2, step: 1}}" for name in ("tallrec", "collm_mf")]
     config = load_config(SHIPPED, [*size, *short, *brief, f"output={tmp_path}/run"])
     rows = ["item_user_mean", "mf", "tallrec", "collm_mf", "late_fusion"]
