@@ -42,6 +42,12 @@ class Tally:
     errors: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def waits(self) -> dict[str, float]:
+        """How many were answered, and how long they waited."""
+        p50, p95, p99 = np.percentile(self.milliseconds or [0.0], [50, 95, 99]).round(1).tolist()
+        longest = round(max(self.milliseconds, default=0.0), 1)
+        return {"requests": len(self.milliseconds), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": longest}
+
 
 def main() -> int:
     """Run; the exit code is 1 where there was any error."""
@@ -77,13 +83,7 @@ def load(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.pid is not None:
             memory.append(round(psutil.Process(arguments.pid).memory_info().rss / 2**20, 1))
         time.sleep(max(arguments.seconds / 20, 0.2))
-    p50, p95, p99 = np.percentile(tally.milliseconds or [0.0], [50, 95, 99]).round(1).tolist()
-    return {
-        "requests": len(tally.milliseconds),
-        "p50_ms": p50,
-        "p95_ms": p95,
-        "p99_ms": p99,
-        "max_ms": round(max(tally.milliseconds, default=0.0), 1),
+    return tally.waits() | {
         "degraded": tally.degraded,
         "rejected": tally.rejected,
         "late": tally.late,

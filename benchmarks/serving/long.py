@@ -163,14 +163,8 @@ def told(client: LightClient, method: str, path: str, body: Any, visits: Visits)
 
 def summary(visits: Visits, watched: Watched, arguments: argparse.Namespace) -> dict[str, Any]:
     """The figures."""
-    p50, p95, p99 = np.percentile(visits.milliseconds or [0.0], [50, 95, 99]).round(1).tolist()
     grown = watched.grown(arguments.warm_up)
-    return {
-        "requests": len(visits.milliseconds),
-        "p50_ms": p50,
-        "p95_ms": p95,
-        "p99_ms": p99,
-        "max_ms": round(max(visits.milliseconds, default=0.0), 1),
+    return visits.waits() | {
         "degraded": visits.degraded,
         "rejected": visits.rejected,
         "late": visits.late,

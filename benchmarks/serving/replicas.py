@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
 from kill import kept
@@ -85,13 +84,7 @@ def stay(server: LiveServer, arguments: argparse.Namespace) -> dict[str, Any]:
     while len(replicas_of(server)) < arguments.replicas and time.monotonic() < killed + START_SECONDS:
         time.sleep(0.1)
     found, logs = kept(arguments.store), LOGS.glob(f"session_*_{server.pid}/logs/**/*")
-    p50, p95, p99 = np.percentile(visits.milliseconds or [0.0], [50, 95, 99]).round(1).tolist()
-    return {
-        "requests": len(visits.milliseconds),
-        "p50_ms": p50,
-        "p95_ms": p95,
-        "p99_ms": p99,
-        "max_ms": round(max(visits.milliseconds, default=0.0), 1),
+    return visits.waits() | {
         "degraded": visits.degraded,
         "failed": len(visits.failed),
         "failed_until_s": round(max([moment - killed for moment in visits.failed if moment > killed], default=0.0), 1),
