@@ -59,11 +59,10 @@ def serve(
     """
     import logging
     import socket
-    import sys
 
-    from ccf_llm.io.memory import few_arenas
+    from ccf_llm.serving.process import prepare
 
-    few_arenas()
+    prepare()
     require_server()
     check_engine(engine, {"--replicas": replicas, "--most-replicas": most_replicas, "--address": address})
     import uvicorn
@@ -106,8 +105,6 @@ def serve(
     from ccf_llm.serving.service import Service
 
     service = Service(model, events, settings)
-    # Threads that compute would hold up the one that answers for 5 ms at a time.
-    sys.setswitchinterval(0.001)
     typer.echo(f"page: {url}/   API: {url}/docs   model: {service.served.version}", err=True)
     # No access log: the ids in addresses are personal data that an erasure could not reach.
     uvicorn.run(

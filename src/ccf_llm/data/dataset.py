@@ -217,7 +217,7 @@ class Dataset:
         if self.split is None or not (leaking := self._encoded[1]):
             return []
         why = "A split by time needs no such repair (`ccf-llm data split`)"
-        if self.split is not None and self.split.new_items is not None:
+        if self.split.new_items is not None:
             why = "Rows of new items are test, whenever they were"
         return [
             f"split: {leaking:,} rows come, in time, after rows of a later part; what these say was left out of their "

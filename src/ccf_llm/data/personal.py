@@ -38,6 +38,11 @@ def personal_kind(column: str) -> str | None:
     return next((kind for pair, kind in _PAIRS.items() if pair in shown), None)
 
 
+def looks_personal(texts: pl.Series) -> bool:
+    """Whether a column holds, by its name or by e-mail addresses in it, what one should not use."""
+    return personal_kind(texts.name) is not None or holds_e_mails(texts)
+
+
 def holds_e_mails(texts: pl.Series) -> bool:
     """Whether an e-mail address stands in one of the texts.
 

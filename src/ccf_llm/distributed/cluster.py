@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 from ccf_llm.errors import CCFError, one_line
 
@@ -74,9 +75,25 @@ def share(workers: int) -> dict[str, float]:
     import ray
 
     there = ray.cluster_resources()
-    if workers > (cores := int(there.get("CPU", 0))):
-        raise CCFError(f"{workers} workers: the Ray cluster counts {cores} cores; ask for at most so many")
+    check_cores(workers, int(there.get("CPU", 0)))
     return {"num_cpus": 1, "num_gpus": min(1.0, 1000 * there.get("GPU", 0) // workers / 1000)}
+
+
+def check_cores(workers: int, cores: int) -> None:
+    """A `CCFError` where a cluster of so many cores has not one for each worker."""
+    if workers > cores:
+        raise CCFError(f"{workers} workers: the Ray cluster counts {cores} cores; ask for at most so many")
+
+
+def work_in(folder: str | Path) -> None:
+    """Make a worker run in the folder of the command: paths in a run's settings are meant from there.
+
+    Raises `CCFError` where the worker's machine has no such folder.
+    """
+    try:
+        os.chdir(folder)
+    except OSError:
+        raise CCFError(f"{folder}: not on every machine of the cluster; work in a shared folder") from None
 
 
 def _connect(address: str, cpus: int | None) -> None:

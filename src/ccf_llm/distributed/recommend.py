@@ -1,13 +1,12 @@
 """Parts of a file of recommendations, written by the actors of Ray Data."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccf_llm.distributed.cluster import share
+from ccf_llm.distributed.cluster import share, work_in
 from ccf_llm.errors import CCFError
 from ccf_llm.recommend.recommender import Recommender
 from ccf_llm.recommend.to_file import Part, WriteParts, identity
@@ -73,12 +72,7 @@ class _Worker:
 
     def _loaded(self) -> Recommender:
         if self._recommender is None:
-            try:
-                os.chdir(self._folder)
-            except OSError:
-                raise CCFError(
-                    f"{self._folder}: not on every machine of the cluster; work in a shared folder"
-                ) from None
+            work_in(self._folder)
             recommender = self._open()
             if identity(recommender) != self._expected:
                 raise CCFError("a worker found another model or data set; give a run that does not change meanwhile")

@@ -1,8 +1,6 @@
 """The server as a deployment of Ray Serve: replicas of the whole application behind Ray's proxy."""
 
 import logging
-import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +8,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from ccf_llm.distributed.cluster import Watch, share
+from ccf_llm.distributed.cluster import Watch, share, work_in
 from ccf_llm.errors import CCFError, one_line
-from ccf_llm.io.memory import few_arenas
 from ccf_llm.serving.app import create_app
+from ccf_llm.serving.process import prepare
 from ccf_llm.serving.service import Service
 from ccf_llm.serving.settings import ServeSettings
 from ccf_llm.serving.store import EventStore
@@ -95,10 +93,8 @@ def serve_on_ray(
 
 def _builder(model: Path, store: str, settings: ServeSettings, folder: Path) -> Callable[[], FastAPI]:
     def build() -> FastAPI:
-        few_arenas()
-        os.chdir(folder)  # a run names its data set by a path from there
-        # Threads that compute would hold up the one that answers for 5 ms at a time.
-        sys.setswitchinterval(0.001)
+        prepare()
+        work_in(folder)
         return create_app(Service(model, EventStore(store), settings))
 
     return build

@@ -1,13 +1,12 @@
 """Training by workers of Ray Train, which starts them anew where one is lost; each does what `train_run` does."""
 
-import os
 import shutil
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccf_llm.distributed.cluster import connected
+from ccf_llm.distributed.cluster import LOST, check_cores, connected, work_in
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.experiments.config import RunConfig, check_config
 from ccf_llm.experiments.folder import RunFolder
@@ -67,7 +66,7 @@ def train_on_ray(
                         report(*words)
             failure = ray.get(told.failure.remote())
         except ray.exceptions.RayError as error:
-            raise CCFError(f"the Ray cluster is lost ({one_line(error)}); give the same command again") from None
+            raise CCFError(LOST.format(reason=one_line(error))) from None
         if failure is not None:
             raise CCFError(failure)
         if fit.error is not None:
@@ -140,8 +139,7 @@ def _cores(workers: int) -> int:
     import ray
 
     nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    if workers > sum(nodes):
-        raise CCFError(f"{workers} workers: the Ray cluster counts {sum(nodes)} cores; ask for at most so many")
+    check_cores(workers, sum(nodes))
     return max(cores for cores in range(1, max(nodes) + 1) if sum(node // cores for node in nodes) >= workers)
 
 
@@ -155,10 +153,7 @@ def _work(job: dict[str, Any]) -> None:
     if ray.get(told.failure.remote()) is not None:  # Ray starts anew whatever ended; this would end so again
         return
     try:
-        try:
-            os.chdir(job["folder"])
-        except OSError:
-            raise CCFError(f"{job['folder']}: not on every machine of the cluster; work in a shared folder") from None
+        work_in(job["folder"])
         train_run(
             check_config(job["config"], "configuration"),
             only=job["only"],

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.personal import holds_e_mails, personal_kind
+from ccf_llm.data.personal import looks_personal
 from ccf_llm.data.vocabulary import Vocabulary
 from ccf_llm.evaluation.bootstrap import bootstrap_mean, interval
 from ccf_llm.evaluation.metrics import Doubles, Integers
@@ -43,12 +43,20 @@ def people_of(dataset: Dataset, vocabulary: Vocabulary) -> pl.DataFrame | None:
     Columns that look personal (`data.personal`) are left out, whatever a prompt may hold.
     """
     users = dataset.users
-    named = [] if users is None else [name for name in users.columns if name != "user_id" and not personal_kind(name)]
-    if users is None or not (named := [name for name in named if not holds_e_mails(users[name])]):
+    if users is None:
         return None
-    told = [pl.Series(name, [spoken(name, text) for text in users[name]], dtype=pl.String) for name in named]
+    plain = [texts for texts in users.drop("user_id").iter_columns() if not looks_personal(texts)]
+    if not plain:
+        return None
+    told = [pl.Series(texts.name, [spoken(texts.name, text) for text in texts], dtype=pl.String) for texts in plain]
     codes = pl.concat([pl.Series("user_id", [None], dtype=pl.String), vocabulary.ids.alias("user_id")]).to_frame()
     return codes.join(pl.DataFrame([users["user_id"], *told]), on="user_id", how="left", maintain_order="left")
+
+
+def groups_of(people: pl.DataFrame, measured: NDArray[np.bool_]) -> dict[str, Groups]:
+    """Column -> groups (`groups_by`) of U users by the words of each column, but where there are not two to compare."""
+    found = {texts.name: groups_by(texts, measured) for texts in people.drop("user_id").iter_columns()}
+    return {name: groups for name, groups in found.items() if groups is not None}
 
 
 def groups_by(words: pl.Series, measured: NDArray[np.bool_]) -> Groups | None:

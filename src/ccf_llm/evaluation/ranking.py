@@ -14,7 +14,7 @@ from ccf_llm.evaluation.hits import ACCURACY, Booleans, ndcg, places, recall
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.lists import check_lists
 from ccf_llm.evaluation.metrics import Doubles, Integers
-from ccf_llm.evaluation.people import LEAST, groups_by, mean_figures
+from ccf_llm.evaluation.people import LEAST, groups_of, mean_figures
 from ccf_llm.evaluation.rating import null_for_nan
 from ccf_llm.evaluation.slices import by_history, likes_slices
 
@@ -182,11 +182,9 @@ def _people(of: _Measured, users: pl.Series, known: Known, k: int, draws: NDArra
     own = users.to_frame("user_id")[of.columns].join(known.people, on="user_id", how="left", maintain_order="left")
     ndcgs = of.values[:, of.figures.index(f"ndcg@{k}")]
     head = None if known.popularity is None else 1 - of.values[:, of.figures.index(f"long_tail@{k}")]
-    parts = {name: groups_by(own[name], ~np.isnan(ndcgs)) for name in own.columns[1:]}
     found = {
         name: mean_figures(groups, f"ndcg@{k}", ndcgs, head, draws[:, of.columns])
-        for name, groups in parts.items()
-        if groups is not None
+        for name, groups in groups_of(own, ~np.isnan(ndcgs)).items()
     }
     return {"people": found} if found else {}
 

@@ -15,7 +15,7 @@ from ccf_llm.evaluation.bootstrap import bootstrap_auc, bootstrap_group_auc, boo
 from ccf_llm.evaluation.doubtful import doubtful
 from ccf_llm.evaluation.exposure import HEAD, by_popularity
 from ccf_llm.evaluation.metrics import Doubles, auc, calibration_error, log_loss, ndcg_at_k, recall_at_k, uauc
-from ccf_llm.evaluation.people import LEAST, Groups, group_figures, groups_by, with_all
+from ccf_llm.evaluation.people import LEAST, Groups, group_figures, groups_of, with_all
 from ccf_llm.evaluation.slices import Counts, slices
 
 K = 10
@@ -65,7 +65,7 @@ def evaluate(
     masks = slices(rows, user_counts=user_counts, item_counts=item_counts, warm_threshold=warm_threshold)
     distinct, column = np.unique(rows.users, return_inverse=True)
     sampled = draw_users(len(distinct), draws, seed)
-    groups = {} if people is None else _groups(people, distinct)
+    groups = {} if people is None else groups_of(people[distinct], np.ones(len(distinct), dtype=bool))
     popular = by_popularity(np.asarray(item_counts, dtype=np.int64)[1:])[rows.items - 1] < HEAD if groups else None
     models: dict[str, dict[str, Any]] = {}
     samples: dict[str, dict[str, Doubles]] = {}
@@ -142,13 +142,6 @@ def _slice(
         "uauc": mean_auc,
         "uauc_users": users,
     }
-
-
-def _groups(people: pl.DataFrame, users: NDArray[np.int64]) -> dict[str, Groups]:
-    """Column -> groups of these user codes, where there are two at least."""
-    own, measured = people[users], np.ones(len(users), dtype=bool)
-    found = {name: groups_by(own[name], measured) for name in own.columns if name != "user_id"}
-    return {name: groups for name, groups in found.items() if groups is not None}
 
 
 def _of_groups(

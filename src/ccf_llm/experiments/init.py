@@ -13,7 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from ccf_llm.cf.ease import bytes_for
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.personal import holds_e_mails, personal_kind
+from ccf_llm.data.personal import looks_personal
 from ccf_llm.data.texts import is_list
 from ccf_llm.data.which_task import which_task
 from ccf_llm.errors import CCFError
@@ -139,7 +139,7 @@ def told(items: pl.DataFrame) -> list[dict[str, Any]]:
         is_text = numbers < 0.5 or "year" in name.casefold()  # type: ignore[operator]  # a mean of booleans
         if not usable or not is_text or there.str.starts_with("http").any():
             continue
-        if personal_kind(name) or holds_e_mails(there):
+        if looks_personal(there):
             continue
         length = float(there.str.len_chars().median())  # type: ignore[arg-type]  # of whole numbers
         before = "by " if name.casefold() in ("author", "authors") else ""

@@ -23,8 +23,16 @@ def few_arenas() -> None:
     glibc gives each thread a pool of its own, up to eight a core. A model is read by threads that end, and what they
     leave in their pools is lost to the next: 900 MB instead of 580 are held after six models have come and gone.
     """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(-8, 2)  # M_ARENA_MAX of malloc.h
+    allocate_with(arena_max=2)
+
+
+def allocate_with(*, arena_max: int = 0, mmap_threshold: int = 0, trim_threshold: int = 0) -> None:
+    """Set what is given by glibc's `mallopt`, in its words and units; where the C library is another, nothing."""
+    numbers = {-8: arena_max, -3: mmap_threshold, -1: trim_threshold}  # of malloc.h
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        for number, value in numbers.items():
+            if value:
+                mallopt(number, value)
 
 
 def give_back() -> None:

@@ -1,13 +1,12 @@
 """Where and in what precision the language model runs."""
 
-import ctypes
 import os
-import sys
 from pathlib import Path
 
 import torch
 
 from ccf_llm.errors import CCFError
+from ccf_llm.io.memory import allocate_with
 
 
 def choose_device(name: str) -> torch.device:
@@ -46,16 +45,9 @@ def tune_cpu() -> None:
     allowed = available_cpus()
     if allowed < torch.get_num_threads():
         torch.set_num_threads(allowed)
-    if sys.platform == "linux":
-        # glibc hands a large block back to the system when it is freed, and gets it back page by page: every layer's
-        # activations would be faulted in anew. These two of mallopt's settings keep blocks up to 32 MB in the process.
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
-            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+    # glibc hands a large block back to the system when it is freed, and gets it back page by page: every layer's
+    # activations would be faulted in anew. So blocks up to 32 MB stay in the process.
+    allocate_with(mmap_threshold=32 * 2**20, trim_threshold=2**31 - 1)
 
 
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
