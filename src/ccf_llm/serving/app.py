@@ -15,6 +15,8 @@ from ccf_llm.serving import problems, routes
 from ccf_llm.serving.limits import Limits
 from ccf_llm.serving.service import Service
 
+END_SECONDS = 10
+"""How long the end waits for what is under way at the store."""
 PAGE = Path(__file__).parent / "page"
 ABOUT = """Recommendations of a language model that reads both the words and the collaborative signal.
 
@@ -27,10 +29,12 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(service.follow()) if service.store.shared else None
+        ended = asyncio.Event()
+        following = asyncio.create_task(service.follow(ended)) if service.store.shared else None
         yield
-        if following is not None:
-            following.cancel()
+        if following is not None:  # a thread of it may be at the store, whose connection it then gives back
+            ended.set()
+            await asyncio.wait([following], timeout=END_SECONDS)
         service.close()
 
     app = FastAPIOffline(

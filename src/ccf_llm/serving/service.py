@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -240,10 +241,12 @@ class Service:
         await asyncio.to_thread(self.store.note_reload)
         return versions
 
-    async def follow(self) -> None:
-        """Take in, again and again, what other servers of the database have done to what this one keeps in memory."""
+    async def follow(self, ended: asyncio.Event) -> None:
+        """Take in, until the end, what other servers of the database have done to what this one keeps in memory."""
         while True:
-            await asyncio.sleep(self.settings.follow_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), self.settings.follow_seconds)
+                return
             try:
                 await self._catch_up(await asyncio.to_thread(self.store.changes))
             except Exception as error:  # the database is away, or the new model does not load
