@@ -20,6 +20,12 @@ settings.register_profile("ccf-llm", deadline=None)
 settings.load_profile("ccf-llm")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests come first, so that no worker sits alone with one of them at the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """On a busy machine, threads that wait for each other make tiny steps ten times slower."""
