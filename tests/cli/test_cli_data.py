@@ -202,3 +202,16 @@ def test_a_column_that_is_named_as_it_would_be_called_is_not_guessed_over(
     assert error.endswith(f"; name the right one with {flag}\n")
     assert error.count("\n") == 1
     assert run(monkeypatch, *source) == 0
+
+
+def test_columns_of_a_release_cannot_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,5,1\n2,1,1,2\n")
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n1,Toy Story (1995),Animation\n")
+    command = ("data", "import", tmp_path, "-o", tmp_path / "out", "--yes")
+    assert run(monkeypatch, *command, "--rating-column", "stars") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --rating-column: of {tmp_path} the columns are known (MovieLens)")
+    assert error.count("\n") == 1
+    assert run(monkeypatch, *command) == 0

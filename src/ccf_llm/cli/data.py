@@ -100,21 +100,27 @@ def import_data(
 
     _check_output(output)
     how = TextFormat(encoding, "\t" if separator in ("tab", "\\t") else separator)
+    given = {
+        "user": user_column,
+        "item": item_column,
+        "timestamp": timestamp_column,
+        "label": label_column,
+        "rating": rating_column,
+        "title": title_column,
+    }
+    named = {field: column for field, column in given.items() if column is not None}
     columns = None
     if items is None:
         known = format_of(source)
+        own = [f"--{field}-column" for field in named] + ["--users"] * (users is not None)
+        if own:
+            raise CCFError(
+                f"{own[0]}: of {source} the columns are known ({known.format}); leave it out, or name your own tables "
+                "by --items"
+            )
         dataset, name = known.read(like_threshold, drop_unknown, how), known.format
     else:
         tables, name = Tables.read(source, items, users, how), "your own tables"
-        given = {
-            "user": user_column,
-            "item": item_column,
-            "timestamp": timestamp_column,
-            "label": label_column,
-            "rating": rating_column,
-            "title": title_column,
-        }
-        named = {field: column for field, column in given.items() if column is not None}
         columns = guess_columns(tables, Columns(**named), sure=named)
         dataset = dataset_of(
             tables,
