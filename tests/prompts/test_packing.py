@@ -17,7 +17,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion.settings import FusionConfig
-from ccf_llm.model.network import CCFNetwork
+from ccf_llm.model.network import ROUND, CCFNetwork
 from ccf_llm.prompts.budget import HistoryBudget
 from ccf_llm.prompts.pack import Sequence, plan_batches, plan_sequences, split_targets
 from ccf_llm.prompts.settings import PromptConfig
@@ -189,3 +189,16 @@ def test_progress_counts_every_row(network: CCFNetwork) -> None:
     SharedPrefixScorer(network, memory_mb=0).score(candidates_of([1, 2], list(range(1, 20))), seen.append)
     assert sum(seen) == 19
     assert len(seen) > 1
+
+
+def test_what_is_learned_from_comes_in_few_sizes(network: CCFNetwork, tiny_data: Dataset) -> None:
+    rows = tiny_data.rows("train").take(np.arange(40))
+    packs = plan_sequences(rows, network.encoder, network.budget, max_tokens=500)
+    sizes: list[int] = []
+    hook = network.llm.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    read = network.read(packs, rows)
+    with torch.no_grad():
+        torch.testing.assert_close(network.read(packs, rows), read)
+    hook.remove()
+    assert sizes[0] % ROUND == 0
+    assert sizes[1] == sum(map(len, packs)) > sizes[0] - ROUND

@@ -46,6 +46,12 @@ class Pass:
         moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
+    def filled(self, more: int) -> "Pass":
+        """The same pass with so many tokens more: the last one again, which nobody reads there."""
+        names = ("ids", "positions", "items", "rows", "sequence", "place")
+        flat: dict[str, Tensor] = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: torch.cat([of, of[-1:].expand(more)]) for name, of in flat.items()})
+
 
 def collate_chains(sequences: list[Sequence]) -> Pass:
     """The chains of B sequences: one branch each, with nothing before it."""
