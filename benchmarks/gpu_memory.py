@@ -4,7 +4,9 @@
 
 Bytes in bf16 over a frozen base, d wide, keys k wide, f wide in the middle, of h heads, L layers and V words:
     weights      2 L (2 d d + 2 d k + 3 d f), the table of embeddings 6 V d (fp32 for slots, bf16 of the body),
-                 and 2 V d for a head that is another table
+                 and 2 V d for a head that is another table; with `llm.quantize` not 2 of the layers but 1 (int8) or
+                 1/2 + 1/64 (nf4, with its scales), and d f of 10 (int8) or 16 (nf4) while one product's are dense,
+                 as measured on a CPU
     adapter      16 (weight, gradient, two moments, all fp32) for each of rank r (in + out) parameters of each product
     activations  of a token, kept for the way back: L (16 d + 4 k + 8 f + 4 h S), S tokens being attended to
 Operations of a token: 2 for each weight of the body forwards, 4 with the way back, as a frozen base needs no gradients.
@@ -37,10 +39,9 @@ class Shape:
         """Parameters of all layers."""
         return self.layers * (2 * self.d**2 + 2 * self.d * self.k + 3 * self.d * self.f)
 
-    @property
-    def weights(self) -> int:
-        """Bytes."""
-        return 2 * self.body + (6 if self.tied else 8) * self.words * self.d
+    def weights(self, kept: float = 2, dense: int = 0) -> float:
+        """Bytes, of a body that is kept in so many for each parameter, and takes so many more where it is dense."""
+        return kept * self.body + (6 if self.tied else 8) * self.words * self.d + dense * self.d * self.f
 
     @property
     def adapter(self) -> int:
@@ -67,14 +68,16 @@ SHAPES = (
 def main() -> None:
     """Print the table."""
     print(
-        f"| | body | weights | adapter | activations of {TOKENS:,} tokens | together | rows trained a second | scored |"
+        f"| | body | weights | in int8 | in nf4 | adapter | activations of {TOKENS:,} tokens | together, in bf16 "
+        "| rows trained a second | scored |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for shape in SHAPES:
+        weights = [shape.weights(*kept) for kept in ((2, 0), (1, 10), (33 / 64, 16))]
         activations = TOKENS * shape.token
         trained, scored = (PEAK * SHARE / (times * shape.body * ROW) for times in (4, 2))
-        together = shape.weights + shape.adapter + activations
-        sizes = " | ".join(f"{size / 1e9:.1f} GB" for size in (shape.weights, shape.adapter, activations, together))
+        together = weights[0] + shape.adapter + activations
+        sizes = " | ".join(f"{size / 1e9:.1f} GB" for size in (*weights, shape.adapter, activations, together))
         print(f"| {shape.name} | {shape.body / 1e6:,.0f} M | {sizes} | {_short(trained)} | {_short(scored)} |")
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import (
     BertConfig,
     BertModel,
@@ -175,12 +176,13 @@ def make_network(
     dropout: float = 0.0,
     layers: int | None = None,
     checkpointing: bool = False,
+    quantize: str | None = None,
 ) -> CCFNetwork:
     """A network in fp32; its CF model is a copy, so that tests may train it."""
     cf = MF(mf.n_users, mf.n_items, mf.config)
     cf.load_state_dict(mf.state_dict())
     lora = LoRAConfig(rank=4, dropout=dropout)
-    kept: dict[str, Any] = {"layers": layers, "checkpointing": checkpointing}
+    kept: dict[str, Any] = {"layers": layers, "checkpointing": checkpointing, "quantize": quantize}
     return build_network(
         dataset.items,
         cf.eval(),
@@ -231,3 +233,10 @@ def unseal(folder: Path) -> Path:
         if manifest.parent.name != "splits":
             manifest.unlink()
     return folder
+
+
+def tensor_bytes(tensor: Any) -> int:
+    """What a tensor takes, also one that is made of others."""
+    if not is_traceable_wrapper_subclass(tensor):
+        return int(tensor.nbytes)
+    return sum(tensor_bytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])

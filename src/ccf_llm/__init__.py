@@ -1,5 +1,6 @@
 """Recommendation with a language model that reads both the words and the collaborative signal (CCF-LLM)."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from ccf_llm.experiments.fit import fit
     from ccf_llm.model.ccfllm import CCFLLM
     from ccf_llm.recommend.recommender import Recommender
+
+# Where torchao is installed, transformers loads it, and it tells of kernels for cards that are not here.
+for _name in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 __all__ = [
     "CCFLLM",

@@ -100,6 +100,16 @@ def test_trees_without_lightgbm_are_refused(
     check_run(config, tiny_data, ["mf", "ccf_llm"])  # rows without trees
 
 
+def test_fewer_bits_without_torchao_are_refused(
+    tiny_run: RunConfig, tiny_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
+    config = with_settings(tiny_run, llm={"quantize": "int8"})
+    with pytest.raises(CCFError, match=r"llm\.quantize: torchao cannot be loaded"):
+        check_run(config, tiny_data, ["ccf_llm"])
+    check_run(config, tiny_data, ["mf"])
+
+
 def test_an_output_that_cannot_be_made_is_refused(tiny_run: RunConfig, tiny_data: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config = with_settings(tiny_run, output=str(tmp_path / "file" / "run"))

@@ -1,6 +1,7 @@
 """The whole network over the real SmolLM2-135M, and over Gemma 3 270M where it is, and MovieLens-100K."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.split import global_time_split
 from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.llm.products import linear_layers
 from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.model.build import build_network
 from ccf_llm.model.network import CCFNetwork
@@ -28,21 +30,28 @@ def films() -> Dataset:
     return global_time_split(open_dataset("ml-100k"))
 
 
-@pytest.fixture(scope="module", params=["smollm2-135m", pytest.param("gemma3-270m", marks=tiny.needs_gemma)])
-def network(request: pytest.FixtureRequest, films: Dataset) -> CCFNetwork:
+@pytest.fixture(scope="module")
+def mf(films: Dataset) -> MF:
     sizes = {"n_users": len(films.user_vocabulary), "n_items": len(films.item_vocabulary)}
-    mf = MF.fit(films.rows("train"), films.rows("valid"), **sizes, config=MFConfig(dim=8, max_epochs=1))
-    network = build_network(
+    return MF.fit(films.rows("train"), films.rows("valid"), **sizes, config=MFConfig(dim=8, max_epochs=1))
+
+
+def make(films: Dataset, mf: MF, model: str, **settings: Any) -> CCFNetwork:
+    return build_network(
         films.items,
         mf,
-        llm=LLMConfig(model=request.param, dtype="float32", device="cpu"),
+        llm=LLMConfig(model=model, dtype="float32", device="cpu", **settings),
         prompt=PromptConfig(history=HistoryBudget(items=6, step=3)),
         fusion=FusionConfig(),
         details=("genres",),
         seed=0,
     )
+
+
+@pytest.fixture(scope="module", params=["smollm2-135m", pytest.param("gemma3-270m", marks=tiny.needs_gemma)])
+def network(request: pytest.FixtureRequest, films: Dataset, mf: MF) -> CCFNetwork:
     # Small, so that scores stay in the range of trained ones.
-    return tiny.stir(network, scale=0.01)
+    return tiny.stir(make(films, mf, request.param), scale=0.01)
 
 
 @pytest.mark.llm
@@ -59,6 +68,22 @@ def test_scores_equal_those_of_separate_prompts(network: CCFNetwork, films: Data
     )
     assert packed.std() > 1e-3
     np.testing.assert_allclose(packed, separate, rtol=0, atol=1e-5)
+
+
+@pytest.mark.llm
+@pytest.mark.slow
+def test_fewer_bits_take_less_and_score_near(films: Dataset, mf: MF) -> None:
+    """Of 4 layers. 8 bits are about as near to fp32 as bf16 is; 4 bits are not, before anything is learned."""
+    rows, sizes, scores = films.rows("test").take(slice(0, 600, 50)), {}, {}
+    for kind in (None, "int8", "nf4"):
+        network = make(films, mf, "smollm2-135m", layers=4, quantize=kind)
+        sizes[kind] = sum(tiny.tensor_bytes(layer.weight) for layer, _ in linear_layers(network.llm.body))
+        scores[kind] = SharedPrefixScorer(network).language_scores(rows)
+    assert sizes["int8"] / sizes[None] == pytest.approx(0.252, abs=0.001)
+    assert sizes["nf4"] / sizes[None] == pytest.approx(0.129, abs=0.001)
+    off = {kind: np.abs(scores[kind] - scores[None]).mean() / scores[None].std() for kind in ("int8", "nf4")}
+    assert 0 < off["int8"] < 0.1
+    assert off["int8"] < off["nf4"] < 1
 
 
 @pytest.mark.llm

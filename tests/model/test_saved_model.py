@@ -67,6 +67,19 @@ def test_every_variant_comes_back(
     np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
 
 
+@pytest.mark.parametrize("kind", ["int8", "nf4"])
+def test_a_model_remembers_how_its_base_was_kept(
+    kind: str, make_network: Callable[..., CCFNetwork], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    network = tiny.stir(make_network(quantize=kind))
+    rows = tiny_data.rows("test").take(slice(0, 20))
+    save_model(network, tiny_data.user_vocabulary, tiny_data.items, INFO, tmp_path / "model")
+    assert f"kept in {kind}" in (tmp_path / "model" / "README.md").read_text()
+    loaded = load_model(tmp_path / "model")[0]
+    assert loaded.llm.quantization == kind
+    np.testing.assert_array_equal(SharedPrefixScorer(loaded).score(rows), SharedPrefixScorer(network).score(rows))
+
+
 def test_the_first_layers_come_back_alone(
     make_network: Callable[..., CCFNetwork], tiny_data: Dataset, tmp_path: Path
 ) -> None:

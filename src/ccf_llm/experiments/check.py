@@ -15,6 +15,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import LATE_FUSION, TREES, TREES_WORDS, WITH_TREES, RunConfig
 from ccf_llm.experiments.methods import Method
 from ccf_llm.llm.base import base_config
+from ccf_llm.llm.quantized import import_torchao
 from ccf_llm.llm.runtime import choose_device
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.prompts.details import columns_of
@@ -50,6 +51,8 @@ def check_run(config: RunConfig, dataset: Dataset, rows: Collection[str], *, mea
     if needed:
         _check_details(config, dataset)
         choose_device(config.llm.device)
+        if config.llm.quantize is not None:
+            import_torchao()
         _check_prompts(config, dataset, [method for method in config.resolved if method.name in needed])
 
 

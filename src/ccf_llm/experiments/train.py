@@ -305,18 +305,20 @@ def _record(folder: RunFolder, method: str, stage: str, progress: Progress, cost
 
 
 def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
-    """Everything outside the methods that decides a result; of layers only where some are left out, of lists only where
-    they are learned from, of details only where more than columns are named, and of users only where something is told
-    of them, so that older checkpoints hold.
+    """Everything outside the methods that decides a result; of layers only where some are left out, of bits only where
+    there are fewer, of lists only where they are learned from, of details only where more than columns are named, and
+    of users only where something is told of them, so that older checkpoints hold.
     """
     data = config.data.model_dump(mode="json", include={"details"})
     details = {} if all(isinstance(detail, str) for detail in config.data.details) else data
     layers = {} if network.llm.layers is None else {"layers": network.llm.layers}
+    bits = {} if config.llm.quantize is None else {"quantize": config.llm.quantize}
     ranking = config.ranking.model_dump(exclude={"people"} | (set() if config.ranking.dislikes else {"dislikes"}))
     lists = {"ranking": ranking} if config.ranks else {}
     users = {"users": network.encoder.users} if network.encoder.users else {}
     return fingerprint(
         layers
+        | bits
         | lists
         | users
         | details

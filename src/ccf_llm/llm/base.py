@@ -13,8 +13,9 @@ from ccf_llm.io.quiet import quiet
 from ccf_llm.io.tensors import find_tensor
 from ccf_llm.llm.attention import NAME, Branches
 from ccf_llm.llm.embeddings import TokenEmbeddings, scale_of
-from ccf_llm.llm.products import Products
-from ccf_llm.llm.settings import LoRAConfig
+from ccf_llm.llm.products import Products, linear_layers
+from ccf_llm.llm.quantized import quantize
+from ccf_llm.llm.settings import LoRAConfig, Quantization
 from ccf_llm.llm.source import ModelSource
 from ccf_llm.randomness import seeded
 
@@ -65,6 +66,17 @@ class LanguageModel(nn.Module):
         # What a saved adapter names is the model, not a folder of this machine.
         self.body.peft_config["default"].base_model_name_or_path = source.name
         self.products = Products(self.body)
+        self.quantization: Quantization | None = None
+
+    def quantize(self, kind: Quantization, device: torch.device) -> None:
+        """Keep the weights of the body's linear layers in 8 or 4 bits, made on `device`, one layer after the other.
+
+        Raises:
+            CCFError: torchao is not installed, or a layer does not fit.
+        """
+        for layer, _ in linear_layers(self.body):
+            layer.weight = nn.Parameter(quantize(layer.weight.detach().to(device), kind), requires_grad=False)
+        self.quantization, self.products.quantized = kind, True
 
     def set_answers(self, yes: int, no: int) -> None:
         """Choose the two rows of the output head."""

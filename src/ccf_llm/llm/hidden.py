@@ -32,6 +32,7 @@ def hidden_means(llm: LanguageModel, texts: Sequence[Codes], layer: int | None, 
     if not keep or not texts:
         return _means(llm, texts, which)
     key = [llm.source.checksum, str(llm.dtype), which, which == depth, [text.tolist() for text in texts]]
+    key += [llm.quantization] if llm.quantization is not None else []
     return kept_vectors(fingerprint(key), lambda: _means(llm, texts, which))
 
 

@@ -1,13 +1,15 @@
 """How the linear layers of a body compute: as they were made, for scoring (adapter merged), or fast in training."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ccf_llm.llm.quantized import is_quantized, quantized_product
 
 Version = tuple[tuple[int, int], ...]
 Product = Callable[[Tensor], Tensor]
@@ -16,6 +18,15 @@ Product = Callable[[Tensor], Tensor]
 def version_of(tensors: Iterable[Tensor]) -> Version:
     """Changes when a tensor is replaced or written in place; the tensors must be kept while versions are compared."""
     return tuple((id(tensor), tensor._version) for tensor in tensors)
+
+
+def linear_layers(body: nn.Module) -> Iterator[tuple[nn.Linear, nn.Module]]:
+    """The linear layers that a body came with, and each with its adapter: the layer itself where it has none."""
+    inside = {id(part) for layer in body.modules() if isinstance(layer, LoraLayer) for part in layer.modules()}
+    for layer in body.modules():
+        base = layer.get_base_layer() if isinstance(layer, LoraLayer) else layer
+        if type(base) is nn.Linear and (isinstance(layer, LoraLayer) or id(layer) not in inside):
+            yield base, layer
 
 
 class Products:
@@ -32,23 +43,28 @@ class Products:
         self._adapter = [p for name, p in body.named_parameters() if "lora_" in name]
         self._layers: list[nn.Module] = []
         self._state: Version | Literal["training"] | None = None
+        self.quantized = False
+        """Whether the weights are such that no adapter can be merged into them: scoring computes as training does."""
         self.lock = threading.RLock()
         """Of this body, and so of all models that share it."""
 
     @torch.no_grad()
     def for_scoring(self) -> None:
         """Merge the adapter as it is now, without gradients; does nothing where that is done already."""
+        if self.quantized:
+            return self.for_training()
         version = version_of(self._adapter)
         if self._state != version:
             self._exchange(_scoring_product)
             self._state = version
 
     def for_training(self) -> None:
-        """Compute with gradients: in bf16 with the adapter in bf16 too, on a CPU from weights in oneDNN's layout; else
-        as the layers were made to. The adapter's weights and their gradients are fp32 in either case.
+        """Compute with gradients: in bf16 with the adapter in bf16 too, on a CPU from weights in oneDNN's layout; from
+        quantized weights that are dense for one product at a time; else as the layers were made to. The adapter's
+        weights and their gradients are fp32 in any case.
         """
         weight = next(p for name, p in self._body.named_parameters() if "lora_" not in name)
-        if weight.dtype != torch.bfloat16:
+        if weight.dtype != torch.bfloat16 and not self.quantized:
             self.undo()
         elif self._state != "training":
             self._exchange(_training_product)
@@ -63,14 +79,9 @@ class Products:
 
     def _exchange(self, make: Callable[[nn.Linear, nn.Module], Product]) -> None:
         self.undo()
-        inside = {
-            id(part) for layer in self._body.modules() if isinstance(layer, LoraLayer) for part in layer.modules()
-        }
-        for layer in self._body.modules():
-            base = layer.get_base_layer() if isinstance(layer, LoraLayer) else layer
-            if type(base) is nn.Linear and (isinstance(layer, LoraLayer) or id(layer) not in inside):
-                layer.__dict__["forward"] = make(base, layer)
-                self._layers.append(layer)
+        for base, layer in linear_layers(self._body):
+            layer.__dict__["forward"] = make(base, layer)
+            self._layers.append(layer)
 
 
 def _scoring_product(base: nn.Linear, layer: nn.Module) -> Product:
@@ -105,6 +116,8 @@ def _training_product(base: nn.Linear, layer: nn.Module) -> Product:
 
 def _frozen_product(weight: Tensor, bias: Tensor | None) -> Product:
     """x W' + b, with a gradient to x only."""
+    if is_quantized(weight):
+        return quantized_product(weight, bias)
     if not _has_onednn(weight):
         return lambda x: F.linear(x, weight, bias)
     forth, back = _onednn_layout(weight), _onednn_layout(weight.t().contiguous())

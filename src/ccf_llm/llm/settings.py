@@ -6,6 +6,8 @@ from pydantic import Field
 
 from ccf_llm.settings import PathText, Settings
 
+Quantization = Literal["int8", "nf4"]
+
 
 class LoRAConfig(Settings):
     """Settings of the low-rank adapter (LoRA, Hu et al. 2022)."""
@@ -29,6 +31,9 @@ class LLMConfig(Settings):
     """The first so many transformer layers are kept, with the final norm; all by default."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the frozen body computes in; auto takes bf16 where the processor has it natively."""
+    quantize: Quantization | None = Field(default=None, exclude_if=lambda kind: kind is None)
+    """Keep the weights of the frozen body's linear layers in a byte each (`int8`) or half a byte (`nf4`, as in QLoRA,
+    Dettmers et al. 2023). They are computed with in `dtype`, which takes longer; needs the extra of that name."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`; auto takes a GPU if there is one."""
     lora: LoRAConfig = LoRAConfig()

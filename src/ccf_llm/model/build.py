@@ -54,6 +54,8 @@ def build_network(
         source = source or resolve_model(llm.model)
         dtype = choose_dtype(llm.dtype, device)
         model = LanguageModel(source, dtype, llm.lora, seed, layers=llm.layers, checkpointing=llm.checkpointing)
+        if llm.quantize is not None:
+            model.quantize(llm.quantize, device)
         loaded = model.to(device)
     encoder = encoder_of(items, cf, load_tokenizer(loaded.source), prompt.template, details, users, shots)
     _check_context(loaded, prompt)

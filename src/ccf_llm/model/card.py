@@ -12,6 +12,7 @@ def model_card(network: CCFNetwork, info: ModelInfo, items: int) -> str:
     """In Markdown, of a network over so many items."""
     source, layers = network.llm.source, network.llm.layers
     depth = "" if layers is None else f", its first {layers} layers"
+    depth += "" if network.llm.quantization is None else f", its weights kept in {network.llm.quantization}"
     alias = ALIASES.get(source.name)
     bound = ""
     if alias is not None and alias.terms is not None:

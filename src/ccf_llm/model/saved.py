@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from ccf_llm.errors import CCFError
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.io.files import read_json
-from ccf_llm.llm.settings import LLMConfig
+from ccf_llm.llm.settings import LLMConfig, Quantization
 from ccf_llm.llm.source import ModelSource
 from ccf_llm.prompts.details import Details
 from ccf_llm.prompts.settings import PromptConfig
@@ -77,6 +77,8 @@ class SavedModel(Settings):
     base_model: BaseModelRecord
     layers: int | None = Field(default=None, ge=1)
     """How many layers of the base model there are; None for all."""
+    quantize: Quantization | None = Field(default=None, exclude_if=lambda kind: kind is None)
+    """How the base model's weights were kept (`LLMConfig.quantize`)."""
     lora: dict[str, Any]
     prompt: PromptConfig
     fusion: FusionConfig
@@ -87,7 +89,7 @@ class SavedModel(Settings):
 
     def llm(self, device: str) -> LLMConfig:
         """The base model's settings, on a device."""
-        values = {"model": self.base_model.pinned, "layers": self.layers, "lora": self.lora}
+        values = {"model": self.base_model.pinned, "layers": self.layers, "quantize": self.quantize, "lora": self.lora}
         return LLMConfig.model_validate(values | {"dtype": self.info.dtype, "device": device})
 
 

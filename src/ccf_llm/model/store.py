@@ -29,6 +29,7 @@ def save_model(network: CCFNetwork, users: Vocabulary, items: pl.DataFrame, info
     saved = SavedModel(
         base_model=BaseModelRecord.of(network.llm.source),
         layers=network.llm.layers,
+        quantize=network.llm.quantization,
         lora=network.llm.lora.model_dump(mode="json"),
         prompt=PromptConfig(template=encoder.template, history=network.budget),
         fusion=network.fusion_config,
