@@ -387,6 +387,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert all("fitting on" in line for line in progress)  # what was done before the fault was met
 
 
+@pytest.mark.parametrize("command", ["compare", "evaluate", "tune"])
+def test_what_works_in_one_process_refuses_to_be_started_in_several(
+    command: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert call(command, tmp_path) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{command}: works in one process, and 2 were started together" in line
+    assert f"give `ccf-llm {command}` by itself, without torchrun" in line
+
+
 def test_the_home_folder_may_be_written_into_an_option(
     run: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

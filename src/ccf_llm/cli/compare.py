@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccf_llm.cli.engine import check_alone
 from ccf_llm.cli.train import Set
 from ccf_llm.errors import CCFError
 
@@ -46,6 +47,7 @@ def compare(
     """
     from ccf_llm.experiments.config import load_config
 
+    check_alone("compare")
     if part not in ("valid", "test"):
         raise CCFError(f"--part {part}: choose valid or test")
     is_data = quick and config.suffix not in (".yaml", ".yml", ".toml")

@@ -1,5 +1,6 @@
 """The options of commands that can leave their work to Ray."""
 
+import os
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -40,3 +41,13 @@ def check_engine(engine: str | None, beside: Mapping[str, object]) -> None:
             raise CCFError(f"{option} has no meaning without --engine ray; give both or neither")
     if engine is not None:
         require_ray()
+
+
+def check_alone(command: str) -> None:
+    """A `CCFError` where torchrun or the like has started several processes, each of which would do the whole work."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":
+        raise CCFError(
+            f"{command}: works in one process, and {processes} were started together (WORLD_SIZE); only `train` shares "
+            f"its work, so give `ccf-llm {command}` by itself, without torchrun or accelerate launch"
+        )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccf_llm.cli.engine import check_alone
 from ccf_llm.cli.lists import evaluate_file, print_lists, print_people
 from ccf_llm.errors import CCFError
 
@@ -47,6 +48,7 @@ def evaluate(
     Ranked lists of any methods: [bold]ccf-llm evaluate --lists FILE.parquet[/bold]; with --data also coverage, novelty,
     diversity and slices.
     """
+    check_alone("evaluate")
     if part not in ("valid", "test"):
         raise CCFError(f"--part {part}: choose valid or test")
     if among not in ("all", "new"):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ccf_llm.cli.engine import check_alone
 from ccf_llm.cli.train import Set
 from ccf_llm.errors import CCFError
 
@@ -32,6 +33,7 @@ def tune(
     """
     from ccf_llm.experiments.config import dump_config, load_config, with_settings
 
+    check_alone("tune")
     settings = load_config(config, overrides)
     if minutes <= 0 or (trials is not None and trials < 1):
         raise CCFError("--minutes and --trials: give numbers above 0")
