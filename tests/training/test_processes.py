@@ -5,15 +5,20 @@ import runpy
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import check_config
 from ccf_llm.experiments.train import train_run
+from ccf_llm.llm.hidden import hidden_means
+from ccf_llm.llm.settings import LLMConfig
+from ccf_llm.model.network import CCFNetwork
 from ccf_llm.training import processes
 from same_run import assert_same_run, ranking_run, rating_run
 
@@ -29,22 +34,33 @@ with joined("cpu"):
     meet()
     from ccf_llm.experiments.config import load_config
     from ccf_llm.experiments.train import train_run
+    from ccf_llm.llm import base
 
+    def shard(body, device, shard=base.shard):
+        shard(body, device)
+        parts = [part for name, part in body.named_parameters() if ".layers." in name and "lora_" not in name]
+        shares.append(sum(part.to_local().numel() for part in parts) / sum(part.numel() for part in parts))
+
+    shares, base.shard = [], shard
     for run in ("rating", "ranking"):
         train_run(load_config(Path(run, "several.yaml")), say=lambda line: print(line, flush=True))
+    assert shares == [0.5, 0.5]
 """
 
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(tiny_llm: Path, tmp_path: Path) -> None:
-    """Started anew, as one died at first. A step of the ranking run is one list, so the second has nothing to do."""
+    """Each with half of the layers, and started anew, as one died at first. A step of the ranking run is one list, so
+    the second has nothing to do.
+    """
     (tmp_path / "driver.py").write_text(DRIVER)
     runs = {"rating": rating_run, "ranking": ranking_run}
     values = {}
     for name, make in runs.items():
         (tmp_path / name).mkdir()
         values[name] = make(tiny_llm, tmp_path / name)
-        several = values[name] | {"output": str(tmp_path / name / "several")}
+        llm = values[name]["llm"] | {"shard": True}
+        several = values[name] | {"output": str(tmp_path / name / "several"), "llm": llm}
         (tmp_path / name / "several.yaml").write_text(yaml.safe_dump(several, sort_keys=False))
     found = subprocess.run(
         [
@@ -74,6 +90,15 @@ def test_others_that_cannot_be_reached_are_named(monkeypatch: pytest.MonkeyPatch
     line = rf"^cannot join the other processes at 127\.0\.0\.1:{port} \(.*\); start all of them$"
     with pytest.raises(CCFError, match=line), processes.joined("cpu"):
         pass
+
+
+def test_what_shared_layers_do_not_go_with_is_refused(make_network: Callable[..., CCFNetwork]) -> None:
+    with pytest.raises(ValidationError, match="shard and quantize do not go together"):
+        LLMConfig(shard=True, quantize="int8")
+    llm = make_network().llm
+    llm.sharded = True
+    with pytest.raises(CCFError, match=r"^fusion\.semantic: hidden: cannot be read where llm\.shard .* take tokens$"):
+        hidden_means(llm, [], None)
 
 
 def test_launchers_start_the_command_as_a_module(

@@ -161,7 +161,7 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     if row.endswith(WITH_TREES):
         kinds.add(RankTrees.kind)
     values |= {
-        "llm": own.llm.model_dump(mode="json", exclude={"device", "checkpointing"}),
+        "llm": own.llm.model_dump(mode="json", exclude={"device", "checkpointing", "shard"}),
         "batch": own.batch.model_dump(mode="json", exclude={"memory_mb", "batch_tokens"}),
         "methods": {name: m.model_dump(mode="json", exclude={"paper"}) for name, m in own.methods.items()},
         "stages": {name: stage.model_dump(mode="json") for name, stage in own.stages.items()},

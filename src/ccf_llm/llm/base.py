@@ -16,6 +16,7 @@ from ccf_llm.llm.embeddings import TokenEmbeddings, scale_of
 from ccf_llm.llm.products import Products, linear_layers
 from ccf_llm.llm.quantized import quantize
 from ccf_llm.llm.settings import LoRAConfig, Quantization
+from ccf_llm.llm.sharded import anybody_passes, pass_nothing, shard
 from ccf_llm.llm.source import ModelSource
 from ccf_llm.randomness import seeded
 
@@ -67,6 +68,7 @@ class LanguageModel(nn.Module):
         self.body.peft_config["default"].base_model_name_or_path = source.name
         self.products = Products(self.body)
         self.quantization: Quantization | None = None
+        self.sharded = False
 
     def quantize(self, kind: Quantization, device: torch.device) -> None:
         """Keep the weights of the body's linear layers in 8 or 4 bits, made on `device`, one layer after the other.
@@ -77,6 +79,11 @@ class LanguageModel(nn.Module):
         for layer, _ in linear_layers(self.body):
             layer.weight = nn.Parameter(quantize(layer.weight.detach().to(device), kind), requires_grad=False)
         self.quantization, self.products.quantized = kind, True
+
+    def shard(self, device: torch.device) -> None:
+        """Deal the body's layers out to the processes that train together (`sharded.shard`)."""
+        shard(self.body, device)
+        self.sharded = self.products.as_made = True
 
     def set_answers(self, yes: int, no: int) -> None:
         """Choose the two rows of the output head."""
@@ -130,6 +137,14 @@ class LanguageModel(nn.Module):
             branches=branches,
         ).last_hidden_state
         return hidden[0]
+
+    def end_together(self) -> None:
+        """Where the layers are dealt out, help the processes that still have passes to make, until none has.
+
+        It ends what each does at its own pace, such as a step of the training; gradients are enabled as in that.
+        """
+        while self.sharded and anybody_passes(False):
+            pass_nothing(self.body.get_base_model(), self.head.new_zeros(1, 1, self.width, dtype=self.dtype))
 
     def answer(self, hidden: Tensor) -> Tensor:
         """(N,) fp32 log-odds of Yes from the hidden states (N, d) of the answer positions."""

@@ -23,8 +23,10 @@ def hidden_means(llm: LanguageModel, texts: Sequence[Codes], layer: int | None, 
     it, unless `keep` is False. Zeros for a text without tokens.
 
     Raises:
-        CCFError: more layers than are read (`llm.layers`).
+        CCFError: more layers than are read (`llm.layers`), or layers that are dealt out to several processes.
     """
+    if llm.sharded:  # of which one may find kept what another has to compute
+        raise CCFError("fusion.semantic: hidden: cannot be read where llm.shard deals the layers out; take tokens")
     depth = llm.body.config.get_text_config().num_hidden_layers
     if layer is not None and layer > depth:
         raise CCFError(f"fusion.semantic: hidden:{layer}, but {depth} layers are read; give 0 to {depth}")

@@ -43,6 +43,8 @@ class Products:
         self._adapter = [p for name, p in body.named_parameters() if "lora_" in name]
         self._layers: list[nn.Module] = []
         self._state: Version | Literal["training"] | None = None
+        self.as_made = False
+        """Whether the layers have to compute as they were made to, as their weights come and go."""
         self.quantized = False
         """Whether the weights are such that no adapter can be merged into them: scoring computes as training does."""
         self.lock = threading.RLock()
@@ -51,7 +53,7 @@ class Products:
     @torch.no_grad()
     def for_scoring(self) -> None:
         """Merge the adapter as it is now, without gradients; does nothing where that is done already."""
-        if self.quantized:
+        if self.quantized or self.as_made:
             return self.for_training()
         version = version_of(self._adapter)
         if self._state != version:
@@ -64,7 +66,7 @@ class Products:
         weights and their gradients are fp32 in any case.
         """
         weight = next(p for name, p in self._body.named_parameters() if "lora_" not in name)
-        if weight.dtype != torch.bfloat16 and not self.quantized:
+        if self.as_made or (weight.dtype != torch.bfloat16 and not self.quantized):
             self.undo()
         elif self._state != "training":
             self._exchange(_training_product)

@@ -1,8 +1,8 @@
 """Settings of the base model and of its adapter."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ccf_llm.settings import PathText, Settings
 
@@ -34,6 +34,8 @@ class LLMConfig(Settings):
     quantize: Quantization | None = Field(default=None, exclude_if=lambda kind: kind is None)
     """Keep the weights of the frozen body's linear layers in a byte each (`int8`) or half a byte (`nf4`, as in QLoRA,
     Dettmers et al. 2023). They are computed with in `dtype`, which takes longer; needs the extra of that name."""
+    shard: bool = Field(default=False, exclude_if=lambda shard: not shard)
+    """Where several processes train together, each keeps its part of the base's layers (FSDP), not all of them."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`; auto takes a GPU if there is one."""
     lora: LoRAConfig = LoRAConfig()
@@ -41,3 +43,9 @@ class LLMConfig(Settings):
     checkpointing: bool = False
     """Gradient checkpointing: training keeps what goes into each layer, not what is computed in it, and computes that
     again on the way back. About a third more time, a fraction of the memory; the result stays."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.shard and self.quantize is not None:
+            raise ValueError("shard and quantize do not go together; give one of them")
+        return self

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import polars as pl
+import torch.distributed as dist
 from transformers import PreTrainedTokenizerBase
 
 from ccf_llm.cf.base import CFModel
@@ -56,6 +57,8 @@ def build_network(
         model = LanguageModel(source, dtype, llm.lora, seed, layers=llm.layers, checkpointing=llm.checkpointing)
         if llm.quantize is not None:
             model.quantize(llm.quantize, device)
+        if llm.shard and dist.is_initialized():
+            model.shard(device)
         loaded = model.to(device)
     encoder = encoder_of(items, cf, load_tokenizer(loaded.source), prompt.template, details, users, shots)
     _check_context(loaded, prompt)

@@ -153,6 +153,7 @@ class _Training:
             loss = self.objective.loss(group) / whole
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+        self.model.llm.end_together()
         trained = [weight for weight in (self.weights | self.extra).values() if weight.requires_grad]
         total = sum_gradients(trained, total)
         norm = float(nn.utils.clip_grad_norm_(trained, self.stage.clip))

@@ -76,6 +76,8 @@ def language_scores(model: CCFNetwork, rows: Rows, memory_mb: int) -> Floats:
     mine = np.flatnonzero(rows.users % count() == rank())
     scores = np.zeros(len(rows), dtype=np.float32)
     scores[mine] = SharedPrefixScorer(model, memory_mb=memory_mb).language_scores(rows.take(mine))
+    with torch.no_grad():
+        model.llm.end_together()
     return total(scores)
 
 

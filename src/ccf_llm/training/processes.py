@@ -27,12 +27,12 @@ class ProcessLost(CCFError):  # noqa: N818  # what is wrong with it is said by t
 def joined(device: str) -> Iterator[None]:
     """Join the processes that torchrun or `accelerate launch` has started beside this one, if any, and part at the end.
 
-    Each holds the whole model, frozen base included, and takes the same steps: a step's packs are dealt to the
-    processes, gradients are summed in one flat buffer, and each makes the same update, so that the result is that of
-    one process but for rounding. `DistributedDataParallel` would do less: it averages over processes, where a step's
-    loss is a sum over packs; it wants one backward pass of each process in every step, where a process has as many as
-    its packs fill, or none; and what it is quick by, sums in the midst of that pass, is little for an adapter's few
-    weights. The first process alone writes files.
+    Each holds the whole model, frozen base included but for `llm.shard`, and takes the same steps: a step's packs are
+    dealt to the processes, gradients are summed in one flat buffer, and each makes the same update, so that the result
+    is that of one process but for rounding. `DistributedDataParallel` would do less: it averages over processes, where
+    a step's loss is a sum over packs; it wants one backward pass of each process in every step, where a process has as
+    many as its packs fill, or none; and what it is quick by, sums in the midst of that pass, is little for an adapter's
+    few weights. The first process alone writes files.
 
     Groups that are there already, such as Ray's, are left as they are; they have to take tensors of the CPU.
 
