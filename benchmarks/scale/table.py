@@ -9,15 +9,16 @@ from typing import Any
 def print_parts(files: list[dict[str, Any]]) -> None:
     """A row for each part and file, a cell for each number of rows."""
     sizes = sorted({rows for found in files for rows in found["rows"]})
-    print(f"| | {' | '.join(f'{rows / 1e6:g} M rows' for rows in sizes)} | exponent | bytes a row |")
-    print("|---" * (len(sizes) + 3) + "|")
+    print(f"| | {' | '.join(f'{rows / 1e6:g} M rows' for rows in sizes)} | exponent | bytes a row | its own |")
+    print("|---" * (len(sizes) + 4) + "|")
     for found in files:
         for name, part in found["parts"].items():
             points = {
                 point["rows"]: f"{point['cpu_seconds']:.1f} s, {point['peak_mb']:,.0f} MB" for point in part["points"]
             }
             cells = " | ".join(points.get(rows, "") for rows in sizes)
-            print(f"| {name} | {cells} | {part['exponent']:.2f} | {part['bytes_per_row']:.0f} |")
+            own = part.get("own_bytes_per_row", "")
+            print(f"| {name} | {cells} | {part['exponent']:.2f} | {part['bytes_per_row']:.0f} | {own} |")
 
 
 def print_catalogue(found: dict[str, Any]) -> None:

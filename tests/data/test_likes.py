@@ -1,10 +1,14 @@
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.likes import like_times, likes_matrix, seen_matrix, targets
+from ccf_llm.data.likes import like_times, likes_matrix, mapped_likes, seen_matrix, targets
 from ccf_llm.errors import CCFError
+from ccf_llm.io.mapped import folder_of
 
 # user, item, label, second, part
 ROWS = [
@@ -49,6 +53,21 @@ def test_times_are_those_of_the_latest_likes(dataset: Dataset) -> None:
     assert times.dtype == np.int64
     assert times.toarray()[1, [1, 3]].tolist() == [20, 30]
     assert (times.indices == likes_matrix(dataset, "train").indices).all()
+
+
+def test_likes_of_a_saved_data_set_in_files_are_the_same(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset.save(tmp_path / "data")
+    by_few = partial(Dataset.pieces, rows=2)
+    monkeypatch.setattr(Dataset, "pieces", by_few)
+    for parts in ((), ("train",), ("train", "valid")):
+        found = mapped_likes(tmp_path / "data", *parts, scratch=tmp_path)
+        for one, other in zip(found, (likes_matrix(dataset, *parts), like_times(dataset, *parts)), strict=True):
+            assert folder_of(one) == tmp_path
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+            np.testing.assert_array_equal(one.toarray(), other.toarray())
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_seen_is_everything_met(dataset: Dataset) -> None:
