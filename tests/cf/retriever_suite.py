@@ -116,14 +116,13 @@ class RetrieverSuite:
             np.testing.assert_array_equal(self.fit(same).scores_of([EVEN[:3]]), model.scores_of([EVEN[:3]]))
 
     def test_likes_in_files_give_the_same_model(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(mapped, "CELLS", 50)
+        monkeypatch.setattr(mapped, "CELLS", 20)
         likes, times = tastes(80), tastes(80).astype(np.int64)
         times.data[:] = np.random.default_rng(0).integers(0, 9, times.nnz)
         one = self.fit(likes, times=times)
         other = self.fit(stacked([likes], tmp_path), times=stacked([times], tmp_path))
         histories = [EVEN[:3], ODD[:6], NOBODY]
         np.testing.assert_array_equal(one.scores_of(histories), other.scores_of(histories))
-        np.testing.assert_array_equal(one.similar(4), other.similar(4))
         assert list(tmp_path.iterdir()) == []
 
     def test_leaves_the_likes_as_they_were(self) -> None:

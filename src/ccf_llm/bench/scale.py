@@ -63,22 +63,31 @@ def _sasrec(folder: Path) -> Work:
     return lambda: SASRecSoftmax.fit(likes_matrix(dataset, "train"), times=like_times(dataset, "train"), config=SMALL)
 
 
+def _pieces(folder: Path) -> Work:
+    """The data set is read, split by each user's time and given its histories a piece at a time, and never loaded."""
+    return lambda: [len(piece.rows("train")) for piece in _split_pieces(folder)]
+
+
 def _mapped(folder: Path) -> Work:
-    """The matrices of likes and their times are put into files; the data set is never loaded."""
-    return lambda: mapped_likes(folder / "split", "train", scratch=folder)
+    """What comes of such pieces: the matrices of likes and their times, in files."""
+    return lambda: mapped_likes(_split_pieces(folder), "train", scratch=folder)
 
 
 def _mapped_als(folder: Path) -> Work:
     """As `_als`, of what `_mapped` gives."""
-    likes, _ = mapped_likes(folder / "split", "train", scratch=folder)
+    likes, _ = mapped_likes(_split_pieces(folder), "train", scratch=folder)
     give_back()
     return lambda: ALS.fit(likes)
 
 
 def _mapped_sasrec(folder: Path) -> Work:
-    likes, times = mapped_likes(folder / "split", "train", scratch=folder)
+    likes, times = mapped_likes(_split_pieces(folder), "train", scratch=folder)
     give_back()
     return lambda: SASRecSoftmax.fit(likes, times=times, config=SMALL)
+
+
+def _split_pieces(folder: Path) -> Iterator[Dataset]:
+    return (split_dataset(piece, by="user") for piece in Dataset.pieces(folder / "data"))
 
 
 SMALL = SASRecSoftmaxConfig(dim=16, horizon=1, negatives=100, batch_size=256, epochs=1)
@@ -89,6 +98,7 @@ PARTS = {
     "histories": _histories,
     "als": _als,
     "sasrec": _sasrec,
+    "pieces": _pieces,
     "mapped": _mapped,
     "mapped-als": _mapped_als,
     "mapped-sasrec": _mapped_sasrec,

@@ -91,8 +91,8 @@ def scale(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="import, load, split, histories, als, sasrec, mapped, mapped-als or mapped-sasrec; may be repeated. "
-            "Left out: all."
+            help="import, load, split, histories, als, sasrec, pieces, mapped, mapped-als or mapped-sasrec; may be "
+            "repeated. Left out: all."
         ),
     ] = None,
     scratch: Annotated[
@@ -103,7 +103,7 @@ def scale(
 ) -> None:
     """Time and peak memory of import, load, split, histories, ALS and SASRec against the rows of a generated log.
 
-    What is called mapped puts likes into files and learns from these: the process itself then holds little.
+    `pieces`: split and histories, some users at a time; `mapped`: their likes in files, of which both then learn.
 
     Every figure comes from a process of its own; exponents are fitted to the processor's seconds: 1 is linear.
 

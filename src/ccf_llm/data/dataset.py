@@ -25,7 +25,7 @@ from ccf_llm.data.vocabulary import Vocabulary, shortest_first, vocabulary_of
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.io.integrity import MANIFEST, check_folder, sealed_folder
-from ccf_llm.io.parquet import read_parquet, read_slices, write_parquet
+from ccf_llm.io.parquet import read_parquet, write_parquet
 
 FORMAT = 1
 
@@ -124,12 +124,13 @@ class Dataset:
         )
 
     @classmethod
-    def pieces(cls, folder: str | Path, rows: int = SLICE) -> "Iterator[Dataset]":
-        """What `save` wrote, some users at a time with all of their rows, about so many `rows`, as data sets.
+    def pieces(cls, folder: str | Path, rows: int = SLICE // 2) -> "Iterator[Dataset]":
+        """What `save` wrote, some users with all of their rows at a time: about so many `rows`, or up to twice as many.
 
         Users come in the order of their codes; each piece has all items, by the codes of the whole, and no table of
-        users. Files are held against their hashes, and what they say is not checked again. Raises `CCFError` for a
-        folder that has no hashes or another order, as another program or an old version may have written it.
+        users. Histories are those of the whole, and so is a split of the pieces by their users' own time. Files are
+        held against their hashes, and what they say is not checked again. Raises `CCFError` for a folder that has no
+        hashes or another order, as another program or an old version may have written it.
         """
         folder, before, remedy = Path(folder), (0, ""), "load the data set and save it again"
         schema = _read_schema(folder)
@@ -306,15 +307,18 @@ def _in_order(interactions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_whole_users(path: Path, rows: int) -> Iterator[pl.DataFrame]:
-    """The rows of a table, which stands by user, some at a time."""
-    rest = pl.DataFrame()
-    for some in read_slices(path, rows):
-        frame = pl.concat([rest, some]) if len(rest) else some
-        last = frame["user_id"] == frame["user_id"][-1]
-        rest = frame.filter(last)
-        if not last.all():
-            yield frame.filter(~last)
-    yield rest
+    """A table that stands by user, in pieces of about one size."""
+    table = pl.scan_parquet(path, glob=False)
+    total = table.select(pl.len()).collect().item()
+    size, cut = -(-total // max(1, total // rows)), pl.DataFrame()
+    for end in range(size, total + size, size):
+        some = table.slice(end - size, size).collect()
+        frame = pl.concat([cut, some]) if len(cut) else some
+        if end < total:
+            last = frame["user_id"] == frame["user_id"][-1]  # the next piece may have more of this user
+            frame, cut = frame.filter(~last), frame.filter(last)
+        if len(frame):
+            yield frame
 
 
 def _read_schema(folder: Path) -> dict[str, Any]:

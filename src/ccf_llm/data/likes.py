@@ -1,6 +1,7 @@
 """The ranking task's view of a data set: who likes what, what they have met, and what is to be found in a part."""
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -81,18 +82,17 @@ def like_times(dataset: Dataset, *parts: Part) -> csr_matrix:
     return _matrix(dataset, pairs, pairs["latest"].to_numpy(), np.int64)
 
 
-def mapped_likes(folder: str | Path, *parts: Part, scratch: Path | None = None) -> tuple[csr_matrix, csr_matrix]:
-    """`likes_matrix` and `like_times` of a saved data set of any size, whose cells lie in files.
-
-    What is read is never in memory as a whole (see `Dataset.pieces`), nor is what ALS and SASRec make of the matrices.
+def mapped_likes(pieces: Iterable[Dataset], *parts: Part, scratch: Path | None = None) -> tuple[csr_matrix, csr_matrix]:
+    """`likes_matrix` and `like_times` of a data set of any size, whose cells lie in files, as what ALS and SASRec make
+    of them then does.
 
     Args:
-        folder: of the data set.
-        parts: of its split; none: all interactions.
-        scratch: on a disk, for about 100 bytes a like while a model is fitted; the system's by default.
+        pieces: of the data set (`Dataset.pieces`), perhaps each split by its users' own time.
+        parts: of the split; none: all interactions.
+        scratch: on a disk, with 100 bytes a like while a model is fitted; the system's by default.
     """
-    times = (like_times(piece, *parts) for piece in Dataset.pieces(folder))
-    rows = (cells[bool(number) :] for number, cells in enumerate(times))  # one row of code 0 is enough
+    times = (like_times(piece, *parts) for piece in pieces)
+    rows = (cells[number > 0 :] for number, cells in enumerate(times))  # the row of code 0 stands once
     seconds = stacked(rows, Path(tempfile.gettempdir()) if scratch is None else scratch)
     return by_rows(seconds, _ones), seconds
 

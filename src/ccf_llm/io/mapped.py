@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import csr_matrix
 
-from ccf_llm.io.files import WRITE_ERRORS, refused
+from ccf_llm.io.files import refused
 
-CELLS = 1 << 24
+CELLS = 1 << 20
 """That are in memory at a time, or those of one row where they are more."""
 
 
@@ -52,18 +52,20 @@ def folder_of(matrix: csr_matrix) -> Path | None:
     array: Any = matrix.indices
     while array is not None and not isinstance(array, np.memmap):
         array = getattr(array, "base", None)
-    return None if array is None else Path(array.filename).parent
+    return None if array is None else Path(str(array.filename)).parent
 
 
-def blocks(matrix: csr_matrix, order: NDArray[np.int64] | None = None) -> Iterator[tuple[int, int, csr_matrix]]:
+def blocks(
+    matrix: csr_matrix, order: NDArray[np.int64] | None = None, *, times: int = 1
+) -> Iterator[tuple[int, int, csr_matrix]]:
     """The rows, or those at the places `order`, with the first place and the one after the last: all of them at once
-    or, where the cells lie in files, some at a time, in memory."""
+    or, where the cells lie in files, `times` `CELLS` at a time, in memory."""
     lengths = np.diff(matrix.indptr) if order is None else np.diff(matrix.indptr)[order]
     if folder_of(matrix) is None:
         yield 0, len(lengths), matrix if order is None else matrix[order]
         return
     ends = np.cumsum(lengths, dtype=np.int64)
-    cuts = np.searchsorted(ends, np.arange(CELLS, ends[-1], CELLS))
+    cuts = np.searchsorted(ends, np.arange(times * CELLS, ends[-1], times * CELLS))
     for begin, end in pairwise(np.unique([0, *cuts, len(ends)]).tolist()):
         yield begin, end, matrix[begin:end] if order is None else matrix[order[begin:end]]
 
@@ -78,7 +80,10 @@ def by_rows(
 
 def columns_counted(matrix: csr_matrix) -> NDArray[np.int64]:
     """(n_columns,) cells of each column."""
-    return np.sum([some.getnnz(axis=0) for _, _, some in blocks(matrix)], axis=0, dtype=np.int64)
+    counts = np.zeros(matrix.shape[1], dtype=np.int64)
+    for _, _, some in blocks(matrix):
+        counts += some.getnnz(axis=0)
+    return counts
 
 
 def transposed(matrix: csr_matrix) -> csr_matrix:
@@ -103,7 +108,7 @@ def _file(folder: Path) -> Iterator[Any]:
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".cells-") as file:
             yield file
-    except WRITE_ERRORS as error:
+    except OSError as error:
         raise refused(folder, error) from error
 
 

@@ -1,6 +1,5 @@
 """Parquet in and out, with errors that name the file."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -30,13 +29,6 @@ def read_parquet(path: Path) -> pl.DataFrame:
         raise CCFError(
             f"{path}: not a readable Parquet file ({reason}); it is cut or damaged, write it again"
         ) from None
-
-
-def read_slices(path: Path, rows: int) -> Iterator[pl.DataFrame]:
-    """At most so many rows at a time of a Parquet file that is known to be sound."""
-    lazy = pl.scan_parquet(path, glob=False)
-    for begin in range(0, lazy.select(pl.len()).collect().item(), rows):
-        yield lazy.slice(begin, rows).collect()
 
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
