@@ -124,6 +124,21 @@ def test_windows_hold_every_place_once_and_aims_are_what_follows() -> None:
     assert own.tolist() == [[True] * 10, [code in (0, 1, 3) for code in range(10)]]
 
 
+def test_windows_are_drawn_one_by_one() -> None:
+    """So were they when the figures of older versions were made."""
+    lengths = np.random.default_rng(1).integers(1, 10, 40)
+    taught = lesson([np.arange(1, 1 + n) for n in lengths], history_length=3, batch_size=4)
+    order, expected = np.random.default_rng(0), []
+    for number in taught.order:
+        places = int(lengths[number]) - 1
+        begin = -int(order.integers(3)) if places > 3 else 0
+        expected += [(number, max(at, 0), min(at + 3, places)) for at in range(begin, places, 3)]
+    expected = sorted((expected[place] for place in order.permutation(len(expected))), key=lambda w: w[2] - w[1])
+    batches = [expected[begin : begin + 4] for begin in range(0, len(expected), 4)]
+    shuffled = [batches[place] for place in order.permutation(len(batches))]
+    assert [list(map(tuple, batch.tolist())) for batch in taught.windows(np.random.default_rng(0))] == shuffled
+
+
 def test_the_loss_is_the_softmax_of_each_aim_against_what_is_never_liked() -> None:
     torch.manual_seed(0)
     states, items, liked = States(SMALL).eval(), torch.randn(10, 9), codes(2, 7, 4)

@@ -17,7 +17,7 @@ def matrix() -> csr_matrix:
 @pytest.fixture
 def filed(matrix: csr_matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> csr_matrix:
     """The same, in files, of which few cells are in memory at a time."""
-    monkeypatch.setattr(mapped, "CELLS", 25)
+    monkeypatch.setattr(mapped, "CELLS", 5)
     return stacked([matrix[:15], matrix[15:15], matrix[15:]], tmp_path)
 
 
@@ -39,7 +39,7 @@ def test_blocks_are_small_and_all_rows(matrix: csr_matrix, filed: csr_matrix) ->
     for given in (None, order):
         found = list(blocks(filed, given))
         assert len(found) > 5
-        assert all(some.nnz <= 25 + 12 and folder_of(some) is None for _, _, some in found)
+        assert all(some.nnz <= 5 + 12 and folder_of(some) is None for _, _, some in found)
         assert [begin for begin, _, _ in found[1:]] == [end for _, end, _ in found[:-1]]
         whole = np.concatenate([some.toarray() for _, _, some in found])
         np.testing.assert_array_equal(whole, matrix.toarray() if given is None else matrix.toarray()[order])

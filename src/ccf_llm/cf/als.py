@@ -53,10 +53,9 @@ class ALS(Retriever):
         items = np.random.default_rng(seed).random((likes.shape[1], config.dim), dtype=np.float32) * np.float32(0.01)
         # The solver starts at the items: what the users' factors begin with has no say, nor have their codes.
         users = zeros((likes.shape[0], config.dim), np.float32, folder_of(likes))
-        likes = _in_order(likes, config.alpha)
-        liked_by = transposed(likes)
-        begun = time.monotonic()
         with _library(config) as model:
+            likes = _in_order(likes, config.alpha)
+            liked_by, begun = transposed(likes), time.monotonic()
             for turn in range(1, config.iterations + 1):
                 _solve(model, likes, users, items)
                 _solve(model, liked_by, items, users)

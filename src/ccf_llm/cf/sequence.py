@@ -85,10 +85,10 @@ class Lesson:
         begins = np.zeros(len(places), dtype=np.int64)
         begins[places > length] -= order.integers(length, size=(places > length).sum())
         counts = -((begins - places) // length)
-        nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        at = np.repeat(begins, counts) + nth * length
-        ends = np.minimum(at + length, np.repeat(places, counts))
-        windows = np.stack([np.repeat(self.order, counts), np.maximum(at, 0), ends], axis=1).astype(np.int32)
+        before = np.cumsum(counts) - counts  # windows of those who stand before
+        at = np.repeat(begins - length * before, counts) + length * np.arange(counts.sum())
+        columns = np.repeat(self.order, counts), np.maximum(at, 0), np.minimum(at + length, np.repeat(places, counts))
+        windows = np.stack(columns, axis=1, dtype=np.int32, casting="same_kind")
         windows = windows[order.permutation(len(windows))]
         windows = windows[np.argsort(windows[:, 2] - windows[:, 1], kind="stable")]
         batches = [windows[begin : begin + size] for begin in range(0, len(windows), size)]

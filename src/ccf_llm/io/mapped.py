@@ -93,7 +93,7 @@ def transposed(matrix: csr_matrix) -> csr_matrix:
     bounds = np.append(0, np.cumsum(columns_counted(matrix)))
     indices, data = (zeros((matrix.nnz,), kind.dtype, folder) for kind in (matrix.indices, matrix.data))
     free = bounds[:-1].copy()  # where the next cell of each column goes
-    for begin, _, some in blocks(matrix):
+    for begin, _, some in blocks(matrix, times=16):  # not fewer cells, as each of them writes to all of the file
         columns = some.T.tocsr()
         lengths = np.diff(columns.indptr)
         places = np.repeat(free - columns.indptr[:-1], lengths) + np.arange(columns.nnz)
