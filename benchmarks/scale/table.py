@@ -9,16 +9,20 @@ from typing import Any
 def print_parts(files: list[dict[str, Any]]) -> None:
     """A row for each part and file, a cell for each number of rows."""
     sizes = sorted({rows for found in files for rows in found["rows"]})
-    print(f"| | {' | '.join(f'{rows / 1e6:g} M rows' for rows in sizes)} | exponent | bytes a row | its own |")
-    print("|---" * (len(sizes) + 4) + "|")
+    print(f"| | {' | '.join(f'{rows / 1e6:g} M rows' for rows in sizes)} | exponent | bytes a row |")
+    print("|---" * (len(sizes) + 3) + "|")
     for found in files:
         for name, part in found["parts"].items():
-            points = {
-                point["rows"]: f"{point['cpu_seconds']:.1f} s, {point['peak_mb']:,.0f} MB" for point in part["points"]
-            }
+            points = {point["rows"]: _cell(point) for point in part["points"]}
             cells = " | ".join(points.get(rows, "") for rows in sizes)
-            own = part.get("own_bytes_per_row", "")
-            print(f"| {name} | {cells} | {part['exponent']:.2f} | {part['bytes_per_row']:.0f} | {own} |")
+            growth = f"{part['exponent']:.2f} | {part['bytes_per_row']:.0f}" if len(points) > 1 else " | "
+            print(f"| {name} | {cells} | {growth} |")
+
+
+def _cell(point: dict[str, float]) -> str:
+    """Seconds and peak, and in brackets what of it is no page of a file, where that was measured."""
+    own = f" ({point['own_mb']:,.0f})" if "own_mb" in point else ""
+    return f"{point['cpu_seconds']:.1f} s, {point['peak_mb']:,.0f} MB{own}"
 
 
 def print_catalogue(found: dict[str, Any]) -> None:
