@@ -13,11 +13,16 @@ def print_parts(files: list[dict[str, Any]]) -> None:
     print("|---" * (len(sizes) + 3) + "|")
     for found in files:
         for name, part in found["parts"].items():
-            points = {
-                point["rows"]: f"{point['cpu_seconds']:.1f} s, {point['peak_mb']:,.0f} MB" for point in part["points"]
-            }
+            points = {point["rows"]: _cell(point) for point in part["points"]}
             cells = " | ".join(points.get(rows, "") for rows in sizes)
-            print(f"| {name} | {cells} | {part['exponent']:.2f} | {part['bytes_per_row']:.0f} |")
+            growth = f"{part['exponent']:.2f} | {part['bytes_per_row']:.0f}" if len(points) > 1 else " | "
+            print(f"| {name} | {cells} | {growth} |")
+
+
+def _cell(point: dict[str, float]) -> str:
+    """Seconds and peak, and in brackets what of it is no page of a file, where that was measured."""
+    own = f" ({point['own_mb']:,.0f})" if "own_mb" in point else ""
+    return f"{point['cpu_seconds']:.1f} s, {point['peak_mb']:,.0f} MB{own}"
 
 
 def print_catalogue(found: dict[str, Any]) -> None:

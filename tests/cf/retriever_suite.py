@@ -13,6 +13,8 @@ from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
+from ccf_llm.io import mapped
+from ccf_llm.io.mapped import stacked
 
 N_ITEMS = 21
 """Odd and even items have their own public; item 1 is the most liked, item 21 nobody likes."""
@@ -112,6 +114,16 @@ class RetrieverSuite:
         order = np.random.default_rng(1).permutation(likes.shape[0])
         for same in (likes, likes[order]):
             np.testing.assert_array_equal(self.fit(same).scores_of([EVEN[:3]]), model.scores_of([EVEN[:3]]))
+
+    def test_likes_in_files_give_the_same_model(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mapped, "CELLS", 20)
+        likes, times = tastes(80), tastes(80).astype(np.int64)
+        times.data[:] = np.random.default_rng(0).integers(0, 9, times.nnz)
+        one = self.fit(likes, times=times)
+        other = self.fit(stacked([likes], tmp_path), times=stacked([times], tmp_path))
+        histories = [EVEN[:3], ODD[:6], NOBODY]
+        np.testing.assert_array_equal(one.scores_of(histories), other.scores_of(histories))
+        assert list(tmp_path.iterdir()) == []
 
     def test_leaves_the_likes_as_they_were(self) -> None:
         likes = tastes()

@@ -12,7 +12,7 @@ import tiny
 from ccf_llm.cf.kinds import load_retriever
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.sasrec_softmax import SASRecSoftmax
-from ccf_llm.cf.sequence import Lesson, States
+from ccf_llm.cf.sequence import Lesson, Sequences, States
 from ccf_llm.cf.settings import SASRecSoftmaxConfig
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
@@ -101,7 +101,10 @@ def test_a_state_sees_no_later_like_and_not_where_it_stands() -> None:
 
 
 def lesson(sequences: list[Codes], **settings: int) -> Lesson:
-    return Lesson(sequences, 9, SMALL.model_copy(update=settings))
+    """Of sequences of codes up to 9."""
+    flat = np.concatenate(sequences)
+    held = Sequences(flat.astype(np.int32), np.cumsum([0, *map(len, sequences)]))
+    return Lesson(held, np.bincount(flat, minlength=10)[1:], SMALL.model_copy(update=settings))
 
 
 def test_windows_hold_every_place_once_and_aims_are_what_follows() -> None:
@@ -110,15 +113,30 @@ def test_windows_hold_every_place_once_and_aims_are_what_follows() -> None:
     taught = lesson([long, short, codes(5)], history_length=3, horizon=2, batch_size=2)
     cuts = set()
     for _ in range(20):
-        windows = [window for batch in taught.windows(order) for window in batch]
-        assert sorted(at for held, begin, end in windows if len(held) == 9 for at in range(begin, end)) == [*range(8)]
-        assert [(begin, end) for held, begin, end in windows if len(held) == 2] == [(0, 1)]
-        cuts.add(min(begin for held, begin, end in windows if len(held) == 9 and begin))
+        windows = np.concatenate(taught.windows(order)).tolist()
+        assert sorted(at for held, begin, end in windows if held == 0 for at in range(begin, end)) == [*range(8)]
+        assert [(begin, end) for held, begin, end in windows if held > 0] == [(0, 1)]
+        cuts.add(min(begin for held, begin, end in windows if held == 0 and begin))
     assert cuts == {1, 2, 3}
-    history, aims, own = taught._arrays([(long, 5, 8), (short, 0, 1)])
+    history, aims, own = taught._arrays(np.array([[0, 5, 8], [1, 0, 1]], dtype=np.int32))
     assert history.tolist() == [[6, 7, 8], [0, 0, 3]]
     assert aims.tolist() == [[[7, 8], [8, 9], [9, 0]], [[0, 0], [0, 0], [1, 0]]]
     assert own.tolist() == [[True] * 10, [code in (0, 1, 3) for code in range(10)]]
+
+
+def test_windows_are_drawn_one_by_one() -> None:
+    """So were they when the figures of older versions were made."""
+    lengths = np.random.default_rng(1).integers(1, 10, 40)
+    taught = lesson([np.arange(1, 1 + n) for n in lengths], history_length=3, batch_size=4)
+    order, expected = np.random.default_rng(0), []
+    for number in taught.order:
+        places = int(lengths[number]) - 1
+        begin = -int(order.integers(3)) if places > 3 else 0
+        expected += [(number, max(at, 0), min(at + 3, places)) for at in range(begin, places, 3)]
+    expected = sorted((expected[place] for place in order.permutation(len(expected))), key=lambda w: w[2] - w[1])
+    batches = [expected[begin : begin + 4] for begin in range(0, len(expected), 4)]
+    shuffled = [batches[place] for place in order.permutation(len(batches))]
+    assert [list(map(tuple, batch.tolist())) for batch in taught.windows(np.random.default_rng(0))] == shuffled
 
 
 def test_the_loss_is_the_softmax_of_each_aim_against_what_is_never_liked() -> None:
@@ -134,7 +152,8 @@ def test_the_loss_is_the_softmax_of_each_aim_against_what_is_never_liked() -> No
 
     expected = ((lacking(0, 7) + lacking(0, 4)) / 2 + lacking(1, 4)) / 2
     order = np.random.default_rng(0)
-    torch.testing.assert_close(taught.loss(states, items, [(liked, 0, 2)], order), expected)
+    window = np.array([[0, 0, 2]], dtype=np.int32)
+    torch.testing.assert_close(taught.loss(states, items, window, order), expected)
     # Many drawn items come to the same: the correction undoes that the popular ones are drawn more often.
     many, correction = lesson([liked, np.arange(1, 10), codes(8, 1), codes(8, 3)])._drawn(order, 200_000)
     weights = torch.zeros(10).index_add(0, many, (-correction).exp())

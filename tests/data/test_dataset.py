@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -9,6 +10,7 @@ import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.describe import describe
 from ccf_llm.data.named import open_dataset
+from ccf_llm.data.rows import Rows
 from ccf_llm.data.split import global_time_split, split_dataset
 from ccf_llm.errors import CCFError
 
@@ -153,6 +155,32 @@ def test_save_and_load(tmp_path: Path, split: bool) -> None:
     assert loaded.users is not None
     assert loaded.users.to_dicts() == [{"user_id": "u", "age": "33"}]
     assert (loaded.name, loaded.split, describe(loaded)) == ("small", dataset.split, describe(dataset))
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_pieces_are_whole_users_with_the_codes_and_histories_of_the_whole(tmp_path: Path, timed: bool) -> None:
+    made = tiny.make_dataset()
+    rows = made.interactions if timed else made.interactions.drop("timestamp").unique(["user_id", "item_id"])
+    dataset = split_dataset(Dataset.from_frames(rows, made.items))
+    dataset.save(tmp_path / "data")
+    pieces = list(Dataset.pieces(tmp_path / "data", rows=100))
+    assert len(pieces) > 4
+    assert_frame_equal(pl.concat([piece.interactions for piece in pieces]), dataset.interactions)
+    assert pl.concat([piece.user_vocabulary.ids for piece in pieces]).equals(dataset.user_vocabulary.ids)
+    expected, found = dataset.rows("valid"), Rows.concat([piece.rows("valid") for piece in pieces])
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_array_equal(found.padded_histories(9), expected.padded_histories(9))
+
+
+def test_pieces_of_what_has_not_been_checked_are_refused(tmp_path: Path) -> None:
+    small().save(tmp_path / "data")
+    rows = tmp_path / "data/interactions.parquet"
+    pl.read_parquet(rows).reverse().write_parquet(rows)
+    with pytest.raises(CCFError, match=r"interactions.parquet: cut or damaged"):
+        list(Dataset.pieces(tmp_path / "data"))
+    tiny.unseal(tmp_path / "data")
+    with pytest.raises(CCFError, match=r"data: its rows are not known to be sound and by user; load the data set and"):
+        list(Dataset.pieces(tmp_path / "data"))
 
 
 def test_damaged_folders_are_refused_by_name(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.likes import like_times, likes_matrix, seen_matrix, targets
+from ccf_llm.data.likes import like_times, likes_matrix, mapped_likes, seen_matrix, targets
 from ccf_llm.errors import CCFError
+from ccf_llm.io.mapped import folder_of
 
 # user, item, label, second, part
 ROWS = [
@@ -49,6 +52,17 @@ def test_times_are_those_of_the_latest_likes(dataset: Dataset) -> None:
     assert times.dtype == np.int64
     assert times.toarray()[1, [1, 3]].tolist() == [20, 30]
     assert (times.indices == likes_matrix(dataset, "train").indices).all()
+
+
+def test_likes_of_pieces_in_files_are_those_of_the_whole(dataset: Dataset, tmp_path: Path) -> None:
+    dataset.save(tmp_path / "data")
+    for parts in ((), ("train",), ("train", "valid")):
+        found = mapped_likes(Dataset.pieces(tmp_path / "data", rows=2), *parts, scratch=tmp_path)
+        for one, other in zip(found, (likes_matrix(dataset, *parts), like_times(dataset, *parts)), strict=True):
+            assert folder_of(one) == tmp_path
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+            np.testing.assert_array_equal(one.toarray(), other.toarray())
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_seen_is_everything_met(dataset: Dataset) -> None:

@@ -9,8 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.describe import describe
+from ccf_llm.data.manifest import By
 from ccf_llm.data.split import drawn_split, global_time_split, leave_last_out, split_dataset, user_time_split
 from ccf_llm.errors import CCFError
 
@@ -180,6 +182,16 @@ def test_the_split_by_user_records_its_rule_and_survives_saving(tmp_path: Path) 
     split.save(tmp_path / "d")
     assert Dataset.load(tmp_path / "d").split == split.split
     assert split.history_notes == []  # by time: nothing had to be repaired
+
+
+@pytest.mark.parametrize("by", ["user", "last"])
+def test_a_split_of_pieces_by_their_users_is_that_of_the_whole(tmp_path: Path, by: By) -> None:
+    dataset = tiny.make_dataset()
+    dataset.save(tmp_path / "data")
+    pieces = [split_dataset(piece, by=by) for piece in Dataset.pieces(tmp_path / "data", rows=300)]
+    assert len(pieces) > 2
+    whole = split_dataset(dataset, by=by)
+    assert_frame_equal(pl.concat([piece.interactions for piece in pieces]), whole.interactions)
 
 
 def test_no_history_of_a_split_by_user_holds_a_later_part() -> None:

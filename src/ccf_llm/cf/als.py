@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ccf_llm.cf.by_content import by_content
 from ccf_llm.cf.prior import Prior, Words
 from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.settings import ALSConfig
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.mapped import blocks, by_rows, folder_of, transposed, zeros
 from ccf_llm.io.progress import Say, time_left
 
 
@@ -48,19 +50,21 @@ class ALS(Retriever):
         words: Words | None,
         progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
-        start = np.random.default_rng(seed).random((likes.shape[1], config.dim), dtype=np.float32) * np.float32(0.01)
+        items = np.random.default_rng(seed).random((likes.shape[1], config.dim), dtype=np.float32) * np.float32(0.01)
+        # The solver starts at the items: what the users' factors begin with has no say, nor have their codes.
+        users = zeros((likes.shape[0], config.dim), np.float32, folder_of(likes))
         with _library(config) as model:
-            # The solver starts at the items: what the users' factors begin with has no say, nor have their codes.
-            model.item_factors, model.user_factors = start, np.zeros((likes.shape[0], config.dim), dtype=np.float32)
-            begun = time.monotonic()
-
-            def tell(turn: int, *_: object) -> None:
+            likes = _in_order(likes, config.alpha)
+            liked_by, begun = transposed(likes), time.monotonic()
+            for turn in range(1, config.iterations + 1):
+                _solve(model, likes, users, items)
+                _solve(model, liked_by, items, users)
                 if progress:
-                    left = time_left(begun, turn + 1, config.iterations)
-                    progress(f"{cls.kind}: turn {turn + 1} of {config.iterations}, {left}")
-
-            model.fit(_in_order(likes.astype(np.float32)), show_progress=False, callback=tell)
-        return {"factors": model.item_factors}
+                    left = time_left(begun, turn, config.iterations)
+                    progress(f"{cls.kind}: turn {turn} of {config.iterations}, {left}")
+        if not np.isfinite(items).all():
+            raise CCFError(f"regularization: training diverged at {config.regularization}; choose a larger one")
+        return {"factors": items}
 
     @cached_property
     def _folding(self) -> Any:
@@ -113,9 +117,19 @@ def _library(config: ALSConfig) -> Iterator[Any]:
         )
 
 
-def _in_order(likes: csr_matrix) -> csr_matrix:
-    """The rows sorted by what they hold: sums over users then round alike, in whichever order these come."""
-    likes.sort_indices()
-    bounds = zip(likes.indptr[:-1], likes.indptr[1:], strict=True)
-    keys = [likes.indices[a:b].tobytes() + likes.data[a:b].tobytes() for a, b in bounds]
-    return likes[sorted(range(len(keys)), key=keys.__getitem__)]
+def _in_order(likes: csr_matrix, alpha: float) -> csr_matrix:
+    """Confidences, float32, with the rows sorted by what they hold: sums over users then round alike."""
+    likes = by_rows(likes, lambda some: some.astype(np.float32))
+
+    def content(row: int) -> bytes:
+        cells = slice(likes.indptr[row], likes.indptr[row + 1])
+        held: bytes = likes.indices[cells].tobytes() + likes.data[cells].tobytes()
+        return held
+
+    return by_rows(likes, lambda some: alpha * some, by_content(likes.shape[0], content))
+
+
+def _solve(model: Any, likes: csr_matrix, solved: Floats, given: Floats) -> None:
+    """Write what is best for the likes (n, m) into `solved` (n, d), where the other side's factors (m, d) are given."""
+    for begin, end, some in blocks(likes, times=16):  # not fewer cells, as the given factors are summed up for each
+        model.solver(some, solved[begin:end], given, model.regularization, num_threads=model.num_threads)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,6 +18,7 @@ from ccf_llm.cf.settings import TAKE_WORDS, RetrieverConfig
 from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
 from ccf_llm.data.rows import Codes, Floats
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.io.mapped import CELLS, by_rows, columns_counted
 from ccf_llm.io.progress import Say
 from ccf_llm.io.tensors import read_tensors, write_tensors
 
@@ -62,25 +64,28 @@ class Retriever(ABC):
         A cell above 1 is a weight. `times` are the cells' seconds (see `data.likes.like_times`), for what looks at
         recency or order. `words` draw items with few likes to what they predict, in a kind that takes them;
         `progress` gets a line for each pass of a kind that takes some. Equal arguments give equal arrays, and the order
-        of the users does not matter. Raises `CCFError` for a catalogue of one item, where nobody likes anything, and
-        for times or words of other users and items.
+        of the users does not matter. Where cells lie in files (see `data.likes.mapped_likes`), `als` and
+        `sasrec_softmax` hold some of them in memory at a time.
+
+        Raises `CCFError` for a catalogue of one item, where nobody likes anything, and for times or words of other
+        users and items.
         """
-        known = csr_matrix(likes, dtype=np.float64)[:, 1:]
+        known = by_rows(csr_matrix(likes), partial(_of_items, dtype=np.float64))
         if known.shape[1] < 2:
             raise CCFError("items: a catalogue of one item leaves nothing to rank; give at least two")
         if not known.nnz or known.data.min() <= 0:
             what = "a cell is not above 0" if known.nnz else "nobody likes anything in the training part"
             raise CCFError(f"likes: {what}; give clicks or likes, or a lower like threshold")
-        someone = np.diff(known.indptr) > 0
-        seconds = None if times is None else _seconds(known, times)[someone]
-        known = known[someone]
+        someone = np.flatnonzero(np.diff(known.indptr))
+        seconds = None if times is None else by_rows(_seconds(known, times), csr_matrix, someone)
+        known = by_rows(known, csr_matrix, someone)
         config = cls.config_type() if config is None else config
-        popularity = (known.getnnz(axis=0) / known.shape[0]).astype(np.float32)
+        counts = columns_counted(known)
+        popularity = (counts / known.shape[0]).astype(np.float32)
         learned: dict[str, Any] = cls._learn(known, config, seed, seconds, words, progress)
         model = cls(config=config, popularity=popularity, **learned)
         if words is None or cls.kind not in TAKE_WORDS:
             return model
-        counts = known.getnnz(axis=0).astype(np.int64)
         return model._drawn_to(Prior.fit(words, counts, model.item_vectors()), counts)
 
     @classmethod
@@ -273,14 +278,25 @@ class Retriever(ABC):
         return codes[codes > 0]
 
 
+def _of_items(cells: csr_matrix, dtype: type | None = None) -> csr_matrix:
+    """Without column 0, and sorted in each row."""
+    items = csr_matrix(cells, dtype=dtype)[:, 1:]
+    items.sort_indices()
+    return items
+
+
 def _seconds(likes: csr_matrix, times: csr_matrix) -> csr_matrix:
-    """The times without column 0; both matrices' cells then stand in the same order."""
-    seconds = csr_matrix(times)[:, 1:]
-    for matrix in (likes, seconds):
-        matrix.sort_indices()
-    if not (np.array_equal(likes.indptr, seconds.indptr) and np.array_equal(likes.indices, seconds.indices)):
+    """The times without column 0, whose cells stand in the order of the likes."""
+    seconds = by_rows(csr_matrix(times), _of_items)
+    if not (np.array_equal(likes.indptr, seconds.indptr) and _equal(likes.indices, seconds.indices)):
         raise CCFError("times: are of other users and items than the likes; give like_times of the same parts")
     return seconds
+
+
+def _equal(one: Codes, other: Codes) -> bool:
+    """Whether two arrays of one length are equal, looked at by pieces as they may be long."""
+    pieces = (slice(begin, begin + CELLS) for begin in range(0, len(one), CELLS))
+    return all(np.array_equal(one[piece], other[piece]) for piece in pieces)
 
 
 def cosines(vectors: Floats, row: int) -> Floats:

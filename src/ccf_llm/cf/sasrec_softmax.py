@@ -12,9 +12,10 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import Retriever, cosines
-from ccf_llm.cf.sequence import States, teach
+from ccf_llm.cf.sequence import Lesson, Sequences, States, teach
 from ccf_llm.cf.settings import SASRecSoftmaxConfig
 from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.io.mapped import by_rows, columns_counted
 from ccf_llm.io.progress import Say
 from ccf_llm.randomness import seeded
 
@@ -55,9 +56,13 @@ class SASRecSoftmax(Retriever):
         words: Words | None,
         progress: Say | None,
     ) -> dict[str, NDArray[np.generic]]:
-        columns = np.flatnonzero(likes.getnnz(axis=0))
+        counts = columns_counted(likes)
+        columns = np.flatnonzero(counts)
+        cells, codes = likes if times is None else times, np.cumsum(counts > 0, dtype=np.int32)
+        in_time = by_rows(cells, lambda some: _in_time(some, codes, timed=times is not None))
+        lesson = Lesson(Sequences(in_time.indices, in_time.indptr), counts[columns], config)
         with seeded(seed):
-            states, items = teach(_in_time(likes[:, columns], times), len(columns), config, seed, progress)
+            states, items = teach(lesson, seed, progress)
         network = parameters_to_vector(states.parameters()).detach()
         return {"columns": columns, "items": items[1:].numpy(), "network": network.numpy()}
 
@@ -110,10 +115,10 @@ def _blank(config: SASRecSoftmaxConfig) -> States:
         return States(config)
 
 
-def _in_time(likes: csr_matrix, times: csr_matrix | None) -> list[Codes]:
-    """Each row's columns + 1 by the cells' seconds, which stand in the same order; of equal ones the lower first."""
-    seconds = np.zeros(likes.nnz) if times is None else times.data
-    bounds = list(zip(likes.indptr[:-1], likes.indptr[1:], strict=True))
-    order = np.lexsort((likes.indices, seconds, np.repeat(np.arange(len(bounds)), np.diff(likes.indptr))))
-    codes = likes.indices[order].astype(np.int64) + 1
-    return [codes[begin:end] for begin, end in bounds]
+def _in_time(cells: csr_matrix, codes: NDArray[np.int32], *, timed: bool) -> csr_matrix:
+    """The cells of each row by what they hold, which is their second if they are `timed`; of equal ones the lower
+    column first. Columns are called by their `codes`, which rise."""
+    rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+    order = np.lexsort((cells.indices, cells.data, rows) if timed else (cells.indices, rows))
+    shape = cells.shape[0], int(codes[-1]) + 1
+    return csr_matrix((cells.data[order], codes[cells.indices[order]], cells.indptr), shape=shape)

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +12,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ccf_llm.cf.attention import Block
+from ccf_llm.cf.by_content import by_content
 from ccf_llm.cf.settings import SASRecSoftmaxConfig
 from ccf_llm.cf.tables import start_table
-from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
 from ccf_llm.io.progress import Say, time_left
 
-Window = tuple[Codes, int, int]
-"""A user's likes in time, and the first place and the one after the last of those that are read."""
+Windows = NDArray[np.int32]
+"""(W, 3) the number of a user's sequence, and in it the first place and the one after the last of those that are read.
+"""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Item codes, row by row; they may lie in files."""
+
+    codes: NDArray[np.int32]
+    """(N,) one row after the other."""
+    bounds: NDArray[np.integer[Any]]
+    """(S + 1,) where each row begins, and N."""
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __getitem__(self, row: int) -> NDArray[np.int32]:
+        return self.codes[self.bounds[row] : self.bounds[row + 1]]
 
 
 class States(nn.Module):
@@ -53,27 +71,30 @@ class Lesson:
     often they are drawn (Yi et al., *Sampling-Bias-Corrected Neural Modeling*, 2019).
     """
 
-    def __init__(self, sequences: Sequence[Codes], n_items: int, config: SASRecSoftmaxConfig) -> None:
-        """`sequences` of codes 1 to `n_items`, each of which occurs."""
+    def __init__(self, sequences: Sequences, counts: NDArray[np.int64], config: SASRecSoftmaxConfig) -> None:
+        """`sequences` of codes from 1; `counts` (n_items,) is how often each of them occurs."""
+        self.sequences, self.config = sequences, config
+        self.counts: NDArray[np.int64] = np.append(0, counts)
         # Sorted by what they hold, as the order of the users must not matter.
-        self.sequences = sorted((s for s in sequences if len(s) > 1), key=lambda codes: codes.tobytes())
-        self.counts: NDArray[np.int64] = np.bincount(np.concatenate(sequences), minlength=n_items + 1)
-        self.config = config
+        self.order = by_content(len(sequences), lambda row: sequences[row].tobytes())
 
-    def windows(self, order: np.random.Generator) -> list[list[Window]]:
+    def windows(self, order: np.random.Generator) -> list[Windows]:
         """All places once, in batches of windows of like length; long sequences are cut somewhere else each time."""
         length, size = self.config.history_length, self.config.batch_size
-        windows: list[Window] = []
-        for sequence in self.sequences:
-            places = len(sequence) - 1
-            begin = -int(order.integers(length)) if places > length else 0
-            windows += [(sequence, max(at, 0), min(at + length, places)) for at in range(begin, places, length)]
-        shuffled = [windows[place] for place in order.permutation(len(windows))]
-        shuffled.sort(key=lambda window: window[2] - window[1])
-        batches = [shuffled[begin : begin + size] for begin in range(0, len(shuffled), size)]
+        places = np.maximum(np.diff(self.sequences.bounds)[self.order] - 1, 0)
+        begins = np.zeros(len(places), dtype=np.int64)
+        begins[places > length] -= order.integers(length, size=(places > length).sum())
+        counts = -((begins - places) // length)
+        before = np.cumsum(counts) - counts  # windows of those who stand before
+        at = np.repeat(begins - length * before, counts) + length * np.arange(counts.sum())
+        columns = np.repeat(self.order, counts), np.maximum(at, 0), np.minimum(at + length, np.repeat(places, counts))
+        windows = np.stack(columns, axis=1, dtype=np.int32, casting="same_kind")
+        windows = windows[order.permutation(len(windows))]
+        windows = windows[np.argsort(windows[:, 2] - windows[:, 1], kind="stable")]
+        batches = [windows[begin : begin + size] for begin in range(0, len(windows), size)]
         return [batches[place] for place in order.permutation(len(batches))]
 
-    def loss(self, states: States, items: Tensor, windows: list[Window], order: np.random.Generator) -> Tensor:
+    def loss(self, states: States, items: Tensor, windows: Windows, order: np.random.Generator) -> Tensor:
         """() mean over places and aims of what the softmax lacks; `items` are (n_items + 1, d + 1) [vector, bias]."""
         history, aims, own = self._arrays(windows)
         known = history > 0
@@ -90,15 +111,15 @@ class Lesson:
         lacking = F.softplus(logits.logsumexp(1, keepdim=True) - aimed)  # -log of aimed's share of itself and rivals
         return ((lacking * counts).sum(1) / counts.sum(1)).mean()
 
-    def _arrays(self, windows: list[Window]) -> tuple[Tensor, Tensor, Tensor]:
+    def _arrays(self, windows: Windows) -> tuple[Tensor, Tensor, Tensor]:
         """(B, H) histories, (B, H, horizon) the likes that follow each place, (B, n_items + 1) what the user likes."""
-        width, horizon = max(end - begin for _, begin, end in windows), self.config.horizon
+        width, horizon = int((windows[:, 2] - windows[:, 1]).max()), self.config.horizon
         history = np.zeros((len(windows), width), dtype=np.int64)
         aims = np.zeros((len(windows), width, horizon), dtype=np.int64)
         own = np.zeros((len(windows), len(self.counts)), dtype=np.bool_)
         own[:, 0] = True
-        for row, (sequence, begin, end) in enumerate(windows):
-            left = width - (end - begin)
+        for row, (of, begin, end) in enumerate(windows.tolist()):
+            left, sequence = width - (end - begin), self.sequences[of]
             history[row, left:] = sequence[begin:end]
             own[row, sequence] = True
             for step in range(1, horizon + 1):
@@ -120,16 +141,14 @@ class Lesson:
         return torch.from_numpy(drawn), torch.from_numpy(np.log(n * share[drawn])).float()
 
 
-def teach(
-    sequences: Sequence[Codes], n_items: int, config: SASRecSoftmaxConfig, seed: int, progress: Say | None = None
-) -> tuple[States, Tensor]:
+def teach(lesson: Lesson, seed: int, progress: Say | None = None) -> tuple[States, Tensor]:
     """The network and the items' (n_items + 1, d + 1) vectors and biases, trained by AdamW; biases start at popularity.
 
     Draws torch's random numbers; `progress` gets a line for each pass. Raises `CCFError` where the training diverges.
     """
-    lesson, order = Lesson(sequences, n_items, config), np.random.default_rng(seed)
-    states, items = States(config), start_table(n_items + 1, config.dim, torch.default_generator)
-    items[1:, -1] = torch.from_numpy(lesson.counts[1:] / len(sequences)).log()
+    config, order = lesson.config, np.random.default_rng(seed)
+    states, items = States(config), start_table(len(lesson.counts), config.dim, torch.default_generator)
+    items[1:, -1] = torch.from_numpy(lesson.counts[1:] / len(lesson.sequences)).log()
     items.requires_grad_()
     optimizer = torch.optim.AdamW([items, *states.parameters()], weight_decay=0)
     begun = time.monotonic()

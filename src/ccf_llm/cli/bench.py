@@ -90,7 +90,10 @@ def scale(
     ] = None,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="import, load, split, histories or als; may be repeated. Left out: all."),
+        typer.Option(
+            help="import, load, split, histories, als, sasrec, pieces, mapped, mapped-als or mapped-sasrec; may be "
+            "repeated. Left out: all."
+        ),
     ] = None,
     scratch: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where the logs stand meanwhile: 80 bytes a row.")
@@ -98,7 +101,9 @@ def scale(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also plot the figures here.")] = None,
     json_file: FileOption = None,
 ) -> None:
-    """Time and peak memory of import, load, split, histories and ALS against the rows of a generated log.
+    """Time and peak memory of import, load, split, histories, ALS and SASRec against the rows of a generated log.
+
+    `pieces`: split and histories, some users at a time; `mapped`: their likes in files, of which both then learn.
 
     Every figure comes from a process of its own; exponents are fitted to the processor's seconds: 1 is linear.
 
@@ -118,10 +123,12 @@ def scale(
         write_json(json_file, found)
     if plot is not None:
         plot_scale(found["parts"], plot)
-    table = Table("part", *(f"{n:,}" for n in sizes), "exponent", "bytes a row", title="seconds, peak MB")
+    table = Table("part", *(f"{n:,}" for n in sizes), "exponent", "bytes a row", "its own", title="seconds, peak MB")
     for name, one in found["parts"].items():
         cells = (f"{point['seconds']:.1f} s, {point['peak_mb']:,.0f}" for point in one["points"])
-        table.add_row(name, *cells, *(str(one[key] or "") for key in ("exponent", "bytes_per_row")))
+        table.add_row(
+            name, *cells, *(str(one[key] or "") for key in ("exponent", "bytes_per_row", "own_bytes_per_row"))
+        )
     Console().print(table)
 
 

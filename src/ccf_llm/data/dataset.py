@@ -1,6 +1,7 @@
 """The data set: interactions and items with text, validated, with their codes and histories."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,12 @@ from ccf_llm.data.lots import lots_of_rows
 from ccf_llm.data.manifest import PARTS, Part, SplitManifest, given_split
 from ccf_llm.data.reading import Reading
 from ccf_llm.data.rows import Codes, Rows
-from ccf_llm.data.validate import check_tables, check_users
+from ccf_llm.data.slices import SLICE
+from ccf_llm.data.validate import check_items, check_tables, check_users
 from ccf_llm.data.vocabulary import Vocabulary, shortest_first, vocabulary_of
 from ccf_llm.errors import CCFError
 from ccf_llm.io.files import read_json, write_json
-from ccf_llm.io.integrity import check_folder, sealed_folder
+from ccf_llm.io.integrity import MANIFEST, check_folder, sealed_folder
 from ccf_llm.io.parquet import read_parquet, write_parquet
 
 FORMAT = 1
@@ -102,10 +104,7 @@ class Dataset:
     def load(cls, folder: str | Path) -> "Dataset":
         """Read what `save` wrote; `open_dataset` reads other formats too."""
         folder = Path(folder)
-        if not (folder / "schema.json").is_file():
-            raise CCFError(f"{folder}: no saved data set; make one with `ccf-llm data fetch` or `ccf-llm data import`")
-        check_folder(folder)
-        schema = _read_schema(folder / "schema.json")
+        schema = _read_schema(folder)
         users = folder / "users.parquet"
         try:
             dataset = cls.from_frames(
@@ -121,8 +120,30 @@ class Dataset:
             split=_read_split(folder, dataset.interactions),
             like_threshold=schema["like_threshold"],
             duplicates_dropped=schema["duplicates_dropped"],
-            reading=Reading.from_json(schema.get("reading"), str(folder / "schema.json")),
+            reading=_read_reading(folder, schema),
         )
+
+    @classmethod
+    def pieces(cls, folder: str | Path, rows: int = SLICE // 2) -> "Iterator[Dataset]":
+        """What `save` wrote, some users with all of their rows at a time: about so many `rows`, or up to twice as many.
+
+        Users come in the order of their codes; each piece has all items, by the codes of the whole, and no table of
+        users. Histories are those of the whole, and so is a split of the pieces by their users' own time. Files are
+        held against their hashes, and what they say is not checked again. Raises `CCFError` for a folder that has no
+        hashes or another order, as another program or an old version may have written it.
+        """
+        folder, before, remedy = Path(folder), (0, ""), "load the data set and save it again"
+        schema = _read_schema(folder)
+        items = check_items(read_parquet(folder / "items.parquet")).sort(shortest_first("item_id"))
+        whole = cls(schema["name"], pl.DataFrame(), items, reading=_read_reading(folder, schema))
+        for frame in _by_whole_users(folder / "interactions.parquet", rows):
+            piece = whole.with_tables(frame, items)
+            ids = piece.user_vocabulary.ids
+            first, last = ((len(one.encode()), one) for one in (ids[0], ids[-1]))
+            if first <= before or not (folder / MANIFEST).is_file():
+                raise CCFError(f"{folder}: its rows are not known to be sound and by user; {remedy}")
+            before = last
+            yield piece
 
     def with_tables(self, interactions: pl.DataFrame, items: pl.DataFrame) -> "Dataset":
         """A copy that holds some of its rows and items, or with other ids. A split is kept, its manifest made anew."""
@@ -285,7 +306,27 @@ def _in_order(interactions: pl.DataFrame) -> pl.DataFrame:
     return interactions[order].with_columns(pl.col("user_id", "item_id").cast(pl.String))
 
 
-def _read_schema(path: Path) -> dict[str, Any]:
+def _by_whole_users(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    """A table that stands by user, in pieces of about one size."""
+    table = pl.scan_parquet(path, glob=False)
+    total = table.select(pl.len()).collect().item()
+    size, cut = -(-total // max(1, total // rows)), pl.DataFrame()
+    for end in range(size, total + size, size):
+        some = table.slice(end - size, size).collect()
+        frame = pl.concat([cut, some]) if len(cut) else some
+        if end < total:
+            last = frame["user_id"] == frame["user_id"][-1]  # the next piece may have more of this user
+            frame, cut = frame.filter(~last), frame.filter(last)
+        if len(frame):
+            yield frame
+
+
+def _read_schema(folder: Path) -> dict[str, Any]:
+    """What describes a saved data set whose files are as they were written."""
+    path = folder / "schema.json"
+    if not path.is_file():
+        raise CCFError(f"{folder}: no saved data set; make one with `ccf-llm data fetch` or `ccf-llm data import`")
+    check_folder(folder)
     schema = read_json(path)
     if not isinstance(schema, dict) or schema.get("format") != FORMAT:
         raise CCFError(f"{path}: not a data set of format {FORMAT}; import it again with this version")
@@ -294,6 +335,10 @@ def _read_schema(path: Path) -> dict[str, Any]:
         if not isinstance(schema.get(key), kind):  # type: ignore[arg-type]
             raise CCFError(f"{path}: `{key}` is missing or of the wrong type; import the data again")
     return schema
+
+
+def _read_reading(folder: Path, schema: dict[str, Any]) -> Reading:
+    return Reading.from_json(schema.get("reading"), str(folder / "schema.json"))
 
 
 def _read_split(folder: Path, interactions: pl.DataFrame) -> SplitManifest | None:

@@ -1,6 +1,9 @@
 """The ranking task's view of a data set: who likes what, what they have met, and what is to be found in a part."""
 
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,6 +15,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import PARTS, Part
 from ccf_llm.data.rows import Codes
 from ccf_llm.errors import CCFError
+from ccf_llm.io.mapped import by_rows, stacked
 
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
@@ -76,6 +80,21 @@ def like_times(dataset: Dataset, *parts: Part) -> csr_matrix:
     """The cells of `likes_matrix` with the second of the latest like instead, int64."""
     pairs = pairs_of(dataset, parts).filter("liked")
     return _matrix(dataset, pairs, pairs["latest"].to_numpy(), np.int64)
+
+
+def mapped_likes(pieces: Iterable[Dataset], *parts: Part, scratch: Path | None = None) -> tuple[csr_matrix, csr_matrix]:
+    """`likes_matrix` and `like_times` of a data set of any size, whose cells lie in files, as what ALS and SASRec make
+    of them then does.
+
+    Args:
+        pieces: of the data set (`Dataset.pieces`), perhaps each split by its users' own time.
+        parts: of the split; none: all interactions.
+        scratch: on a disk, with 100 bytes a like while a model is fitted; the system's by default.
+    """
+    times = (like_times(piece, *parts) for piece in pieces)
+    rows = (cells[number > 0 :] for number, cells in enumerate(times))  # the row of code 0 stands once
+    seconds = stacked(rows, Path(tempfile.gettempdir()) if scratch is None else scratch)
+    return by_rows(seconds, _ones), seconds
 
 
 def seen_matrix(dataset: Dataset, *parts: Part) -> csr_matrix:
@@ -152,6 +171,10 @@ def _matrix(dataset: Dataset, pairs: pl.DataFrame, values: NDArray[Any], dtype: 
     matrix = csr_matrix((values.astype(dtype), (pairs["user"].to_numpy(), pairs["item"].to_numpy())), shape=shape)
     matrix.sort_indices()
     return matrix
+
+
+def _ones(cells: csr_matrix) -> csr_matrix:
+    return csr_matrix((np.ones(cells.nnz, dtype=np.float32), cells.indices, cells.indptr), shape=cells.shape)
 
 
 def _by_user(pairs: pl.DataFrame, users: pl.Series) -> list[Codes]:

@@ -40,7 +40,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except WRITE_ERRORS as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     finally:
         with suppress(OSError):  # also where its folder is a file
             temporary.unlink()
@@ -65,13 +65,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _tidy(path, mark)
         temporary = Path(tempfile.mkdtemp(prefix=f"{mark}{os.getpid()}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     try:
         yield temporary
         temporary.chmod(0o755)
         _take_place(temporary, path)
     except WRITE_ERRORS as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     finally:
         _remove(temporary)
 
@@ -99,7 +99,7 @@ def only_one(folder: Path, doing: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise refused(folder, error) from error
     if fcntl is None:
         yield
         return
@@ -182,7 +182,8 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _refused(path: Path, error: Exception) -> CCFError:
+def refused(path: Path, error: Exception) -> CCFError:
+    """What to raise where the disk refuses a write."""
     reason = getattr(error, "strerror", None) or one_line(error)
     return CCFError(f"cannot write {path}: {reason}; free space or choose another folder")
 
