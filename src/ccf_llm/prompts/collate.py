@@ -49,7 +49,7 @@ class Pass:
     def filled(self, more: int) -> "Pass":
         """The same pass with so many tokens more: the last one again, which nobody reads there."""
         names = ("ids", "positions", "items", "rows", "sequence", "place")
-        flat: dict[str, Tensor] = {name: getattr(self, name) for name in names}
+        flat: dict[str, Any] = {name: getattr(self, name) for name in names}
         return replace(self, **{name: torch.cat([of, of[-1:].expand(more)]) for name, of in flat.items()})
 
 
