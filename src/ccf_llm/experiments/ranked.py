@@ -99,7 +99,7 @@ def model_scores(
     network, rows = scorer.network, candidates.rows()
     llm = scorer.language_scores(rows, tick) if network.uses_llm else np.zeros(len(rows), dtype=np.float32)
     retriever = network.cf.score(rows)
-    scores = network.blend(llm, retriever) if network.blends else llm
+    scores = network.blended(llm, retriever, rows) if network.blends else llm
     laid_out = candidates.laid_out
     return laid_out(scores), laid_out(llm), laid_out(retriever)
 

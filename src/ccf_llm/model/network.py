@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence as SequenceOf
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.data.rows import Rows
+from ccf_llm.data.rows import Floats, Rows
 from ccf_llm.fusion.fusion import FusionPair
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.fusion.slots import fill_slots, to_norm
@@ -15,6 +17,7 @@ from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.llm.hidden import hidden_means
 from ccf_llm.model.blend import Blend
+from ccf_llm.model.places import keep_places
 from ccf_llm.model.trainable import Trainable
 from ccf_llm.prompts.budget import HistoryBudget
 from ccf_llm.prompts.collate import Pass, collate_chains, collate_targets
@@ -136,6 +139,18 @@ class CCFNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.llm.head.device
+
+    def blended(self, llm: Floats, cf: Floats, rows: Rows) -> Floats:
+        """(N,) scores of rows by what both models say of them, (N,) each.
+
+        Where a prior tells the CF model of items without a training row, these keep the place that it gives them
+        (`model.places`).
+        """
+        scores: Floats = self.blend(llm, cf)
+        if not self.uses_llm or self.cf.reads_words is None:
+            return scores
+        unmet: NDArray[np.bool_] = (self.cf.item_counts == 0).cpu().numpy()[rows.items]
+        return keep_places(scores, cf, unmet, rows) if unmet.any() else scores
 
     def forward(self, sequences: list[Sequence], rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
         """(N,) fp32 log-odds of the sequences' targets, one after the other, as the language model gives them.

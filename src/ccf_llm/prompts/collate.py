@@ -49,8 +49,9 @@ class Pass:
     def filled(self, more: int) -> "Pass":
         """The same pass with so many tokens more: the last one again, which nobody reads there."""
         names = ("ids", "positions", "items", "rows", "sequence", "place")
-        flat: dict[str, Any] = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: torch.cat([of, of[-1:].expand(more)]) for name, of in flat.items()})
+        flat: dict[str, Tensor] = {name: getattr(self, name) for name in names}
+        filled: dict[str, Any] = {name: torch.cat([of, of[-1:].expand(more)]) for name, of in flat.items()}
+        return replace(self, **filled)
 
 
 def collate_chains(sequences: list[Sequence]) -> Pass:

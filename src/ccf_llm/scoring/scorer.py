@@ -47,7 +47,7 @@ class SharedPrefixScorer:
     def blend(self, llm: Floats, rows: Rows) -> Floats:
         """(N,) the language model's log-odds of rows, blended with CF's if so configured."""
         network = self.network
-        return network.blend(llm, network.cf.score(rows)) if network.blends else llm
+        return network.blended(llm, network.cf.score(rows), rows) if network.blends else llm
 
     @torch.no_grad()
     def language_scores(self, rows: Rows, tick: Tick | None = None) -> Floats:

@@ -87,9 +87,9 @@ class RankingObjective:
         alone = lists.ndcg(llm, K)
         value = alone
         if model.blends:
-            retriever = lists.laid_out(model.cf.score(rows))
-            model.blend.fit_lists(llm, retriever, lists.relevant)
-            value = lists.ndcg(model.blend(llm, retriever), K)
+            retriever = model.cf.score(rows)
+            model.blend.fit_lists(llm, lists.laid_out(retriever), lists.relevant)
+            value = lists.ndcg(lists.laid_out(model.blended(scores, retriever, rows)), K)
         weights = [round(float(weight), 4) for weight in model.blend.weights[:2]]
         point: dict[str, float | None] = {
             f"ndcg@{K}": round(value, 5),
