@@ -73,7 +73,7 @@ def test_no_model_has_seen_its_fold_and_all_share_one_space(model: CFModel, tiny
     folds = np.random.default_rng(0).integers(0, 3, len(train))
     given: list[Rows] = []
 
-    def fit_part(fold: int, rows: Rows) -> CFModel:
+    def fit_part(rows: Rows) -> CFModel:
         given.append(rows)
         return fit(model.kind, tiny_data, rows, seed=1 + len(given))
 

@@ -8,19 +8,16 @@ import pytest
 from test_ranking_run import SILENT, ranking_values
 
 import tiny
-from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.cli import main
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.lists import read_lists
 from ccf_llm.evaluation.ranking import evaluate_lists
-from ccf_llm.experiments.cf import fit_cf, load_vectors
 from ccf_llm.experiments.compare import compare_run
 from ccf_llm.experiments.config import RunConfig, check_config
 from ccf_llm.experiments.evaluate import evaluate_run
 from ccf_llm.experiments.folder import RunFolder, open_split
-from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.report import report_run
 from ccf_llm.experiments.train import train_run
 from ccf_llm.experiments.words import words_key, words_of
@@ -140,38 +137,3 @@ def test_the_prior_is_told_what_is_new(config: RunConfig, monkeypatch: pytest.Mo
     ids = dataset.items["item_id"].to_list()
     assert [ids[code - 1] for code in np.flatnonzero(told.new)] == [one for one in ids if one not in liked]
     assert words_key(coming, dataset) != words_key(of(1.0), dataset)
-
-
-def test_each_fold_may_have_new_items_of_its_own(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "ccf_llm.experiments.words.sentence_vectors", lambda texts, words: np.eye(len(texts), 8, dtype="f")
-    )
-    values = config.model_dump(mode="json")
-    values["cf"] |= {"new_items": 0.3, "prior": {"words": "sentences"}, "folds": 3}
-    told = check_config({**values, "output": f"{config.output}-told"}, "test")
-    folder, dataset = RunFolder(told.output), open_split(told)
-    fit_cf(folder, dataset, ["ease"], told, SILENT)
-    reference = load_vectors(folder, "ease")
-    assert isinstance(reference, RetrieverVectors)
-    met = reference.item_counts > 0
-    data, crossed = make_lists(told, folder, dataset, reference, 3, SILENT)
-    assert crossed is not None
-    new = [met & (model.item_counts == 0) for model in crossed.models]
-    assert [0.1 < float(of.sum() / met.sum()) < 0.5 for of in new] == [True] * 3
-    assert len({tuple(of.tolist()) for of in new}) == 3
-    for model, of in zip(crossed.models, new, strict=True):
-        assert isinstance(model, RetrieverVectors)
-        assert model.retriever.prior is not None
-        np.testing.assert_array_equal(
-            model.retriever.item_vectors()[of[1:].numpy()], model.retriever.prior.predicted[of[1:].numpy()]
-        )
-    # They stand in lists, also as what is to be found.
-    assert data.cf_of_row is not None
-    labels = [
-        data.train.labels[row]
-        for row in range(len(data.train))
-        if not data.cf_of_row(row).item_counts[data.train.items[row]]
-    ]
-    assert {0, 1} <= set(labels)
-    with pytest.raises(CCFError, match=r"cf\.new_items: without a prior nothing tells them"):
-        check_config({**values, "cf": values["cf"] | {"prior": {"words": "none"}}}, "test")

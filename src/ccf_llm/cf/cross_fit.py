@@ -18,7 +18,7 @@ from ccf_llm.data.rows import Codes, Rows
 M = TypeVar("M", bound=CFModel)
 
 
-def cross_fit(reference: M, train: Rows, folds: NDArray[np.int64], fit: Callable[[int, Rows], M]) -> list[M]:
+def cross_fit(reference: M, train: Rows, folds: NDArray[np.int64], fit: Callable[[Rows], M]) -> list[M]:
     """One model per fold, fitted without the rows of that fold, in the space of `reference`.
 
     Factors are only determined up to a rotation, so each model is turned onto the reference (orthogonal Procrustes on
@@ -27,9 +27,9 @@ def cross_fit(reference: M, train: Rows, folds: NDArray[np.int64], fit: Callable
     Args:
         reference: the model fitted on all of `train`.
         folds: (N,) fold of each training row, 0..K-1.
-        fit: fits the model of a fold on the rows that it is given.
+        fit: fits a model on the rows that it is given.
     """
-    return [align(fit(fold, train.take(folds != fold)), reference) for fold in range(int(folds.max()) + 1)]
+    return [align(fit(train.take(folds != fold)), reference) for fold in range(int(folds.max()) + 1)]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ccf_llm.cf.settings import PriorConfig
-from ccf_llm.data.rows import Codes, Floats
+from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.tensors import read_tensors, write_tensors
 
@@ -35,12 +35,6 @@ class Words:
     config: PriorConfig
     new: NDArray[np.bool_] | None = None
     """(n_items + 1,) which items are new: nobody could meet them yet. None for none."""
-
-    def with_new(self, items: Codes) -> Self:
-        """The same, where these items are new too."""
-        new = np.zeros(len(self.vectors), dtype=bool) if self.new is None else self.new.copy()
-        new[items] = True
-        return replace(self, new=new)
 
 
 @dataclass(frozen=True, eq=False)

@@ -360,9 +360,6 @@ class CFSettings(Settings):
     it; 0: on the final model's."""
     whole_users: float = Field(default=0.5, ge=0, le=1)
     """Share of users that are held out whole when cross-fitting, so that the language model also meets cold users."""
-    new_items: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the items that a cross-fitted retriever has never met and tells by the prior alone, drawn for each: the
-    language model so learns what to make of new items."""
 
     def draws(self, method: str) -> bool:
         """Whether the model draws items to what their words predict."""

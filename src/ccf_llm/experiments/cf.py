@@ -98,16 +98,12 @@ def fit_folds(
     `reference` is the model fitted on all rows, in whose space the folds' models are shown.
     """
     kind, train, count = reference.kind, dataset.rows("train"), int(folds.max()) + 1
-    share, seed = config.cf.new_items, config.seed
-    key = fingerprint([cf_key(kind, dataset, config), folds.tolist(), *([share] if share else [])])
+    key = fingerprint([cf_key(kind, dataset, config), folds.tolist()])
     paths = [folder.cf(f"{kind}-fold-{k}-{key[:6]}") for k in range(count)]
 
-    def fit(fold: int, rows: Rows) -> CFModel:
-        n = reference.n_items
-        new = 1 + np.random.default_rng([seed, fold]).choice(n, int(share * n), replace=False)
-        rows = rows.take(~np.isin(rows.items, new))
+    def fit(rows: Rows) -> CFModel:
         say(f"{kind}: cross-fitting on {len(rows):,} rows")
-        model = fit_told(kind, dataset, rows, config, say, new)
+        model = fit_told(kind, dataset, rows, config, say)
         assert isinstance(model, CFModel)
         return model
 
@@ -115,9 +111,9 @@ def fit_folds(
         if not all(_is_current(path, key) for path in paths):
             with measured() as cost:
                 models = cross_fit(reference, train, folds, fit)
-            each = replace(cost, seconds=cost.seconds / count)
+            share = replace(cost, seconds=cost.seconds / count)
             for path, model in zip(paths, models, strict=True):
-                _keep(path, key, dataset, model, each)
+                _keep(path, key, dataset, model, share)
     models = [type(reference).load(path).requires_grad_(False) for path in paths]
     return CrossFitted(models, folds, sum(read_cost(path).seconds for path in paths))
 
@@ -154,15 +150,9 @@ def load_fitted(folder: RunFolder, name: str, trained: TrainedOn) -> Scorer:
     return load_cf(path)
 
 
-def fit_told(
-    method: str, dataset: Dataset, rows: Rows, config: RunConfig, say: Say | None = None, new: Codes | None = None
-) -> Scorer:
-    """Fit the CF model `method` of a run on some of a data set's rows, told of the items' words where it reads them,
-    and that the items `new` are new to it.
-    """
+def fit_told(method: str, dataset: Dataset, rows: Rows, config: RunConfig, say: Say | None = None) -> Scorer:
+    """Fit the CF model `method` of a run on some of a data set's rows, told of the items' words where it reads them."""
     words = words_of(config, dataset) if config.cf.draws(method) else None
-    if words is not None and new is not None and len(new):
-        words = words.with_new(new)
     return fit_row(method, dataset, rows, config.cf, config.seed, words, say and now_and_then(say))
 
 

@@ -193,8 +193,6 @@ class RunConfig(Settings):
             raise ValueError(
                 f"cf.prior.words: {self.cf.model} takes no words; with cf.model take one of {', '.join(TAKE_WORDS)}"
             )
-        if self.cf.new_items and self.cf.prior.words == "none":
-            raise ValueError("cf.new_items: without a prior nothing tells them; set cf.prior.words: sentences")
         if "l3ae" in kinds and not self.cf.draws("l3ae"):
             raise ValueError("cf.prior.words: none leaves l3ae no words to read; take sentences, or ease in its place")
         for kind in kinds:

@@ -176,8 +176,6 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     values["llm"]["model"] = Path(values["llm"]["model"]).name
     if any(m.folds for m in own.methods.values()):
         values["cf"]["whole_users"] = config.cf.whole_users
-        if config.cf.new_items:  # younger than results that are kept
-            values["cf"]["new_items"] = config.cf.new_items
     if not own.stages:  # a frozen model: what is for training decides nothing
         del values["llm"]["lora"], values["batch"]
     return values

@@ -346,8 +346,6 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
         own["encoder"] = encoder_key(method.fusion.semantic)
     own["cf"] = cf_key(method.cf, dataset, config) if method.reads_cf else None
     own["whole_users"] = config.cf.whole_users if own["folds"] else None
-    if own["folds"] and config.cf.new_items:
-        own["new_items"] = config.cf.new_items
     return own
 
 
