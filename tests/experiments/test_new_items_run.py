@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from test_ranking_run import SILENT, ranking_values
 
 import tiny
+from ccf_llm.cf.candidates import Candidates
 from ccf_llm.cli import main
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
@@ -18,10 +20,13 @@ from ccf_llm.experiments.compare import compare_run
 from ccf_llm.experiments.config import RunConfig, check_config
 from ccf_llm.experiments.evaluate import evaluate_run
 from ccf_llm.experiments.folder import RunFolder, open_split
+from ccf_llm.experiments.lists import retriever_of
+from ccf_llm.experiments.ranked import Asked, model_scores
 from ccf_llm.experiments.report import report_run
 from ccf_llm.experiments.train import train_run
 from ccf_llm.experiments.words import words_key, words_of
 from ccf_llm.io.files import read_json
+from ccf_llm.model.ccfllm import CCFLLM
 
 SPLIT = {"by": "user", "train": 0.7, "new_items": 0.25, "new_items_by": "drawn", "seed": 1}
 
@@ -137,3 +142,31 @@ def test_the_prior_is_told_what_is_new(config: RunConfig, monkeypatch: pytest.Mo
     ids = dataset.items["item_id"].to_list()
     assert [ids[code - 1] for code in np.flatnonzero(told.new)] == [one for one in ids if one not in liked]
     assert words_key(coming, dataset) != words_key(of(1.0), dataset)
+
+
+def test_the_language_model_leaves_new_items_where_the_retriever_has_them(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ccf_llm.experiments.words.sentence_vectors", lambda texts, words: np.eye(len(texts), 8, dtype="f")
+    )
+    values = config.model_dump(mode="json")
+    values["cf"] |= {"prior": {"words": "sentences"}}
+    told = check_config({**values, "output": f"{config.output}-told"}, "test")
+    folder, dataset = train_run(told, say=SILENT), open_split(told)
+    model = CCFLLM.load(folder.model("ccf_llm"), device="cpu")
+    network = model.network
+    network.blend.weights.copy_(torch.tensor([5.0, 0.1, 0.0]))  # almost the language model's order
+    new = network.cf.item_counts.numpy() == 0
+    moved = 0
+    for among in ("all", "new"):
+        asked = Asked.of(dataset, "test", among=among)
+        found = Candidates.of(asked.targets, 12, retriever_of(network.cf))
+        scores = model_scores(model.scorer, found)[0]
+        for items, mine in zip(found.items, scores, strict=True):
+            there = items > 0
+            turned = items[there][np.argsort(-mine[there], kind="stable")]
+            np.testing.assert_array_equal(new[turned], new[items[there]])
+            np.testing.assert_array_equal(turned[new[turned]], items[there][new[items[there]]])
+            moved += int((turned != items[there]).sum())
+    assert moved > 0
