@@ -74,6 +74,8 @@ def test_rows_are_those_of_the_file(tmp_path: Path, name: str, content: str, row
         ("a.csv", "\n \n", "is empty"),
         ("a.csv", b"i\0,\0t\0\n\0", "zero bytes.*--encoding utf-16-le"),
         ("a.txt", "i;t\n", "cannot tell the format.*--separator"),
+        ("a.csv", '""', "a.csv: no column has a name; give a table with a header"),
+        ("a.csv", '"",""\n1,2\n', "a.csv: no column has a name; give a table with a header"),
     ],
 )
 def test_no_line_is_lost_in_silence(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:

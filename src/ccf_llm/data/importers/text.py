@@ -227,6 +227,8 @@ def _named(parts: Iterable[pl.DataFrame], path: Path) -> pl.DataFrame:
         table = fields.filter(~pl.all_horizontal(pl.all().is_null())).select(*names).rename(names)
         again = again if tables else repeating(table)
         tables.append(table.with_columns(pl.col(again).cast(pl.Categorical)))
+    if not names:
+        raise CCFError(f"{path}: no column has a name; give a table with a header")
     return pl.concat(tables)
 
 
