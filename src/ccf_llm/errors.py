@@ -7,6 +7,10 @@ class CCFError(Exception):
     The command line prints it without a traceback and exits with code 2.
     """
 
+    def __init__(self, message: str) -> None:
+        """What the message quotes, such as the name of a column, may break lines; the message does not."""
+        super().__init__(" ".join(message.splitlines()))
+
 
 def one_line(error: Exception) -> str:
     """The first line of another library's error message that is not empty, for use in ours."""

@@ -56,7 +56,7 @@ def main() -> None:
     try:
         app(args=[_at_home(word) for word in sys.argv[1:]])
     except CCFError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print("error:", error, file=sys.stderr)
         sys.exit(2)
 
 
