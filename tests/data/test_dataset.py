@@ -197,6 +197,9 @@ def test_damaged_folders_are_refused_by_name(tmp_path: Path) -> None:
     (folder / "items.parquet").write_bytes(b"PAR1")
     with pytest.raises(CCFError, match=r"items\.parquet: not a readable Parquet"):
         Dataset.load(folder)
+    (folder / "schema.json").write_text(json.dumps({"format": 1, "name": "small", "duplicates_dropped": 0}))
+    with pytest.raises(CCFError, match="`like_threshold` is missing"):
+        Dataset.load(folder)
     (folder / "schema.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(CCFError, match="not a data set of format 1"):
         Dataset.load(folder)

@@ -332,7 +332,7 @@ def _read_schema(folder: Path) -> dict[str, Any]:
         raise CCFError(f"{path}: not a data set of format {FORMAT}; import it again with this version")
     types = {"name": str, "like_threshold": (int, float, type(None)), "duplicates_dropped": int}
     for key, kind in types.items():
-        if not isinstance(schema.get(key), kind):  # type: ignore[arg-type]
+        if key not in schema or not isinstance(schema[key], kind):  # type: ignore[arg-type]
             raise CCFError(f"{path}: `{key}` is missing or of the wrong type; import the data again")
     return schema
 
