@@ -145,7 +145,8 @@ class _FrozenProduct(torch.autograd.Function):
 
 
 def _has_onednn(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    """Whether oneDNN multiplies in bf16 there; on processors without AVX512 it refuses to."""
+    return weight.device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _onednn_layout(weight: Tensor) -> Tensor:
