@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from ccf_llm.cli import main
+from ccf_llm.distributed.cluster import connected
+from ccf_llm.errors import CCFError
 from live import free_port
 
 RECOMMEND = ("recommend", "{run}", "--all-users", "-o", "best.parquet")
@@ -97,3 +99,18 @@ def test_a_cluster_that_is_lost_is_one_line() -> None:
     last = run.stderr.splitlines()[-1]
     assert last.startswith("the Ray cluster is lost: ")
     assert last.endswith("is silent; start it again (`ray start --head`) and run the same command")
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def too_slow(**_: object) -> None:
+        raise Exception("The current node timed out during startup. ")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", too_slow)
+    with (
+        pytest.raises(CCFError, match=r"^--engine ray: Ray does not start here: The current node timed out"),
+        connected(),
+    ):
+        pytest.fail("there is no Ray")

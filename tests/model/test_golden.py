@@ -12,6 +12,8 @@ from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.recommend.recommender import Recommender
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+ALIKE = 5e-6
+"""fp32 on another processor: made with AVX512, AVX2 differs by 1.2e-6 (docs/trust.md, what may differ)."""
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def test_scores_are_those_of_then(golden: Path) -> None:
     expected = pl.read_parquet("scores.parquet")
     found = model.score(expected.select("user_id", "item_id"))
     assert expected["score"].std() > 0.1
-    np.testing.assert_allclose(found["score"], expected["score"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=0, atol=ALIKE)
 
 
 def test_recommendations_are_those_of_then(golden: Path) -> None:
@@ -37,7 +39,7 @@ def test_recommendations_are_those_of_then(golden: Path) -> None:
     expected = pl.read_parquet("recommended.parquet")
     found = recommender.recommend_for_history(["i1", "i3", "i6", "i9"], k=len(expected), order="fused")
     assert found["item_id"].to_list() == expected["item_id"].to_list()
-    np.testing.assert_allclose(found["score"], expected["score"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=0, atol=ALIKE)
 
 
 def test_it_is_saved_in_the_format_of_now(golden: Path) -> None:
@@ -45,4 +47,4 @@ def test_it_is_saved_in_the_format_of_now(golden: Path) -> None:
     model.save("again")
     expected = pl.read_parquet("scores.parquet")
     found = CCFLLM.load("again", device="cpu").score(expected.select("user_id", "item_id"))
-    np.testing.assert_allclose(found["score"], expected["score"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found["score"], expected["score"], rtol=0, atol=ALIKE)

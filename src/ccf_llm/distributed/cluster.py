@@ -105,7 +105,10 @@ def _connect(address: str, cpus: int | None) -> None:
     here = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # a plain one where a busy machine takes it more than half a minute to start
+        ray.shutdown()
+        if address == "local":
+            raise CCFError(f"--engine ray: Ray does not start here: {one_line(error)}; run the command again") from None
         raise CCFError(f"--address {address}: Ray: {one_line(error)}; {NO_CLUSTER}") from None
 
 
