@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -212,13 +213,12 @@ def test_many_threads_commit_in_groups_and_none_twice(store: EventStore) -> None
 def test_a_failing_store_tells_all_who_wait_and_the_next_ones_are_served(tmp_path: Path) -> None:
     store = EventStore(f"sqlite:///{tmp_path}/events.sqlite")
     recorder = Recorder(store)
-    with sqlite3.connect(tmp_path / "events.sqlite") as other:
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as other:
         other.execute("ALTER TABLE ccf_llm_events RENAME TO away")
     with pytest.raises(sa.exc.OperationalError):
         recorder.record(event("1")).result(timeout=30)
-    with sqlite3.connect(tmp_path / "events.sqlite") as other:
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as other:
         other.execute("ALTER TABLE away RENAME TO ccf_llm_events")
-    other.close()
     assert recorder.record(event("1")).result(timeout=30) == "recorded"
     recorder.close()
     store.close()
@@ -227,12 +227,11 @@ def test_a_failing_store_tells_all_who_wait_and_the_next_ones_are_served(tmp_pat
 def test_too_much_at_a_time_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EventStore(f"sqlite:///{tmp_path}/events.sqlite") as store:
         recorder = Recorder(store, waiting=2)
-        with sqlite3.connect(tmp_path / "events.sqlite") as other:
+        with closing(sqlite3.connect(tmp_path / "events.sqlite")) as other:
             other.execute("BEGIN EXCLUSIVE")  # the disk is busy
             with pytest.raises(OverloadError):
                 _ = [recorder.record(event(str(n))) for n in range(10)]
             other.rollback()
-        other.close()
         recorder.close()
 
 
