@@ -7,7 +7,7 @@ from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import TREES_WORDS, RunConfig, alone
 from ccf_llm.reports.page import signed
 
-LISTS, PEOPLE, VALID_PEOPLE = 600, 400, 100
+LISTS, PEOPLE, VALID_PEOPLE = 600, 400, 200
 """Of the ranking task: lists to learn from, people whose lists are measured, and people to choose by. Some ten minutes
 on two cores with 12 layers of SmolLM2-135M."""
 ROWS, USER_ROWS = 3000, 5
