@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ccf_llm.errors import CCFError, one_line
 
@@ -17,6 +18,9 @@ GONE_SECONDS = 30.0
 """How long a cluster may be silent before it counts as lost; Ray itself would end the process, later and in silence."""
 LOST = "the Ray cluster is lost: {reason}; start it again (`ray start --head`) and run the same command"
 NO_CLUSTER = "start a cluster by `ray start --head` (RAY_AUTH_MODE=token here if it asks for tokens), or leave it out"
+SLOW = "timed out during startup"
+"""What Ray says where it gives up on itself."""
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 # Only where nobody has set them: no figures to Ray's makers, no lines of its own, graphics cards as they are.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -102,14 +106,29 @@ def _connect(address: str, cpus: int | None) -> None:
     if ":" in address:
         _check_answers(address)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    here = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
-    except Exception as error:  # a plain one where a busy machine takes it more than half a minute to start
-        ray.shutdown()
         if address == "local":
-            raise CCFError(f"--engine ray: Ray does not start here: {one_line(error)}; run the command again") from None
+            _start(cpus)
+        else:
+            ray.init(address=address, **QUIET)
+    except Exception as error:  # Ray raises whatever it comes upon
+        ray.shutdown()
         raise CCFError(f"--address {address}: Ray: {one_line(error)}; {NO_CLUSTER}") from None
+
+
+def _start(cpus: int | None) -> None:
+    """A Ray of its own. Where its half minute is too short, as on a busy machine that reads all of it for the first time,
+    the second try finds what the first one read."""
+    import ray
+
+    here = {"num_cpus": cpus, "include_dashboard": False}
+    try:
+        ray.init(address="local", **here, **QUIET)
+    except Exception as error:
+        if SLOW not in str(error):
+            raise
+        ray.shutdown()
+        ray.init(address="local", **here, **QUIET)
 
 
 def _check_answers(address: str) -> None:
