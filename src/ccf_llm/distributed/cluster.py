@@ -117,8 +117,7 @@ def _connect(address: str, cpus: int | None) -> None:
 
 
 def _start(cpus: int | None) -> None:
-    """A Ray of its own. Where its half minute is too short, as on a busy machine that reads all of it for the first time,
-    the second try finds what the first one read."""
+    """A Ray of its own, in two tries: what is too slow for its half minute when first read is quick after that."""
     import ray
 
     here = {"num_cpus": cpus, "include_dashboard": False}
