@@ -101,7 +101,7 @@ def test_a_cluster_that_is_lost_is_one_line() -> None:
     assert last.endswith("is silent; start it again (`ray start --head`) and run the same command")
 
 
-def test_a_ray_that_does_not_start_is_tried_twice_and_then_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_does_not_start_is_tried_again_and_then_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
     tries = []
 
@@ -113,5 +113,4 @@ def test_a_ray_that_does_not_start_is_tried_twice_and_then_one_line(monkeypatch:
     monkeypatch.setattr(ray, "init", too_slow)
     with pytest.raises(CCFError, match=r"^--address local: Ray: The current node timed out"), connected():
         pytest.fail("there is no Ray")
-    assert len(tries) == 2
-    assert tries[0] == tries[1]
+    assert tries == [tries[0]] * 3

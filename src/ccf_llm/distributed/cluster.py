@@ -18,6 +18,7 @@ GONE_SECONDS = 30.0
 """How long a cluster may be silent before it counts as lost; Ray itself would end the process, later and in silence."""
 LOST = "the Ray cluster is lost: {reason}; start it again (`ray start --head`) and run the same command"
 NO_CLUSTER = "start a cluster by `ray start --head` (RAY_AUTH_MODE=token here if it asks for tokens), or leave it out"
+TRIES = 3
 SLOW = "timed out during startup"
 """What Ray says where it gives up on itself."""
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -117,17 +118,17 @@ def _connect(address: str, cpus: int | None) -> None:
 
 
 def _start(cpus: int | None) -> None:
-    """A Ray of its own, in two tries: what is too slow for its half minute when first read is quick after that."""
+    """A Ray of its own: what is too slow for its half minute when it is first read is quick after that."""
     import ray
 
-    here = {"num_cpus": cpus, "include_dashboard": False}
-    try:
-        ray.init(address="local", **here, **QUIET)
-    except Exception as error:
-        if SLOW not in str(error):
-            raise
-        ray.shutdown()
-        ray.init(address="local", **here, **QUIET)
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **QUIET)
+            return
+        except Exception as error:
+            if SLOW not in str(error) or not left:
+                raise
+            ray.shutdown()
 
 
 def _check_answers(address: str) -> None:
