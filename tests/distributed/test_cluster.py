@@ -114,3 +114,34 @@ def test_a_ray_that_does_not_start_is_tried_again_and_then_one_line(monkeypatch:
     with pytest.raises(CCFError, match=r"^--address local: Ray: The current node timed out"), connected():
         pytest.fail("there is no Ray")
     assert tries == [tries[0]] * 3
+
+
+TOO_SLOW_ONCE = """
+import time, types
+import psutil
+from ccf_llm.distributed import cluster
+from ray._private import node, services
+
+clock = types.SimpleNamespace(**vars(time))
+jumps = iter([0, 100])
+clock.monotonic = lambda: next(jumps, time.monotonic())
+answers = iter([False])
+
+def get_node(*given, known=services.get_node):
+    if not next(answers, True):
+        raise RuntimeError("not yet")
+    return known(*given)
+
+node.time, services.get_node = clock, get_node
+with cluster.connected("local", cpus=1):
+    names = [child.name() for child in psutil.Process().children(recursive=True)]
+    print(next(jumps, "slow once"), names.count("gcs_server"), names.count("raylet"))
+"""
+
+
+@pytest.mark.slow
+def test_what_a_slow_start_leaves_is_ended_before_the_next_try() -> None:
+    pytest.importorskip("ray")
+    command = [sys.executable, "-W", "ignore", "-c", TOO_SLOW_ONCE]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert run.stdout == "slow once 1 1\n", run.stderr

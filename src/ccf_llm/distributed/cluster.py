@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -128,7 +129,15 @@ def _start(cpus: int | None) -> None:
         except Exception as error:
             if SLOW not in str(error) or not left:
                 raise
-            ray.shutdown()
+            _end_what_was_begun(error)
+
+
+def _end_what_was_begun(error: Exception) -> None:
+    """End the processes of a start that Ray gave up on: only the frames that it failed in still know of them."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        end = getattr(frame.f_locals.get("self"), "kill_all_processes", None)
+        if end is not None:
+            end(check_alive=False, allow_graceful=False)
 
 
 def _check_answers(address: str) -> None:
