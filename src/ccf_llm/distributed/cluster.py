@@ -20,6 +20,7 @@ GONE_SECONDS = 30.0
 LOST = "the Ray cluster is lost: {reason}; start it again (`ray start --head`) and run the same command"
 NO_CLUSTER = "start a cluster by `ray start --head` (RAY_AUTH_MODE=token here if it asks for tokens), or leave it out"
 TRIES = 3
+"""How often a Ray of one's own is started where it is too slow for itself."""
 SLOW = "timed out during startup"
 """What Ray says where it gives up on itself."""
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -127,9 +128,9 @@ def _start(cpus: int | None) -> None:
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, **QUIET)
             return
         except Exception as error:
+            _end_what_was_begun(error)
             if SLOW not in str(error) or not left:
                 raise
-            _end_what_was_begun(error)
 
 
 def _end_what_was_begun(error: Exception) -> None:
