@@ -102,6 +102,14 @@ def test_every_row_has_lists_and_figures_that_anyone_can_recompute(folder: RunFo
     assert CCFLLM.load(model).info.data is not None  # what lies beside it is no harm
 
 
+def test_training_begins_at_the_retriever_s_own_order(folder: RunFolder, config: RunConfig) -> None:
+    for curve in read_json(folder.training):
+        first, *later = curve["valid"]
+        assert (first["a"], first["llm_ndcg@10"]) == (0, None)  # what has learned nothing is not asked
+        assert all(point["llm_ndcg@10"] > 0 for point in later)
+        assert max(point["ndcg@10"] for point in later) >= first["ndcg@10"] or curve["best_step"] == 0
+
+
 def test_lists_hold_only_the_best_of_the_retriever_in_the_order_of_the_sum(
     folder: RunFolder, config: RunConfig
 ) -> None:

@@ -102,6 +102,21 @@ def test_where_the_blend_leaves_the_language_model_out_its_best_state_stays(
     assert progress.best_step == best["step"] > 0
 
 
+@pytest.mark.parametrize("blend", [True, False])
+def test_what_has_learned_nothing_is_not_asked_where_a_blend_can_leave_it_out(
+    blend: bool, make_network: Callable[..., CCFNetwork], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    network = make_network(FusionConfig(variant="cf_only", hidden=16, dropout=0, blend=blend))
+    data = TrainingData(tiny_data.rows("train"), tiny_data.rows("valid"), None)
+    run = StageRun("tiny", Checkpoint(tmp_path, "key"), untrained=True)
+    stage = StageConfig(rows=60, batch_rows=30, evaluations=1, valid_rows=None)
+    first, last = train_stage(network, data, stage, run, batch=BatchConfig(), seed=0).valid
+    assert (first["llm_auc"] is None) == blend
+    assert last["llm_auc"] is not None
+    if blend:
+        assert first["auc"] == pytest.approx(auc(data.valid.labels, network.cf.score(data.valid)), abs=1e-5)
+
+
 @pytest.mark.parametrize("parts", [("lora",), ("fusion",), ("cf",), ("lora", "fusion")])
 def test_only_the_named_parts_move(
     parts: tuple[str, ...], make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tmp_path: Path

@@ -281,7 +281,8 @@ def _train_method(
         if folds is not None:
             effort.seconds[f"{method.cf}, {len(folds.models)} folds"] = folds.seconds
         with measured() as cost:
-            run = StageRun(f"{method.name} / {name}", Checkpoint(folder.checkpoint(method.name, name), key), report)
+            checkpoint = Checkpoint(folder.checkpoint(method.name, name), key)
+            run = StageRun(f"{method.name} / {name}", checkpoint, report, not (method.start or found.curves))
             progress = train_stage(network, data, stage, run, batch=config.batch, seed=config.seed)
         curve = _record(folder, method.name, name, progress, cost)
         found.curves.append(curve)

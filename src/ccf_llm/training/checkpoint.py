@@ -38,8 +38,9 @@ class Progress:
     pending: list[float] = field(default_factory=list)
     """Losses of the steps since the last point of the curve."""
     valid: list[dict[str, float | None]] = field(default_factory=list)
-    """`{"step", "auc", "uauc", "llm_auc"}` of each measurement; `llm_auc` is before the blend; the UAUC is None
-    where no user has both classes. Of lists `{"step", "ndcg@10", "llm_ndcg@10", "a", "b"}`, the blend's weights too."""
+    """`{"step", "auc", "uauc", "llm_auc"}` of each measurement; `llm_auc` is before the blend, None where that did not
+    ask; the UAUC is None where no user has both classes. Of lists `{"step", "ndcg@10", "llm_ndcg@10", "a", "b"}`, the
+    blend's weights too."""
     ranks: list[tuple[float, float, int]] = field(default_factory=list)
     """Of each state that is kept to be averaged: what decides, the same before the blend, and its step; best first."""
     averaged: list[dict[str, float | None]] = field(default_factory=list)

@@ -34,11 +34,13 @@ Report = Callable[[str, str, Progress, int], None]
 
 @dataclass(frozen=True)
 class StageRun:
-    """How one run of a stage is called, where its checkpoint is, and who is told of it."""
+    """How one run of a stage is called, where its checkpoint is, who is told of it, and what went before."""
 
     name: str
     checkpoint: Checkpoint
     report: Report | None = None
+    untrained: bool = False
+    """Whether no stage went before: the blend begins without a language model that has learned nothing."""
 
 
 def train_stage(
@@ -192,7 +194,8 @@ class _Training:
 
     def _measure(self, progress: Progress) -> Measured:
         try:
-            found = self.objective.measure(self.batch.memory_mb)
+            untrained = self.run.untrained and progress.step == 0
+            found = self.objective.measure(self.batch.memory_mb, untrained=untrained)
         except FloatingPointError as error:
             raise self._diverged(str(error), progress) from None
         # Processes that round differently must not choose differently.

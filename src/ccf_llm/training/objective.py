@@ -25,7 +25,7 @@ class Measured:
     value: float
     """What decides: the larger, the better."""
     alone: float
-    """The same of the language model without the blend; it decides between states of one value."""
+    """The same of the language model without the blend (0: not asked), which decides between states of one value."""
     point: dict[str, float | None]
     """The figures for the stage's curve."""
 
@@ -48,8 +48,10 @@ class Objective(Protocol):
     def loss(self, packs: list[Sequence]) -> Tensor:
         """() the sum of weighted losses, with a gradient to the weights that are trained."""
 
-    def measure(self, memory_mb: int) -> Measured:
+    def measure(self, memory_mb: int, *, untrained: bool = False) -> Measured:
         """Measure the present state on valid, and fit the blend's weights to it.
+
+        Where nothing is trained yet (`untrained`) and there is a blend, that leaves out the language model, unasked.
 
         Raises `FloatingPointError` where a score is not finite.
         """

@@ -77,14 +77,14 @@ class RankingObjective:
             losses = losses + self.stage.category_weight * told.mean(1)
         return losses.sum()
 
-    def measure(self, memory_mb: int) -> Measured:
+    def measure(self, memory_mb: int, *, untrained: bool = False) -> Measured:
         """NDCG of the lists in the order of the blended score, and in that of the language model alone."""
         model, lists = self.model, self.measured
-        rows = lists.rows()
-        scores = language_scores(model, rows, memory_mb)
+        rows, asked = lists.rows(), not (untrained and model.blends)
+        scores = language_scores(model, rows, memory_mb) if asked else np.zeros(len(rows), dtype=np.float32)
         check_finite(scores)
         llm = lists.laid_out(scores)
-        alone = lists.ndcg(llm, K)
+        alone = lists.ndcg(llm, K) if asked else 0.0
         value = alone
         if model.blends:
             retriever = model.cf.score(rows)
@@ -93,7 +93,7 @@ class RankingObjective:
         weights = [round(float(weight), 4) for weight in model.blend.weights[:2]]
         point: dict[str, float | None] = {
             f"ndcg@{K}": round(value, 5),
-            f"llm_ndcg@{K}": round(alone, 5),
+            f"llm_ndcg@{K}": round(alone, 5) if asked else None,
             "a": weights[0],
             "b": weights[1],
         }

@@ -66,19 +66,24 @@ class RatingObjective:
             losses = losses + self.stage.category_weight * self.head(hidden, train.items[rows])
         return losses @ self.row_weight[rows]
 
-    def measure(self, memory_mb: int) -> Measured:
+    def measure(self, memory_mb: int, *, untrained: bool = False) -> Measured:
         """AUC and UAUC of the blended score; AUC of the language model alone."""
         model, rows = self.model, self.measured
-        llm = language_scores(model, rows, memory_mb)
+        asked = not (untrained and model.blends)
+        llm = language_scores(model, rows, memory_mb) if asked else np.zeros(len(rows), dtype=np.float32)
         cf = model.cf.score(rows) if model.blends else None
         check_finite(llm, cf)
         scores = llm
         if cf is not None:
             model.blend.fit(llm, cf, rows.labels, rows.users)
             scores = model.blend(llm, cf)
-        value, alone = auc(rows.labels, scores), auc(rows.labels, llm)
+        value, alone = auc(rows.labels, scores), auc(rows.labels, llm) if asked else 0.0
         within, users = uauc(rows.users, rows.labels, scores)
-        point = {"auc": round(value, 5), "uauc": round(within, 5) if users else None, "llm_auc": round(alone, 5)}
+        point = {
+            "auc": round(value, 5),
+            "uauc": round(within, 5) if users else None,
+            "llm_auc": round(alone, 5) if asked else None,
+        }
         return Measured(value, alone, point)
 
 
