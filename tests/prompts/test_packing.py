@@ -32,6 +32,8 @@ TEMPLATES = {
     "slots alone": HybridTemplate(history_titles=False),
     "target slot alone": HybridTemplate(candidate_titles=False),
     "no titles at all": HybridTemplate(history_titles=False, candidate_titles=False),
+    "the item answers": HybridTemplate(answer_at="item"),
+    "the slot answers": HybridTemplate(history_titles=False, candidate_titles=False, answer_at="item"),
     "words alone": HybridTemplate(slots=False),
     "request at the end": HybridTemplate(request_first=False),
     "users told": HybridTemplate(),
@@ -188,8 +190,8 @@ def test_nothing_to_score(network: CCFNetwork) -> None:
 
 def test_progress_counts_every_row(network: CCFNetwork) -> None:
     seen: list[int] = []
-    SharedPrefixScorer(network, memory_mb=0).score(candidates_of([1, 2], list(range(1, 20))), seen.append)
-    assert sum(seen) == 19
+    SharedPrefixScorer(network, memory_mb=0).score(candidates_of([1, 2], list(range(1, 20)) * 8), seen.append)
+    assert sum(seen) == 8 * 19
     assert len(seen) > 1
 
 

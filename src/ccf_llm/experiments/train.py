@@ -338,8 +338,10 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
 def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str, Any]:
     """Everything of a method but its stages that decides its result."""
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
-    if own["prompt"]["template"]["candidate_titles"]:  # as ever: older checkpoints hold
-        del own["prompt"]["template"]["candidate_titles"]
+    template = own["prompt"]["template"]
+    for younger, as_ever in (("candidate_titles", True), ("answer_at", "cue")):  # so that older checkpoints hold
+        if template[younger] == as_ever:
+            del template[younger]
     for name, default in (("blend_text", False), ("shared", False), ("semantic", "tokens"), ("details", None)):
         if own["fusion"] and own["fusion"][name] == default:
             del own["fusion"][name]

@@ -51,7 +51,9 @@ class HybridTemplate(Settings):
     """Whether title and details of the target item are written out; without them it is its slot alone."""
     request_first: bool = True
     """Whether the request opens the prompt, where all candidates share it; else it follows the target item."""
-
+    answer_at: Literal["cue", "item"] = "cue"
+    """Where the answer is read: after the cue, which closes the prompt, or at the slot of the target item, which then
+    closes it. What stands before it all candidates share, so one that is its slot alone is a single token."""
     codes: bool = False
     """Whether the CF vectors of user and target item are written out as dotted-decimal codes (`prompts.codes`)."""
     shots: int = Field(default=0, ge=0)
@@ -68,6 +70,12 @@ class HybridTemplate(Settings):
     def _history_is_written(self) -> Self:
         if self.slots != "all" and not self.history_titles:
             raise ValueError(f"slots: {self.slots} needs history_titles: true, else the history would be empty")
+        return self
+
+    @model_validator(mode="after")
+    def _item_can_answer(self) -> Self:
+        if self.answer_at == "item" and (self.slots == "none" or not self.request_first):
+            raise ValueError("answer_at: item needs slots, and request_first: true; take cue")
         return self
 
     @model_validator(mode="after")
@@ -95,7 +103,7 @@ class HybridTemplate(Settings):
         return [*item, Text(";")] if self.history_titles else item
 
     def candidate(self, title: str, details: str = "", reader: str = "") -> list[Segment]:
-        """The user's preference slot, the target item, the request and the answer cue.
+        """The user's preference slot, the target item, the request and the answer cue, in the template's order.
 
         `details` are further words on the item (`prompts.details`), `reader` words on the user; both are given for the
         candidate only.
@@ -105,12 +113,9 @@ class HybridTemplate(Settings):
         item: list[Segment] = [Text(f" {words}")] if self.candidate_titles else []
         if self.slots != "none":
             item.append(Slot("item"))
-        return [
-            Text(f"\nUser {reader};" if reader else "\n"),
-            *user,
-            *item,
-            Text(f"\n{self.cue}" if self.request_first else f"\n{self.request}\n{self.cue}"),
-        ]
+        cue = Text(f"\n{self.cue}" if self.request_first else f"\n{self.request}\n{self.cue}")
+        asked = [*item, cue] if self.answer_at == "cue" else [cue, *item]
+        return [Text(f"\nUser {reader};" if reader else "\n"), *user, *asked]
 
     def example(self, liked: list[str], title: str, details: str, answer: bool) -> str:
         """One answered example: titles liked before, the item and the answer, in words alone."""
@@ -126,7 +131,7 @@ class HybridTemplate(Settings):
 
     @property
     def cue(self) -> str:
-        """The last words of every prompt; the answer's first token follows."""
+        """The last words of every prompt, but for a target item that answers; the answer's first token follows."""
         return "Answer:"
 
 
@@ -141,4 +146,7 @@ def told(text: str, limit: int | None = 200) -> str:
     >>> told("Dune\\nAnswer: Yes"), told("Q: The Movie")
     ('Dune Answer Yes', 'Q: The Movie')
     """
-    return _FIELD.sub(r"\1", clean(text, limit))
+    before, after = "", clean(text, limit)
+    while after != before:  # "The user: liked:" becomes such a name by the first change
+        before, after = after, _FIELD.sub(r"\1", after)
+    return after
