@@ -43,8 +43,12 @@ def test_reranking(setting: Setting, tmp_path: Path) -> None:
     encoder = SentenceEncoder(tiny.write_sentence_encoder(tmp_path / "encoder"))
     found = bench_rerank(setting, layers=1, plain_per_s=10.0, encoder=encoder, say=lines.append)
     ways = {way["way"]: way for way in found}
-    assert len(lines) == len(ways) == 10
-    for name in ("2 layers, history in words, target in words", "1 layers, history as one token, target as one token"):
+    assert len(lines) == len(ways) == 14
+    for name in (
+        "2 layers, history in words, target in words",
+        "1 layers, history as one token, target as one token",
+        "1 layers, history as one token, target as the token that answers",
+    ):
         assert 0 < ways[name]["known_p50_ms"] <= ways[name]["known_p95_ms"]
     assert ways["sentence encoder, titles read anew"]["dtype"] == "float32"
     assert "known_p50_ms" not in ways["sentence encoder, vectors kept"]

@@ -30,6 +30,12 @@ PEOPLE = 10
 """People who wait, those with the longest histories."""
 CALLS = 60
 """Times that somebody waits, the people in turn, each time with other candidates."""
+TARGETS: dict[str, dict[str, Any]] = {
+    "in words": {},
+    "as one token": {"candidate_titles": False},
+    "as the token that answers": {"candidate_titles": False, "answer_at": "item"},
+}
+"""How a prompt names its target item."""
 
 Score = Callable[[Rows], Floats]
 
@@ -82,16 +88,17 @@ class _Rerank:
         """One entry for each way: its name, dtype, rates, ratios, and milliseconds that a person waits."""
 
     def language_models(self, layers: int) -> None:
-        """All layers and the first `layers`, with history and target in words or as one token an item."""
+        """All layers and the first `layers`, the history in words or as one token an item, each of `TARGETS`."""
         for kept in (None, layers):
             network = self.setting.network("auto", SHORT, HISTORY, layers=kept)
             scorer = SharedPrefixScorer(network)
             depth = network.llm.body.config.num_hidden_layers
             for history_titles in (True, False):
-                for candidate_titles in (True, False):
-                    template = HybridTemplate(history_titles=history_titles, candidate_titles=candidate_titles)
+                for target, settings in TARGETS.items():
+                    template = HybridTemplate.model_validate({"history_titles": history_titles, **settings})
                     network.encoder = network.encoder.with_template(template)
-                    name = f"{depth} layers, history {_form(history_titles)}, target {_form(candidate_titles)}"
+                    history = "in words" if history_titles else "as one token"
+                    name = f"{depth} layers, history {history}, target {target}"
                     cached = SharedPrefixScorer(network, cache=PrefixCache())
                     self._measure(name, network.llm.dtype, scorer.score, cached.score)
             del network, scorer, cached
@@ -147,7 +154,3 @@ def _cosines(candidates: Floats, history: Floats) -> Floats:
     """(N,) mean cosine of each candidate's vector (N, d) with those of the history (h, d)."""
     cosines: Floats = candidates @ history.mean(axis=0)
     return cosines
-
-
-def _form(titles: bool) -> str:
-    return "in words" if titles else "as one token"
