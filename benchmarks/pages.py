@@ -21,6 +21,7 @@ TABLES = {
         "comparison": "comparison.py ml-1m/table.json",
         "speed": "speed.py speed/scoring-*.json speed/training-*.json",
     },
+    "benchmarks/ranking/README.md": {"over l3ae": "comparison.py ranking/ml-100k-l3ae/table.json"},
     "benchmarks/ifdb/README.md": {"ranking ifdb": "comparison.py ifdb/time/table.json"},
     "docs/scaling.md": {
         "rows": "scale/table.py scale/rows.json scale/import.json",
