@@ -25,7 +25,7 @@ from ccf_llm.training.stage import ListConfig
 
 LISTS, CANDIDATES, ROWS = 4.0, 500.0, 12.0
 """What a core without AVX512 does in a second: lists of 24 learned from and candidates scored, by 6 layers of
-SmolLM2-135M (benchmarks/ranking/ml-100k-demo), rows of the rating task learned from, by all (an estimate)."""
+SmolLM2-135M (benchmarks/ranking/ml-100k-l3ae), rows of the rating task learned from, by all (an estimate)."""
 GPU = 100
 """A GPU does at least so many cores' work (docs/speed.md: 1,600 lists a second)."""
 FIXED = 60.0

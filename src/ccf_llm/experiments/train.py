@@ -25,6 +25,7 @@ from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.methods import Method
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.experiments.words import user_words
+from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.io.files import only_one, read_json, write_json, write_text
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say
@@ -35,6 +36,8 @@ from ccf_llm.model.saved import DataRecord, ModelInfo
 from ccf_llm.model.store import save_model
 from ccf_llm.prompts.details import columns_of
 from ccf_llm.prompts.shots import draw_shots
+from ccf_llm.prompts.template import HybridTemplate
+from ccf_llm.settings import Settings
 from ccf_llm.text.sentences import SENTENCES, encoder_key
 from ccf_llm.training.checkpoint import Checkpoint, Progress
 from ccf_llm.training.data import ListData, TrainingData
@@ -338,13 +341,9 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
 def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str, Any]:
     """Everything of a method but its stages that decides its result."""
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
-    template = own["prompt"]["template"]
-    for younger, as_ever in (("candidate_titles", True), ("answer_at", "cue")):  # so that older checkpoints hold
-        if template[younger] == as_ever:
-            del template[younger]
-    for name, default in (("blend_text", False), ("shared", False), ("semantic", "tokens"), ("details", None)):
-        if own["fusion"] and own["fusion"][name] == default:
-            del own["fusion"][name]
+    own["prompt"]["template"] = _as_of_old(own["prompt"]["template"], HybridTemplate, "candidate_titles", "answer_at")
+    if own["fusion"]:
+        own["fusion"] = _as_of_old(own["fusion"], FusionConfig, "blend_text", "shared", "semantic", "details")
     if method.fusion.semantic.startswith(f"{SENTENCES}:"):  # a folder of that name may hold another one tomorrow
         own["encoder"] = encoder_key(method.fusion.semantic)
     own["cf"] = cf_key(method.cf, dataset, config) if method.reads_cf else None
@@ -353,10 +352,15 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
 
 
 def _stage_key(stage: StageConfig) -> dict[str, Any]:
-    """All settings of a stage; younger ones only where they are not their default, so that older checkpoints hold."""
+    """All settings of a stage."""
     younger = ("average", "category_weight", "category_rate", "rating_weight", "pointwise")
-    defaults = {name: StageConfig.model_fields[name].default for name in younger}
-    return {k: v for k, v in stage.model_dump(mode="json").items() if k not in defaults or v != defaults[k]}
+    return _as_of_old(stage.model_dump(mode="json"), StageConfig, *younger)
+
+
+def _as_of_old(values: dict[str, Any], settings: type[Settings], *younger: str) -> dict[str, Any]:
+    """These settings, the younger ones only where they are not their default, so that older checkpoints hold."""
+    defaults = {name: settings.model_fields[name].default for name in younger}
+    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
 
 def _copy_state(network: CCFNetwork) -> dict[str, Tensor]:

@@ -194,8 +194,8 @@ class _Training:
 
     def _measure(self, progress: Progress) -> Measured:
         try:
-            untrained = self.run.untrained and progress.step == 0
-            found = self.objective.measure(self.batch.memory_mb, untrained=untrained)
+            asked = progress.step > 0 or not (self.run.untrained and self.model.blends)
+            found = self.objective.measure(self.batch.memory_mb, asked=asked)
         except FloatingPointError as error:
             raise self._diverged(str(error), progress) from None
         # Processes that round differently must not choose differently.

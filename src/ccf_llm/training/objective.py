@@ -48,10 +48,10 @@ class Objective(Protocol):
     def loss(self, packs: list[Sequence]) -> Tensor:
         """() the sum of weighted losses, with a gradient to the weights that are trained."""
 
-    def measure(self, memory_mb: int, *, untrained: bool = False) -> Measured:
+    def measure(self, memory_mb: int, *, asked: bool = True) -> Measured:
         """Measure the present state on valid, and fit the blend's weights to it.
 
-        Where nothing is trained yet (`untrained`) and there is a blend, that leaves out the language model, unasked.
+        Where the language model is not `asked`, the blend leaves it out.
 
         Raises `FloatingPointError` where a score is not finite.
         """
@@ -73,10 +73,14 @@ def cf_scores(model: CCFNetwork, data: TrainingData | ListData, rows: list[int])
     return torch.from_numpy(found).to(model.device)
 
 
-def language_scores(model: CCFNetwork, rows: Rows, memory_mb: int) -> Floats:
-    """(N,) log-odds of the language model alone; of several processes each reads some of the users, for all."""
-    mine = np.flatnonzero(rows.users % count() == rank())
+def language_scores(model: CCFNetwork, rows: Rows, memory_mb: int, asked: bool) -> Floats:
+    """(N,) log-odds of the language model alone, zeros where it is not `asked`; of several processes each reads some
+    of the users, for all.
+    """
     scores = np.zeros(len(rows), dtype=np.float32)
+    if not asked:
+        return scores
+    mine = np.flatnonzero(rows.users % count() == rank())
     scores[mine] = SharedPrefixScorer(model, memory_mb=memory_mb).language_scores(rows.take(mine))
     with torch.no_grad():
         model.llm.end_together()

@@ -77,11 +77,11 @@ class RankingObjective:
             losses = losses + self.stage.category_weight * told.mean(1)
         return losses.sum()
 
-    def measure(self, memory_mb: int, *, untrained: bool = False) -> Measured:
+    def measure(self, memory_mb: int, *, asked: bool = True) -> Measured:
         """NDCG of the lists in the order of the blended score, and in that of the language model alone."""
         model, lists = self.model, self.measured
-        rows, asked = lists.rows(), not (untrained and model.blends)
-        scores = language_scores(model, rows, memory_mb) if asked else np.zeros(len(rows), dtype=np.float32)
+        rows = lists.rows()
+        scores = language_scores(model, rows, memory_mb, asked)
         check_finite(scores)
         llm = lists.laid_out(scores)
         alone = lists.ndcg(llm, K) if asked else 0.0

@@ -66,11 +66,10 @@ class RatingObjective:
             losses = losses + self.stage.category_weight * self.head(hidden, train.items[rows])
         return losses @ self.row_weight[rows]
 
-    def measure(self, memory_mb: int, *, untrained: bool = False) -> Measured:
+    def measure(self, memory_mb: int, *, asked: bool = True) -> Measured:
         """AUC and UAUC of the blended score; AUC of the language model alone."""
         model, rows = self.model, self.measured
-        asked = not (untrained and model.blends)
-        llm = language_scores(model, rows, memory_mb) if asked else np.zeros(len(rows), dtype=np.float32)
+        llm = language_scores(model, rows, memory_mb, asked)
         cf = model.cf.score(rows) if model.blends else None
         check_finite(llm, cf)
         scores = llm
