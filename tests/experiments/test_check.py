@@ -89,6 +89,16 @@ def test_data_without_a_split_is_refused(tiny_run: RunConfig, tiny_data: Dataset
         check_run(tiny_run, whole, [])
 
 
+def test_recent_likes_of_data_without_times_are_refused(tiny_run: RunConfig, tiny_data: Dataset) -> None:
+    once = tiny_data.interactions.unique(["user_id", "item_id"])
+    untimed = Dataset.from_frames(once.drop("timestamp"), tiny_data.items, name="tiny")
+    config = with_settings(tiny_run, cf={"l3ae": {"half_life": 12}})
+    with pytest.raises(CCFError, match=r"^cf\.l3ae\.half_life: data set 'tiny' has no times, .*; leave it out$"):
+        check_run(config, untimed, [])
+    check_run(config, tiny_data, [])
+    check_run(tiny_run, untimed, [])
+
+
 def test_trees_without_lightgbm_are_refused(
     tiny_run: RunConfig, tiny_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ccf_llm.cf.checks import check_labels
 from ccf_llm.cf.gbm import GBM, import_lightgbm
+from ccf_llm.cf.settings import LinearConfig
 from ccf_llm.data.categories import categories_of
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import targets
@@ -42,6 +43,7 @@ def check_run(config: RunConfig, dataset: Dataset, rows: Collection[str], *, mea
         elif part != "train":
             targets(dataset, part)
     _check_folder(config.output)
+    _check_times(config, dataset)
     if any(row in (GBM.name, TREES, TREES_WORDS) or row.endswith(WITH_TREES) for row in rows):
         import_lightgbm()
     text = config.resolved.text_only
@@ -63,6 +65,17 @@ def _check_folder(folder: Path) -> None:
         raise CCFError(f"output: cannot make {folder} ({error.strerror or error}); name another folder") from None
     if not os.access(folder, os.W_OK):
         raise CCFError(f"output: {folder} cannot be written; name another folder")
+
+
+def _check_times(config: RunConfig, dataset: Dataset) -> None:
+    if dataset.reading.timed:
+        return
+    for kind, settings in config.cf:
+        if isinstance(settings, LinearConfig) and settings.half_life is not None:
+            raise CCFError(
+                f"cf.{kind}.half_life: data set {dataset.name!r} has no times, so nobody knows which likes are recent; "
+                "leave it out"
+            )
 
 
 def _check_details(config: RunConfig, dataset: Dataset) -> None:
