@@ -246,6 +246,10 @@ def test_a_comparison_keeps_lists_and_runs_nothing_twice(
         ({"cf": {"model": "mf"}}, "cf.model: mf learns from labels"),
         ({"cf": {"model": "ease", "compare": ["gbm"]}}, "cf.compare.gbm: gbm learns from labels"),
         ({"cf": {"model": "ease", "ease": {"dim": 0}}}, "cf.ease.dim: 0 leaves cf_only no vectors"),
+        (
+            {"fusion": {"odds": True}},
+            "fusion.odds: ease, which ccf_llm reads, knows an order and no odds; leave it out",
+        ),
     ],
 )
 def test_what_cannot_rank_is_refused(tiny_llm: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -182,6 +182,10 @@ class RunConfig(Settings):
                         f"{', '.join(get_args(RetrieverKind))}"
                     )
             for method in self.resolved:
+                if method.fusion.odds:
+                    raise ValueError(
+                        f"fusion.odds: {method.cf}, which {method.name} reads, knows an order and no odds; leave it out"
+                    )
                 if method.fills_slots and not getattr(self.cf.of(method.cf), "dim", 0):
                     raise ValueError(f"cf.{method.cf}.dim: 0 leaves {method.name} no vectors for its slots; raise it")
         return self

@@ -69,8 +69,8 @@ class Method:
 
     @property
     def fills_slots(self) -> bool:
-        """Whether CF vectors stand in its slots."""
-        return self.fusion.variant != "semantic" and self.prompt.template.slots != "none"
+        """Whether its slots show CF."""
+        return self.fusion.reads_cf and self.prompt.template.slots != "none"
 
     @property
     def reads_cf(self) -> bool:

@@ -343,7 +343,7 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
     own["prompt"]["template"] = _as_of_old(own["prompt"]["template"], HybridTemplate, "candidate_titles", "answer_at")
     if own["fusion"]:
-        own["fusion"] = _as_of_old(own["fusion"], FusionConfig, "blend_text", "shared", "semantic", "details")
+        own["fusion"] = _as_of_old(own["fusion"], FusionConfig, "blend_text", "shared", "semantic", "details", "odds")
     if method.fusion.semantic.startswith(f"{SENTENCES}:"):  # a folder of that name may hold another one tomorrow
         own["encoder"] = encoder_key(method.fusion.semantic)
     own["cf"] = cf_key(method.cf, dataset, config) if method.reads_cf else None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ccf_llm.fusion.alignment import Alignment, Reading
 from ccf_llm.fusion.gate import Gate
+from ccf_llm.fusion.odds import Odds
 from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.fusion.slots import to_norm
 
@@ -88,6 +89,7 @@ class FusionPair(nn.Module):
             self.user = Fusion(config, *users, width, token_norm)
             self.item = Fusion(config, *items, width, token_norm)
         self.text = Reading(words, width, token_norm) if config.maps_words else None
+        self.odds = Odds(width, token_norm) if config.odds else None
 
     def read(self, semantic: Tensor) -> Tensor:
         """(..., d) semantic embeddings in the language model's space, of vectors of words (..., w)."""

@@ -29,6 +29,9 @@ class FusionConfig(Settings):
     `even`: text and a random map of CF at one length, so that CF is there to be read from the first step on."""
     count_aware: bool = True
     """The gate also sees log(1 + training interactions) of the user or item; a cold one can lean on text (ours)."""
+    odds: bool = False
+    """The target item's slot also shows the CF model's log-odds that the user likes it, which two vectors leave to be
+    computed. For the rating task: a retriever's score is an order, no log-odds."""
     shared: bool = False
     """Users and items are read by one alignment and one gate: for CF models that show both in one space, as retrievers
     do, so that a user's slot is like those of the items that the user likes from the first step on."""
@@ -45,6 +48,11 @@ class FusionConfig(Settings):
         return self.semantic != "tokens"
 
     @property
+    def reads_cf(self) -> bool:
+        """Whether a slot shows anything of the CF model."""
+        return self.variant != "semantic" or self.odds
+
+    @property
     def blends(self) -> bool:
         """Whether the CF score takes part; in the rating task never in that of a text-only model."""
-        return self.blend and (self.blend_text or self.variant != "semantic")
+        return self.blend and (self.blend_text or self.reads_cf)

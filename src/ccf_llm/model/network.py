@@ -198,11 +198,16 @@ class CCFNetwork(nn.Module):
         embedded = fill_slots(embedded, self.prompt[LEARNED_SLOT - tokens.ids[learned]], learned)
         for model in dict.fromkeys(cf or [self.cf]):
             mine = torch.tensor([other is model for other in cf or [model] * len(tokens.index)], device=embedded.device)
-            item_slots = (mine[tokens.sequence] & (tokens.ids == ITEM_SLOT)).nonzero()[:, 0]
-            user_slots = (mine[tokens.sequence] & (tokens.ids == USER_SLOT)).nonzero()[:, 0]
+            mine = mine[tokens.sequence]
+            item_slots = (mine & (tokens.ids == ITEM_SLOT)).nonzero()[:, 0]
+            user_slots = (mine & (tokens.ids == USER_SLOT)).nonzero()[:, 0]
             # The same item stands in many slots of a pass: fuse it once.
             items, where = torch.unique(tokens.items[item_slots], return_inverse=True)
             embedded = fill_slots(embedded, self.fuse_items(items, model)[0][where], item_slots)
+            if self.fusion.odds is not None:
+                asked = (mine & tokens.asked).nonzero()[:, 0]
+                odds = torch.from_numpy(model.score(rows.take(tokens.rows[asked].cpu().numpy()))).to(embedded.device)
+                embedded = fill_slots(embedded, self.fusion.odds(embedded[asked].float(), odds), asked)
             users = rows.take(tokens.rows[user_slots].cpu().numpy())
             embedded = fill_slots(embedded, self.fuse_users(users, model)[0], user_slots)
         return embedded

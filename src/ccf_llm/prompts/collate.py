@@ -26,8 +26,10 @@ class Pass:
     """(T,) positions as they would be in separate prompts."""
     items: Tensor
     """(T,) item code at item slots, 0 elsewhere."""
+    asked: Tensor
+    """(T,) whether a token is the slot of a target item, not of one in the history."""
     rows: Tensor
-    """(T,) row of the target whose user a user slot stands for; any row of the sequence elsewhere."""
+    """(T,) row of the target whose user or item a slot stands for; any row of the sequence elsewhere."""
     sequence: Tensor
     """(T,) which of the B sequences a token belongs to."""
     index: Tensor
@@ -48,7 +50,7 @@ class Pass:
 
     def filled(self, more: int) -> "Pass":
         """The same pass with so many tokens more: the last one again, which nobody reads there."""
-        names = ("ids", "positions", "items", "rows", "sequence", "place")
+        names = ("ids", "positions", "items", "asked", "rows", "sequence", "place")
         flat: dict[str, Tensor] = {name: getattr(self, name) for name in names}
         filled: dict[str, Any] = {name: torch.cat([of, of[-1:].expand(more)]) for name, of in flat.items()}
         return replace(self, **filled)
@@ -56,7 +58,7 @@ class Pass:
 
 def collate_chains(sequences: list[Sequence]) -> Pass:
     """The chains of B sequences: one branch each, with nothing before it."""
-    return _collate([[_Branch(s.chain, s.chain_items, 0, s.rows[0])] for s in sequences])
+    return _collate([[_Branch(s.chain, s.chain_items, np.zeros(len(s.chain), bool), 0, s.rows[0])] for s in sequences])
 
 
 def collate_targets(sequences: list[Sequence]) -> Pass:
@@ -80,7 +82,8 @@ def collate_prompts(sequences: list[Sequence]) -> Pass:
             suffix = _target(s, k)
             ids = np.concatenate([s.chain[:limit], suffix.ids])
             items = np.concatenate([s.chain_items[:limit], suffix.items])
-            prompts.append([_Branch(ids, items, 0, s.rows[k])])
+            asked = np.concatenate([np.zeros(limit, bool), suffix.asked])
+            prompts.append([_Branch(ids, items, asked, 0, s.rows[k])])
     return _collate(prompts)
 
 
@@ -88,6 +91,7 @@ def collate_prompts(sequences: list[Sequence]) -> Pass:
 class _Branch:
     ids: Ids
     items: Codes
+    asked: NDArray[np.bool_]
     start: int
     """Position of its first token."""
     row: int
@@ -95,7 +99,8 @@ class _Branch:
 
 def _target(s: Sequence, k: int) -> _Branch:
     suffix = s.suffixes[k]
-    return _Branch(suffix, np.where(suffix == ITEM_SLOT, s.candidates[k], 0), s.limits[k], s.rows[k])
+    asked = suffix == ITEM_SLOT
+    return _Branch(suffix, np.where(asked, s.candidates[k], 0), asked, s.limits[k], s.rows[k])
 
 
 def _collate(sequences: list[list[_Branch]]) -> Pass:
@@ -115,6 +120,7 @@ def _collate(sequences: list[list[_Branch]]) -> Pass:
         ids=torch.from_numpy(np.concatenate([b.ids for b in branches])),
         positions=torch.from_numpy(np.concatenate([b.start + np.arange(len(b.ids)) for b in branches])),
         items=torch.from_numpy(np.concatenate([b.items for b in branches])),
+        asked=torch.from_numpy(np.concatenate([b.asked for b in branches])),
         rows=torch.from_numpy(np.repeat([b.row for b in branches], sizes)),
         sequence=torch.from_numpy(np.repeat(np.repeat(np.arange(B), [len(s) for s in sequences]), sizes)),
         index=torch.from_numpy(index),
