@@ -5,6 +5,9 @@ BIN := .venv/bin
 READY := $(BIN)/.ready
 PORT := 8000
 
+# Bytecode is made when it is first needed. Where this variable forbids it, each process would compile torch anew, for 20 seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
