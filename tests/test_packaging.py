@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ def test_the_citation_is_of_this_version() -> None:
 def test_every_extra_is_explained() -> None:
     table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "install.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(table))) == PROJECT["optional-dependencies"].keys() - {"dev"}
+
+
+def test_what_make_runs_may_write_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    probe = ["--eval", "probe: ; @echo [$$PYTHONDONTWRITEBYTECODE]", "probe"]
+    said = subprocess.run(["make", "--silent", *probe], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"
 
 
 @pytest.mark.llm
