@@ -22,6 +22,7 @@ TABLES = {
         "speed": "speed.py speed/scoring-*.json speed/training-*.json",
     },
     "benchmarks/ranking/README.md": {"over l3ae": "comparison.py ranking/ml-100k-l3ae/table.json"},
+    "benchmarks/ml-1m-slots/README.md": {"slots": "comparison.py ml-1m-slots/table.json"},
     "benchmarks/ifdb/README.md": {"ranking ifdb": "comparison.py ifdb/time/table.json"},
     "docs/scaling.md": {
         "rows": "scale/table.py scale/rows.json scale/import.json",
