@@ -76,7 +76,7 @@ def start(served_model: Path, store_url: str) -> Iterator[Callable[..., TestClie
     clients: list[TestClient] = []
 
     def begin(model: Path = served_model) -> TestClient:
-        settings = ServeSettings(deadline_ms=60_000, admin_key="the-admin", added_items=2)
+        settings = ServeSettings(deadline_ms=60_000, admin_key="the-admin", added_items=2, follow_seconds=3600)
         client = TestClient(create_app(Service(model, EventStore(store_url), settings)), raise_server_exceptions=False)
         client.__enter__()
         clients.append(client)
