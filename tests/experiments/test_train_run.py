@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 from ccf_llm.data.dataset import Dataset
@@ -14,9 +15,11 @@ from ccf_llm.experiments.evaluate import evaluate_run
 from ccf_llm.experiments.evaluate_rating import evaluate_cf
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.gate import gate_by_popularity
+from ccf_llm.experiments.methods import MethodConfig
 from ccf_llm.experiments.report import report_run
 from ccf_llm.experiments.results import row_config
 from ccf_llm.experiments.train import train_run
+from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.prompts.template import HybridTemplate
 from ccf_llm.recommend.recommender import Recommender
@@ -70,6 +73,17 @@ def test_a_method_has_layers_of_its_own(tiny_run: RunConfig) -> None:
     run.methods["ccf_llm"] = tiny_run.methods["ccf_llm"].model_copy(update={"layers": 1})
     with pytest.raises(CCFError, match=r"methods\.ccf_llm\.layers: 1, but .* of llm_text, which has all; give both"):
         check_config(run.model_dump(mode="json"), "run.yaml")
+
+
+def test_an_alignment_is_warmed_up_before_anything_is_trained(tiny_run: RunConfig) -> None:
+    aligned = []
+    for warmup in (0, 30):
+        fusion = FusionConfig(hidden=16, start="even", warmup=warmup)
+        run = tiny_run.model_copy(update={"methods": {"frozen": MethodConfig(fusion=fusion)}})
+        assert steps_of(run) == []
+        item = CCFLLM.load(RunFolder(run.output).model("frozen")).network.fusion.item
+        aligned.append(item.aligned(item.cf_mean[None] + 1.0))
+    assert not torch.allclose(*aligned)
 
 
 def test_what_is_told_of_users_is_trained_saved_and_scored(tiny_run: RunConfig, tiny_data: Dataset) -> None:

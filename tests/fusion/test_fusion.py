@@ -123,7 +123,7 @@ def test_cf_vectors_are_centred_and_share_one_scale() -> None:
     users, items = 5 + 3 * torch.randn(200, C), torch.randn(100, C)
     users[:, 0] = 1.0  # a constant dimension is no division by zero
     statistics = [(vectors.mean(0), vectors.var(0).mean().sqrt()) for vectors in (users, items)]
-    pair = FusionPair(FusionConfig(variant="cf_only", hidden=8), *statistics, D, NORM, torch.zeros(D)).eval()
+    pair = FusionPair(FusionConfig(variant="cf_only", hidden=8), *statistics, D, NORM, torch.zeros(D), depth=2).eval()
     scaled = (users[:S] - users.mean(0)) / users.var(0).mean().sqrt()
     aligned = pair.user.align(scaled)
     fused = pair.user(*inputs()[:1], users[:S], torch.zeros(S))[0]
@@ -132,16 +132,16 @@ def test_cf_vectors_are_centred_and_share_one_scale() -> None:
 
 def test_shared_users_and_items_are_read_by_one_network() -> None:
     statistics = (torch.zeros(C), torch.ones(())), (torch.zeros(C), torch.ones(()))
-    pair = FusionPair(FusionConfig(shared=True, start="even", hidden=8), *statistics, D, NORM, torch.zeros(D))
+    pair = FusionPair(FusionConfig(shared=True, start="even", hidden=8), *statistics, D, NORM, torch.zeros(D), depth=2)
     assert pair.user is pair.item
-    apart = FusionPair(FusionConfig(start="even", hidden=8), *statistics, D, NORM, torch.zeros(D))
+    apart = FusionPair(FusionConfig(start="even", hidden=8), *statistics, D, NORM, torch.zeros(D), depth=2)
     assert len(list(pair.parameters())) == len(list(apart.parameters())) / 2
 
 
 def test_a_seed_draws_users_first_as_it_always_did() -> None:
     statistics = (torch.zeros(C), torch.ones(())), (torch.zeros(C), torch.ones(()))
     torch.manual_seed(3)
-    pair = FusionPair(FusionConfig(start="even", hidden=8), *statistics, D, NORM, torch.zeros(D))
+    pair = FusionPair(FusionConfig(start="even", hidden=8), *statistics, D, NORM, torch.zeros(D), depth=2)
     torch.manual_seed(3)
     users, items = (Fusion(FusionConfig(start="even", hidden=8), *of, D, NORM) for of in statistics)
     for ours, alone in ((pair.user, users), (pair.item, items)):
@@ -155,7 +155,7 @@ def test_vectors_of_sentences_are_mapped_without_what_they_share_and_alike_stays
     vectors = mean + torch.randn(64, 48)
     vectors[1] = vectors[0] + 0.01 * torch.randn(48)
     statistics = (torch.zeros(C), torch.ones(())), (torch.zeros(C), torch.ones(()))
-    pair = FusionPair(FusionConfig(semantic="sentences", hidden=8), *statistics, 96, NORM, vectors.mean(0))
+    pair = FusionPair(FusionConfig(semantic="sentences", hidden=8), *statistics, 96, NORM, vectors.mean(0), depth=2)
     read = pair.read(vectors)
     torch.testing.assert_close(read.norm(dim=1), torch.full((64,), NORM))
     cosine = F.cosine_similarity(read[:1], read[1:])

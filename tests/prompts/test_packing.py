@@ -42,16 +42,20 @@ TEMPLATES = {
 TOLD = ["", "in their teens, male", "red rain <|endoftext|>", "female"]
 
 
-@pytest.fixture(scope="module", params=[*TEMPLATES, "sliding windows", "odds shown"])
+@pytest.fixture(
+    scope="module",
+    params=[*TEMPLATES, "sliding windows", "odds shown", "slots lifted", "slots lifted in sliding windows"],
+)
 def network(
     request: pytest.FixtureRequest, tiny_llm: Path, tiny_gemma: Path, tiny_data: Dataset, tiny_mf: MF
 ) -> CCFNetwork:
     template, llm = (
         TEMPLATES.get(request.param, HybridTemplate()),
-        tiny_gemma if request.param == "sliding windows" else tiny_llm,
+        tiny_gemma if "sliding windows" in request.param else tiny_llm,
     )
     prompt = PromptConfig(template=template, history=HistoryBudget(items=6, tokens=60, step=3))
-    fusion = FusionConfig(hidden=16, dropout=0, odds=request.param == "odds shown")
+    lifted = request.param.startswith("slots lifted")
+    fusion = FusionConfig(hidden=16, dropout=0, odds=request.param == "odds shown", depth_bias=lifted)
     network = tiny.stir(tiny.make_network(llm, tiny_data, tiny_mf, fusion, prompt=prompt)).eval()
     if request.param.startswith("users told"):
         network.encoder.users = [TOLD[user % 4] for user in range(tiny.N_USERS + 1)]

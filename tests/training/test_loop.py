@@ -24,6 +24,8 @@ from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.io import files, tensors
 from ccf_llm.model.blend import Blend
 from ccf_llm.model.network import CCFNetwork
+from ccf_llm.prompts.collate import collate_targets
+from ccf_llm.prompts.pack import plan_sequences
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.checkpoint import Checkpoint, Progress
 from ccf_llm.training.data import TrainingData
@@ -57,6 +59,30 @@ def fit(tiny_data: Dataset, tmp_path: Path) -> Callable[..., Progress]:
 def weights_of(network: CCFNetwork) -> dict[str, torch.Tensor]:
     parts = {part: network.part(part) for part in ("lora", "fusion", "cf")}
     return {f"{part}.{name}": w.detach().clone() for part, weights in parts.items() for name, w in weights.items()}
+
+
+def test_slots_can_be_empty_in_training(
+    make_network: Callable[..., CCFNetwork], fit: Callable[..., Progress], tiny_data: Dataset, tmp_path: Path
+) -> None:
+    rows = tiny_data.rows("train").take(slice(0, 6))
+    network = tiny.stir(make_network(CF_ONLY))
+    packs = plan_sequences(rows, network.encoder, network.budget)
+    empty = torch.arange(len(packs)) == 0
+    before, after = (network.embed(collate_targets(packs), rows, empty=one) for one in (None, empty))
+    part = collate_targets(packs)
+    zero = (part.ids < 0) & (part.sequence == 0)
+    assert bool(zero.any())
+    assert bool((after[zero] == 0).all())
+    assert torch.equal(after[~zero], before[~zero])
+
+    # An adapter that only ever saw empty slots has learned nothing of what fills them.
+    losses = []
+    for offset in (0.0, 1.0):
+        network = tiny.stir(make_network(CF_ONLY))
+        network.cf.items.data += offset
+        stage = StageConfig(train=("lora",), rows=60, batch_rows=20, valid_rows=None, empty_slots=1.0)
+        losses.append(fit(network, stage, folder=tmp_path / f"{offset}").loss)
+    assert losses[0] == losses[1]
 
 
 def test_a_stage_learns_and_never_ends_worse_than_it_began(

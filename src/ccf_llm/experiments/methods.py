@@ -88,7 +88,7 @@ class Method:
         parts: set[Trainable] = {"lora"}
         if self.fills_slots:
             parts |= {"fusion", "cf"}
-        elif self.fusion.maps_words and self.prompt.template.slots != "none":
+        elif (self.fusion.maps_words or self.fusion.depth_bias) and self.prompt.template.slots != "none":
             parts.add("fusion")  # what reads the words
         return parts | ({"prompt"} if self.prompt.template.learned else set())
 

@@ -45,6 +45,7 @@ from ccf_llm.training.loop import Report, StageRun, train_stage
 from ccf_llm.training.processes import first_ahead, is_first, joined, meet
 from ccf_llm.training.rating import plan_rows
 from ccf_llm.training.stage import StageConfig
+from ccf_llm.training.warmup import warm_up
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,8 @@ class _Networks:
             shots=draw_shots(self.train, self._measured(), shots, config.seed) if shots else (),
             loaded=self._llms.get(method.layers),
         )
+        if method.fusion.warmup:
+            warm_up(network, self.train, method.fusion.warmup, config.seed)
         if method.layers not in self._llms:
             self._llms[method.layers] = network.llm
             key = _start_key(config, self.dataset, network)
@@ -343,7 +346,8 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
     own["prompt"]["template"] = _as_of_old(own["prompt"]["template"], HybridTemplate, "candidate_titles", "answer_at")
     if own["fusion"]:
-        own["fusion"] = _as_of_old(own["fusion"], FusionConfig, "blend_text", "shared", "semantic", "details", "odds")
+        younger = ("blend_text", "shared", "semantic", "details", "odds", "depth_bias", "warmup")
+        own["fusion"] = _as_of_old(own["fusion"], FusionConfig, *younger)
     if method.fusion.semantic.startswith(f"{SENTENCES}:"):  # a folder of that name may hold another one tomorrow
         own["encoder"] = encoder_key(method.fusion.semantic)
     own["cf"] = cf_key(method.cf, dataset, config) if method.reads_cf else None
@@ -353,7 +357,7 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
 
 def _stage_key(stage: StageConfig) -> dict[str, Any]:
     """All settings of a stage."""
-    younger = ("average", "category_weight", "category_rate", "rating_weight", "pointwise")
+    younger = ("average", "category_weight", "category_rate", "rating_weight", "pointwise", "empty_slots")
     return _as_of_old(stage.model_dump(mode="json"), StageConfig, *younger)
 
 

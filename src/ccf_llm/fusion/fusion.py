@@ -57,7 +57,7 @@ class Fusion(nn.Module):
         """
         if self.config.variant == "semantic":
             return semantic, semantic.new_zeros(len(semantic))
-        aligned = self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
+        aligned = self.aligned(collaborative)
         if self.config.variant == "cf_only":
             return aligned, aligned.new_ones(len(aligned))
         g = 0.5 if self.gate is None else self.gate(semantic, aligned, counts)
@@ -66,6 +66,11 @@ class Fusion(nn.Module):
             text_norm, cf_norm = text.norm(dim=-1), cf.norm(dim=-1)
             share = cf_norm / (text_norm + cf_norm).clamp(min=1e-6)
         return to_norm(text + cf, self.token_norm), share
+
+    def aligned(self, collaborative: Tensor) -> Tensor:
+        """(S, d) CF vectors (S, c) in the language model's space."""
+        vectors: Tensor = self.align(self.dropout((collaborative - self.cf_mean) / self.cf_scale))
+        return vectors
 
 
 class FusionPair(nn.Module):
@@ -79,8 +84,11 @@ class FusionPair(nn.Module):
         width: int,
         token_norm: float,
         words: Tensor,
+        depth: int,
     ) -> None:
-        """`users` and `items` are the mean and the scale of their CF vectors, `words` the mean (w,) of their words'."""
+        """`users` and `items` are the mean and the scale of their CF vectors, `words` the mean (w,) of their words',
+        `depth` the number of the language model's layers.
+        """
         super().__init__()
         if config.shared:
             self.item = Fusion(config, *items, width, token_norm)
@@ -90,6 +98,7 @@ class FusionPair(nn.Module):
             self.item = Fusion(config, *items, width, token_norm)
         self.text = Reading(words, width, token_norm) if config.maps_words else None
         self.odds = Odds(width, token_norm) if config.odds else None
+        self.depth_bias = nn.Parameter(torch.zeros(depth)) if config.depth_bias else None
 
     def read(self, semantic: Tensor) -> Tensor:
         """(..., d) semantic embeddings in the language model's space, of vectors of words (..., w)."""

@@ -1,8 +1,8 @@
 """Settings of alignment and gate."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ccf_llm.settings import Settings
 
@@ -32,6 +32,12 @@ class FusionConfig(Settings):
     odds: bool = False
     """The target item's slot also shows the CF model's log-odds that the user likes it, which two vectors leave to be
     computed. For the rating task: a retriever's score is an order, no log-odds."""
+    depth_bias: bool = False
+    """In each layer attention to slots has a bias, learned from zero: how much deeper and shallower layers look at
+    what is no word (a learned form of SAILRec's, which holds it down in the first layers and raises it in the last)."""
+    warmup: int = Field(default=0, ge=0)
+    """Steps before the first stage in which the aligned CF vectors of items and users are drawn to what their words say
+    (InfoNCE, van den Oord et al. 2018), by themselves, without the language model; with `start: even`."""
     shared: bool = False
     """Users and items are read by one alignment and one gate: for CF models that show both in one space, as retrievers
     do, so that a user's slot is like those of the items that the user likes from the first step on."""
@@ -41,6 +47,15 @@ class FusionConfig(Settings):
     """Blend the CF model's own log-odds into the score, with weights fitted on valid (ours)."""
     blend_text: bool = False
     """Also where no slot reads CF: so are the rows of the ranking task, whose lists a retriever has made."""
+
+    @model_validator(mode="after")
+    def _something_to_warm(self) -> Self:
+        if self.warmup and (self.variant == "semantic" or (self.variant != "cf_only" and self.start == "semantic")):
+            raise ValueError(
+                "warmup: needs an alignment that does not begin silent; give start: even and a variant other than "
+                "semantic, or leave warmup out"
+            )
+        return self
 
     @property
     def maps_words(self) -> bool:

@@ -8,6 +8,9 @@ The prefix is multiplied once with the queries of all its branches instead of be
 short branches cost as much as one long text. Softmax runs over both parts together, so the result is exact.
 
 A layer with a sliding window of w reads the token itself and the w - 1 before it, counted in the branch's own prompt.
+
+Some keys may be lifted: in layer l, q . k / sqrt(D) + b_l for these. As one more element of each,
+[q, 1] . [k, b_l sqrt(D)], it goes wherever keys go, also into prefixes that are kept.
 """
 
 from contextlib import nullcontext
@@ -33,7 +36,8 @@ class Prefix:
     """Keys and values of B prefixes, padded on the right to C tokens, by layer."""
 
     layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    """Layer -> keys and values, each (B, G, C, D) of G key-value heads; in fp64 where attention computes in it."""
+    """Layer -> keys and values, each (B, G, C, D) of G key-value heads; in fp64 where attention computes in it. Lifted
+    keys have an element more."""
 
     @property
     def tokens(self) -> int:
@@ -102,6 +106,7 @@ def branch_attention(
     dropout: float = 0.0,
     branches: Branches | tuple[Branches, Branches] | None = None,
     exact: bool = False,
+    lift: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """The attention function that `transformers` calls in each layer (its AttentionInterface).
@@ -116,6 +121,7 @@ def branch_attention(
         branches: None for plain causal attention over a (B, H, T, D) batch, by PyTorch's own kernels. A pair: the
             tokens are those of the first and then those of the second, whose prefixes the first ones are.
         exact: compute the plain attention in fp64.
+        lift: (L, T), or (L, B, T) of plain attention: what each layer adds to the products with each key.
         options: further settings of an architecture; of these `sliding_window` is that of the layer, or None.
 
     Returns:
@@ -124,8 +130,12 @@ def branch_attention(
     Raises:
         CCFError: the architecture attends in a way that is not supported here.
     """
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
+    layer: Any = module.layer_idx
+    if lift is not None:
+        query, key = _lifted(query, key, lift[layer] / scale)
     if isinstance(branches, tuple):
-        return _one_after_the_other(module, (query, key, value), branches, scaling=scaling, dropout=dropout, **options)
+        return _one_after_the_other(module, (query, key, value), branches, scaling=scale, dropout=dropout, **options)
     _check(options)
     window: int | None = options.get("sliding_window")
     dtype = query.dtype
@@ -137,20 +147,18 @@ def branch_attention(
         mask = _window_mask(query.shape[2], window, query.device)
         with sdpa_kernel(SDPBackend.MATH) if exact else nullcontext():
             out, _ = sdpa_attention_forward(
-                module, query, key, value, mask, dropout=dropout, scaling=scaling, is_causal=mask is None
+                module, query, key, value, mask, dropout=dropout, scaling=scale, is_causal=mask is None
             )
         return out.to(dtype), None
-    layer: Any = module.layer_idx
     B, n, S = branches.index.shape
-    D, H, G = query.shape[3], query.shape[1], key.shape[1]
+    D, H, G = value.shape[3], query.shape[1], key.shape[1]
     where = branches.index.flatten()
     # Tokens to places: (T, heads, D) -> (B, G, n, [R,] S, D) with R = H / G queries to each key.
-    q = query[0].transpose(0, 1).index_select(0, where).view(B, n, S, G, H // G, D).permute(0, 3, 1, 4, 2, 5)
-    k, v = (x[0].transpose(0, 1).index_select(0, where).view(B, n, S, G, D) for x in (key, value))
+    q = query[0].transpose(0, 1).index_select(0, where).view(B, n, S, G, H // G, -1).permute(0, 3, 1, 4, 2, 5)
+    k, v = (x[0].transpose(0, 1).index_select(0, where).view(B, n, S, G, -1) for x in (key, value))
     k, v = k.permute(0, 3, 1, 2, 4), v.permute(0, 3, 1, 2, 4)
     if branches.record is not None:
         branches.record.layers[layer] = (k[:, :, 0], v[:, :, 0])
-    scale = D**-0.5 if scaling is None else scaling
     if branches.prefix is None and q.dtype != torch.float64 and S > SHORT:
         out = _causal(q, k, v, window, scale, dropout)
     else:
@@ -162,6 +170,13 @@ def branch_attention(
 
 
 AttentionInterface.register(NAME, branch_attention)
+
+
+def _lifted(query: Tensor, key: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys (B, heads, T, D + 1) whose products have `more`, (T,) or (B, T) by key, added."""
+    return F.pad(query, (0, 1), value=1.0), torch.cat(
+        [key, more.to(key).view(-1, 1, key.shape[2], 1).expand(*key.shape[:3], 1)], dim=3
+    )
 
 
 def _one_after_the_other(
@@ -178,14 +193,14 @@ def _one_after_the_other(
 
 def _causal(q: Tensor, k: Tensor, v: Tensor, window: int | None, scale: float, dropout: float) -> Tensor:
     """Branches that read only themselves: (B, G, n, R, S, D) and (B, G, n, S, D) -> (B, G, n, R, S, D)."""
-    B, G, n, R, S, D = q.shape
-    heads = q.transpose(1, 2).reshape(B * n, G * R, S, D)
-    k, v = (x.transpose(1, 2).reshape(B * n, G, S, D) for x in (k, v))
+    B, G, n, R, S, _ = q.shape
+    heads = q.transpose(1, 2).reshape(B * n, G * R, S, -1)
+    k, v = (x.transpose(1, 2).reshape(B * n, G, S, -1) for x in (k, v))
     mask = _window_mask(S, window, q.device)
     out = F.scaled_dot_product_attention(
         heads, k, v, mask, is_causal=mask is None, scale=scale, dropout_p=dropout, enable_gqa=R > 1
     )
-    return out.view(B, n, G, R, S, D).transpose(1, 2)
+    return out.view(B, n, G, R, S, -1).transpose(1, 2)
 
 
 def _over_prefix(
@@ -199,12 +214,12 @@ def _over_prefix(
     dropout: float,
 ) -> Tensor:
     """Branches that read a prefix and themselves: (B, G, n, R, S, D) -> (B, G, n, R, S, D)."""
-    B, G, n, R, S, D = q.shape
-    keys, values = (x.reshape(B * G, -1, D) for x in prefix)
-    C = keys.shape[1]
-    q = q.reshape(B * G * n, R * S, D) * scale
-    k, v = k.reshape(B * G * n, S, D), v.reshape(B * G * n, S, D)
-    before = torch.bmm(q.view(B * G, n * R * S, D), keys.transpose(1, 2))
+    B, G, n, R, S, _ = q.shape
+    keys, values = (x.reshape(B * G, -1, x.shape[-1]) for x in prefix)
+    C, D = values.shape[1:]
+    q = q.reshape(B * G * n, R * S, -1) * scale
+    k, v = (x.reshape(B * G * n, S, -1) for x in (k, v))
+    before = torch.bmm(q.view(B * G, n * R * S, -1), keys.transpose(1, 2))
     if unread is not None:
         before = before.view(B, G, n, R, S, C).masked_fill(unread, -torch.inf).view(B * G, n * R * S, C)
     own = torch.bmm(q, k.transpose(1, 2)).masked_fill(unread_own.repeat(R, 1), -torch.inf)

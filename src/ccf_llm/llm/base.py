@@ -97,6 +97,11 @@ class LanguageModel(nn.Module):
         return getattr(self.body.config, "max_position_embeddings", None)
 
     @property
+    def depth(self) -> int:
+        """L, how many transformer layers are read."""
+        return int(self.body.config.get_text_config().num_hidden_layers)
+
+    @property
     def width(self) -> int:
         """d, the width of the embeddings."""
         return int(self.embeddings.embedding_dim)
@@ -113,6 +118,7 @@ class LanguageModel(nn.Module):
         branches: Branches | tuple[Branches, Branches] | None,
         *,
         exact: bool = False,
+        lift: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states.
 
@@ -121,13 +127,18 @@ class LanguageModel(nn.Module):
             positions: (T,).
             branches: who reads whom; of a pair the tokens of the first come first.
             exact: compute plain causal attention in fp64, to compare with.
+            lift: (L, T) or (L, B, T) what each layer adds to attention to each token.
 
         Returns:
             as `embeddings`, in the body's dtype.
         """
         if branches is None:
             plain: Tensor = self.body(
-                inputs_embeds=embeddings.to(self.dtype), position_ids=positions[None], use_cache=False, exact=exact
+                inputs_embeds=embeddings.to(self.dtype),
+                position_ids=positions[None],
+                use_cache=False,
+                exact=exact,
+                lift=lift,
             ).last_hidden_state
             return plain
         hidden: Tensor = self.body(
@@ -135,6 +146,7 @@ class LanguageModel(nn.Module):
             position_ids=positions[None],
             use_cache=False,
             branches=branches,
+            lift=lift,
         ).last_hidden_state
         return hidden[0]
 

@@ -87,6 +87,7 @@ class CCFNetwork(nn.Module):
                 width=self.llm.width,
                 token_norm=self.token_norm,
                 words=self.semantic[1:].mean(0),
+                depth=self.llm.depth,
             ).to(self.device)
         self.blend = Blend().to(self.device)
 
@@ -163,16 +164,25 @@ class CCFNetwork(nn.Module):
         """
         return self.llm.answer(self.read(sequences, rows, cf))
 
-    def read(self, sequences: list[Sequence], rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
-        """(N, d) last hidden states of the targets' answer positions; the arguments are those of `forward`."""
+    def read(
+        self,
+        sequences: list[Sequence],
+        rows: Rows,
+        cf: SequenceOf[CFModel] | None = None,
+        empty: Tensor | None = None,
+    ) -> Tensor:
+        """(N, d) last hidden states of the targets' answer positions; the arguments are those of `forward`, and `empty`
+        (B,), whose sequences' slots hold zeros.
+        """
         chains, targets = collate_chains(sequences), collate_targets(sequences)
         if torch.is_grad_enabled():
             self.llm.products.for_training()
             targets = targets.filled(-(len(chains.ids) + len(targets.ids)) % ROUND)
         passes = [part.to(self.device) for part in (chains, targets)]
-        embedded = torch.cat([self.embed(part, rows, cf) for part in passes])
+        embedded = torch.cat([self.embed(part, rows, cf, empty) for part in passes])
         before, after = (Branches(part.index, part.place, part.limits) for part in passes)
-        hidden: Tensor = self.llm(embedded, torch.cat([part.positions for part in passes]), (before, after))
+        positions, ids = torch.cat([part.positions for part in passes]), torch.cat([part.ids for part in passes])
+        hidden: Tensor = self.llm(embedded, positions, (before, after), lift=self.lift(ids))
         return hidden[len(passes[0].ids) + passes[1].last]
 
     def read_chains(self, chains: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Prefix:
@@ -188,11 +198,22 @@ class CCFNetwork(nn.Module):
     def _hidden(self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None, **prefixes: Prefix) -> Tensor:
         tokens = tokens.to(self.device)
         branches = Branches(tokens.index, tokens.place, tokens.limits, **prefixes)
-        hidden: Tensor = self.llm(self.embed(tokens, rows, cf), tokens.positions, branches)
+        hidden: Tensor = self.llm(self.embed(tokens, rows, cf), tokens.positions, branches, lift=self.lift(tokens.ids))
         return hidden
 
-    def embed(self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None) -> Tensor:
-        """(T, d) input embeddings: tokens looked up, slots filled, each sequence with its own CF model's vectors."""
+    def lift(self, ids: Tensor) -> Tensor | None:
+        """(L, ...) what each layer adds to attention to tokens (...): its bias at slots; None where there is none."""
+        bias = self.fusion.depth_bias
+        if bias is None:
+            return None
+        return bias.view(-1, *[1] * ids.dim()) * _is_slot(ids)
+
+    def embed(
+        self, tokens: Pass, rows: Rows, cf: SequenceOf[CFModel] | None = None, empty: Tensor | None = None
+    ) -> Tensor:
+        """(T, d) input embeddings: tokens looked up, slots filled, each sequence with its own CF model's vectors, or
+        with zeros where it is `empty`.
+        """
         embedded: Tensor = self.llm.embeddings(tokens.ids.clamp(min=0))
         learned = (tokens.ids <= LEARNED_SLOT).nonzero()[:, 0]
         embedded = fill_slots(embedded, self.prompt[LEARNED_SLOT - tokens.ids[learned]], learned)
@@ -210,17 +231,26 @@ class CCFNetwork(nn.Module):
                 embedded = fill_slots(embedded, self.fusion.odds(embedded[asked].float(), odds), asked)
             users = rows.take(tokens.rows[user_slots].cpu().numpy())
             embedded = fill_slots(embedded, self.fuse_users(users, model)[0], user_slots)
+        if empty is not None:
+            embedded = embedded.masked_fill((empty[tokens.sequence] & _is_slot(tokens.ids)).unsqueeze(1), 0)
         return embedded
 
     def fuse_items(self, items: Tensor, cf: CFModel) -> tuple[Tensor, Tensor]:
         """Fused embeddings (S, d) and collaborative shares (S,) of item codes (S,)."""
-        fused, share = self.fusion.item(
-            self.fusion.read(self.semantic[items]), cf.item_embedding(items), cf.item_counts[items]
-        )
+        fused, share = self.fusion.item(*self.item_sides(items, cf))
         return fused, share
 
+    def item_sides(self, items: Tensor, cf: CFModel) -> tuple[Tensor, Tensor, Tensor]:
+        """What is fused of item codes (S,): semantic (S, d) and collaborative (S, c) embeddings, and counts (S,)."""
+        return self.fusion.read(self.semantic[items]), cf.item_embedding(items), cf.item_counts[items]
+
     def fuse_users(self, rows: Rows, cf: CFModel) -> tuple[Tensor, Tensor]:
-        """Fused embeddings (N, d) and collaborative shares (N,) of the users of `rows`, with their histories.
+        """Fused embeddings (N, d) and collaborative shares (N,) of the users of `rows`, with their histories."""
+        fused, share = self.fusion.user(*self.user_sides(rows, cf))
+        return fused, share
+
+    def user_sides(self, rows: Rows, cf: CFModel) -> tuple[Tensor, Tensor, Tensor]:
+        """What is fused of the users of `rows`: semantic (N, d) and collaborative (N, c) embeddings, and counts (N,).
 
         A user's semantic embedding is the mean of those of the likes; what is told of the user counts as one like more.
         """
@@ -232,12 +262,8 @@ class CCFNetwork(nn.Module):
             said = said + self._said_of_users(words)
             n = n + n.new_tensor([[float(bool(text))] for text in words])
         mean = said / n.clamp(min=1)
-        fused, share = self.fusion.user(
-            to_norm(self.fusion.read(mean), self.token_norm),
-            cf.user_embedding(users, history),
-            cf.user_evidence(users, history),
-        )
-        return fused, share
+        semantic = to_norm(self.fusion.read(mean), self.token_norm)
+        return semantic, cf.user_embedding(users, history), cf.user_evidence(users, history)
 
     def weights(self) -> list[Tensor]:
         """Everything that decides a score and can change: what reads words, what fills slots, and the blend."""
@@ -251,8 +277,11 @@ class CCFNetwork(nn.Module):
         return {**state, "blend.weights": self.blend.weights}
 
     def word_weights(self) -> list[Tensor]:
-        """What reads words and can change: adapter and learned prompt."""
-        return [*self.part("lora").values(), self.prompt]
+        """What reads words and can change: adapter and learned prompt; and how layers look at slots among them, whose
+        keys are others then.
+        """
+        bias = self.fusion.depth_bias
+        return [*self.part("lora").values(), self.prompt, *([] if bias is None else [bias])]
 
     def slot_weights(self) -> list[Tensor]:
         """What fills slots: fusion and CF model."""
@@ -298,3 +327,8 @@ class CCFNetwork(nn.Module):
             ids = torch.from_numpy(self.encoder.words(text)).to(table.device)
             table[row] = self.llm.embeddings(ids).mean(0)
         return to_norm(table, self.token_norm)
+
+
+def _is_slot(ids: Tensor) -> Tensor:
+    """Whether each token is a slot of an item or of a user."""
+    return (ids == ITEM_SLOT) | (ids == USER_SLOT)

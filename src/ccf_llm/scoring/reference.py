@@ -30,7 +30,7 @@ def plain_log_odds(
     batch = collate_prompts(prompts).to(network.device)
     padded = network.embed(batch, rows)[batch.index[:, 0]]
     positions = torch.arange(padded.shape[1], device=padded.device)
-    hidden = network.llm(padded, positions, None, exact=exact)
+    hidden = network.llm(padded, positions, None, exact=exact, lift=network.lift(batch.ids[batch.index[:, 0]]))
     last, answers = batch.place[batch.last], list(network.llm.answers)
     if exact or not all_logits:
         logits = hidden.flatten(0, 1)[last].double() @ network.llm.output_rows[answers].double().T

@@ -15,7 +15,7 @@ from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.categories import CategoryHead
 from ccf_llm.training.data import ListData, TrainingData
 from ccf_llm.training.processes import count, rank, total
-from ccf_llm.training.stage import BatchConfig
+from ccf_llm.training.stage import BatchConfig, StageConfig
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class Objective(Protocol):
 def rows_of(packs: list[Sequence]) -> list[int]:
     """The rows of all targets of the packs, one pack after the other."""
     return [row for pack in packs for row in pack.rows]
+
+
+def empty_slots(packs: list[Sequence], stage: StageConfig, device: torch.device) -> Tensor | None:
+    """(B,) whose slots hold zeros, drawn anew for each step from torch's generator; None where none shall."""
+    return (torch.rand(len(packs)) < stage.empty_slots).to(device) if stage.empty_slots else None
 
 
 def cf_scores(model: CCFNetwork, data: TrainingData | ListData, rows: list[int]) -> Tensor:

@@ -10,7 +10,7 @@ from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence, plan_sequences
 from ccf_llm.training.categories import category_head
 from ccf_llm.training.data import ListData
-from ccf_llm.training.objective import Measured, cf_scores, check_finite, language_scores, rows_of
+from ccf_llm.training.objective import Measured, cf_scores, check_finite, empty_slots, language_scores, rows_of
 from ccf_llm.training.stage import BatchConfig, StageConfig
 
 K = 10
@@ -64,7 +64,8 @@ class RankingObjective:
     def loss(self, packs: list[Sequence]) -> Tensor:
         """() the sum of the lists' losses."""
         rows, size = rows_of(packs), self.data.size
-        hidden = self.model.read(packs, self.data.train, self.data.cf_of(packs))
+        empty = empty_slots(packs, self.stage, self.model.device)
+        hidden = self.model.read(packs, self.data.train, self.data.cf_of(packs), empty)
         own = self.model.llm.answer(hidden).reshape(-1, size)
         score = own if self.residual is None else own + self.residual[rows].reshape(-1, size)
         wanted = torch.from_numpy(self.data.train.labels[rows].reshape(-1, size) == 1).to(score.device)

@@ -12,7 +12,7 @@ from ccf_llm.model.network import CCFNetwork
 from ccf_llm.prompts.pack import Sequence, plan_sequences
 from ccf_llm.training.categories import category_head
 from ccf_llm.training.data import TrainingData
-from ccf_llm.training.objective import Measured, cf_scores, check_finite, language_scores, rows_of
+from ccf_llm.training.objective import Measured, cf_scores, check_finite, empty_slots, language_scores, rows_of
 from ccf_llm.training.stage import BatchConfig, StageConfig
 from ccf_llm.training.steps import row_weights, sample_users
 
@@ -57,7 +57,8 @@ class RatingObjective:
         """() the sum of the targets' weighted losses."""
         train, rows = self.data.train, rows_of(packs)
         labels = torch.from_numpy(train.labels[rows]).float().to(self.model.device)
-        hidden = self.model.read(packs, train, self.data.cf_of(packs))
+        empty = empty_slots(packs, self.stage, self.model.device)
+        hidden = self.model.read(packs, train, self.data.cf_of(packs), empty)
         score = self.model.llm.answer(hidden)
         if self.residual is not None:
             score = score + self.residual[rows]

@@ -33,6 +33,9 @@ class StageConfig(Settings):
     """Peak learning rate of the CF model."""
     prompt_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate of the vectors learned at the prompt's start."""
+    empty_slots: float = Field(default=0.0, ge=0, le=1)
+    """Share of the packs, drawn for each step, whose slots hold zeros: an adapter that is trained on words first then
+    meets prompts with slots before there is anything in them."""
     category_weight: float = Field(default=0.0, ge=0)
     """Weight of an auxiliary loss beside the task's own: the state that answers also tells the target item's categories
     (`data.categories`), by a linear head that is dropped afterwards. 0: none."""
