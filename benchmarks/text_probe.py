@@ -9,7 +9,6 @@ themselves and added to a CF model's log-odds, which have seen the same labels. 
 """
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Rows
@@ -60,8 +60,7 @@ def main(folder: str, method: str, out: Path) -> None:
 def features(dataset: Dataset, config: RunConfig) -> dict[str, Floats]:
     """(n_items, F) tables by name."""
     titles = dataset.items["title"].to_list()
-    years = [re.search(r"\((\d{4})\)", title) for title in titles]
-    year = np.array([int(found[1]) if found else np.nan for found in years])
+    year = ItemWords.of(dataset.items).years[1:].astype(np.float64)
     year = np.where(np.isnan(year), np.nanmean(year), year)[:, None]
     tokens, hidden = title_states(titles, config)
     return {

@@ -1,5 +1,6 @@
 """Configurations that fit: written, checked, trained; and the small comparison that answers whether it is worth it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ def drafted(dataset: Dataset, llm: Path, folder: Path) -> RunConfig:
     dataset.save(folder / "data")
     text = draft_config(dataset, str(folder / "data"), LAPTOP, 10, llm=str(llm)).text
     small = ["llm.layers=null", "llm.dtype=float32", "fusion.hidden=16", f"output={folder / 'run'}"]
+    if "prior: {words: sentences}" in text:
+        small.append(f"cf.prior.words=sentences:{tiny.write_sentence_encoder(folder / 'encoder')}")
     return config_of(text, folder / "config.yaml", small)
 
 
 def test_a_drafted_ranking_run_trains_and_answers(clicks: Dataset, tiny_llm: Path, tmp_path: Path) -> None:
     config = drafted(clicks, tiny_llm, tmp_path)
-    assert (config.task, config.cf.model, config.data.split.by) == ("ranking", "ease", "user")
+    assert (config.task, config.cf.model, config.data.split.by) == ("ranking", "l3ae", "user")
     small = quick_config(config).model_copy(
         update={"stages": {"lists": config.stages["lists"].model_copy(update={"rows": 60, "batch_rows": 30})}}
     )
@@ -49,7 +52,8 @@ def test_a_drafted_ranking_run_trains_and_answers(clicks: Dataset, tiny_llm: Pat
     assert (small.ranking.size, small.ranking.positives) == (7, 2)  # of 24 items; people like 9 of them
     store = compare_run(small, seeds=[0], only=quick_rows(small), say=lambda line: None)
     table = read_json(store.table(".json"))
-    assert {row["method"] for row in table["rows"]} == {"ease", "popularity", "ccf_llm"} == set(quick_rows(small))
+    rows = {row["method"] for row in table["rows"]}
+    assert rows == {"l3ae", "popularity", "ccf_llm"} == set(quick_rows(small))
     assert any(answer(table).startswith(words) for words in ("A language model", "Whether a language model"))
     assert CCFLLM.load(small.output / "seed-0" / "models" / "ccf_llm").info.task == "ranking"
 
@@ -77,7 +81,11 @@ def test_sizes_follow_time_and_machine(clicks: Dataset, tmp_path: Path) -> None:
     assert short["lists"] < long["lists"] <= 8 * 60
     assert 1 < short["minutes"] <= 2.5
     assert sizes(Machine(2, 8e9, gpu=True), 2)["lists"] == long["lists"]  # all that there are
+    assert short["retriever"] == "l3ae"
     assert sizes(Machine(2, 4e3, gpu=False), 2)["retriever"] in ("als", "knn")
+    numbers = clicks.items.with_columns(title=pl.format("{}", pl.int_range(pl.len())))
+    draft = draft_config(replace(clicks, items=numbers), str(tmp_path / "data"), LAPTOP, 2)
+    assert draft.summary["retriever"] == "ease"  # titles that say nothing
     with pytest.raises(CCFError, match=r"--minutes 1: .* give at least 2"):
         sizes(LAPTOP, 1)
 
