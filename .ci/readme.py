@@ -16,7 +16,7 @@ for language, body in blocks:
             command = line.split("  #")[0].strip()
             if command:
                 quoted = command.replace("'", "'\\''")
-                script += [f"echo '$ {quoted}'", command]
+                script += [f"echo \"== $SECONDS s\"; echo '$ {quoted}'", command]
     else:
         script.append(f"echo '>>> a Python block'\npython - <<'PYTHON'\n{body}PYTHON")
 sys.exit(subprocess.run(["bash", "-c", "\n".join(script)]).returncode)
