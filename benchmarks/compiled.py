@@ -27,7 +27,8 @@ from ccf_llm.llm.source import resolve_model
 
 LAYERS = 4
 """Of 30: all are alike, and each takes the compiler some ten seconds."""
-SHAPES = {"training, one slot an item": (3, 24, 5, 100), "a hundred candidates of one person": (1, 100, 5, 100)}
+LISTS = {"training, one slot an item": (3, 24, 5, 100)}
+SHAPES = {"scoring": LISTS | {"a hundred candidates of one person": (1, 100, 5, 100)}, "training": LISTS}
 """B prefixes of C tokens with n branches of S tokens each, as (B, n, S, C)."""
 TURNS = 5
 
@@ -49,13 +50,12 @@ def scoring(model: LanguageModel, shape: tuple[int, int, int, int], device: str)
     model.products.for_scoring()
     prefix = Prefix()
     chains.record, targets.prefix = prefix, prefix
-    places = torch.arange(shape[3], device=device).repeat(shape[0])
     with torch.no_grad():
-        model(first, places, chains)
+        model(first, _places(shape, device)[0], chains)
 
     def run() -> None:
         with torch.no_grad():
-            model(then, _places(shape, device), targets)
+            model(then, _places(shape, device)[1], targets)
 
     return run
 
@@ -66,19 +66,20 @@ def training(model: LanguageModel, shape: tuple[int, int, int, int], device: str
     for parameter in model.adapter().values():
         parameter.requires_grad_(True)
     model.train()
-    places = torch.cat([torch.arange(shape[3], device=device).repeat(shape[0]), _places(shape, device)])
+    places = _places(shape, device)
 
     def run() -> None:
-        model(torch.cat([first, then]), places, (chains, targets)).float().square().mean().backward()
+        model(torch.cat([first, then]), torch.cat(places), (chains, targets)).float().square().mean().backward()
         for parameter in model.adapter().values():
             parameter.grad = None
 
     return run
 
 
-def _places(shape: tuple[int, int, int, int], device: str) -> torch.Tensor:
+def _places(shape: tuple[int, int, int, int], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the prefixes' tokens, and of the branches'."""
     B, n, S, C = shape
-    return torch.arange(C, C + S, device=device).repeat(B * n)
+    return torch.arange(C, device=device).repeat(B), torch.arange(C, C + S, device=device).repeat(B * n)
 
 
 def _tokens(
@@ -130,9 +131,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch._dynamo.config.recompile_limit = 256  # of one piece of code, which all layers share
     result: dict[str, Any] = {"made": circumstances(), "device": arguments.device, "passes": {}}
-    for make, shapes in ((scoring, list(SHAPES)), (training, list(SHAPES)[:1])):
-        for name in shapes:
-            shape = SHAPES[name]
+    for make in (scoring, training):
+        for name, shape in SHAPES[make.__name__].items():
             for dtype in (torch.float32, torch.bfloat16)[: 1 + has_native_bf16(torch.device(arguments.device))]:
                 figures = measured(make, shape, dtype, arguments.device)
                 kind = result["passes"].setdefault(make.__name__, {}).setdefault(name, {"sizes": shape})

@@ -12,8 +12,7 @@ from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
 from ccf_llm.prompts.collate import collate_prompts
 from ccf_llm.prompts.pack import plan_sequences
-from ccf_llm.scoring import SharedPrefixScorer
-from ccf_llm.scoring.cache import PrefixCache
+from ccf_llm.scoring import PrefixCache, SharedPrefixScorer
 
 LIFTED = FusionConfig(hidden=16, depth_bias=True)
 

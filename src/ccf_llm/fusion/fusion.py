@@ -38,8 +38,7 @@ class Fusion(nn.Module):
         self.register_buffer("cf_mean", cf_mean)
         self.register_buffer("cf_scale", cf_scale.clamp(min=1e-4))
         self.dropout = nn.Dropout(config.dropout)
-        silent = config.variant != "cf_only" and config.start == "semantic"
-        self.align = Alignment(len(cf_mean), config.hidden, width, token_norm, silent=silent)
+        self.align = Alignment(len(cf_mean), config.hidden, width, token_norm, silent=config.silent)
         gates = {"dimension": width, "scalar": 1}.get(config.variant)
         self.gate = Gate(width, gates, count_aware=config.count_aware) if gates else None
 

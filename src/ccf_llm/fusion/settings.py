@@ -50,12 +50,17 @@ class FusionConfig(Settings):
 
     @model_validator(mode="after")
     def _something_to_warm(self) -> Self:
-        if self.warmup and (self.variant == "semantic" or (self.variant != "cf_only" and self.start == "semantic")):
+        if self.warmup and (self.variant == "semantic" or self.silent):
             raise ValueError(
                 "warmup: needs an alignment that does not begin silent; give start: even and a variant other than "
                 "semantic, or leave warmup out"
             )
         return self
+
+    @property
+    def silent(self) -> bool:
+        """Whether the alignment begins with zeros, so that a mixture begins as its words alone."""
+        return self.variant != "cf_only" and self.start == "semantic"
 
     @property
     def maps_words(self) -> bool:

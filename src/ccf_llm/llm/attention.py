@@ -174,9 +174,8 @@ AttentionInterface.register(NAME, branch_attention)
 
 def _lifted(query: Tensor, key: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
     """Queries and keys (B, heads, T, D + 1) whose products have `more`, (T,) or (B, T) by key, added."""
-    return F.pad(query, (0, 1), value=1.0), torch.cat(
-        [key, more.to(key).view(-1, 1, key.shape[2], 1).expand(*key.shape[:3], 1)], dim=3
-    )
+    element = more.to(key).view(-1, 1, key.shape[2], 1).expand(*key.shape[:3], 1)
+    return F.pad(query, (0, 1), value=1.0), torch.cat([key, element], dim=3)
 
 
 def _one_after_the_other(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ccf_llm.cf.base import last_rows
 from ccf_llm.data.rows import Rows
 from ccf_llm.fusion.fusion import Fusion
 from ccf_llm.model.network import CCFNetwork
@@ -16,6 +17,8 @@ PAIRS = 256
 """Of a step: each is set against all others."""
 TEMPERATURE = 0.1
 RATE = 1e-3
+READERS = 512
+"""Users whose histories are read at once."""
 
 
 def warm_up(network: CCFNetwork, rows: Rows, steps: int, seed: int) -> list[float]:
@@ -58,11 +61,17 @@ def _contrast(fusion: Fusion, semantic: Tensor, vectors: Tensor) -> Tensor:
     return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
 
 
+@torch.no_grad()
 def _pairs(network: CCFNetwork, rows: Rows) -> Iterator[tuple[Fusion, Tensor, Tensor]]:
-    """Semantic (n, d) and CF vectors (n, c) of the items that training knows, and of the users, as their last row."""
+    """Semantic (n, d) and CF vectors (n, c) of the items that training knows, and of its users, as their last row."""
     items = (network.cf.item_counts > 0).nonzero()[:, 0]
     yield network.fusion.item, *network.item_sides(items, network.cf)[:2]
-    able = np.flatnonzero((rows.end > rows.start) & (rows.users > 0))
-    last = {int(rows.users[row]): row for row in able[np.argsort(rows.timestamps[able], kind="stable")]}
-    if last:
-        yield network.fusion.user, *network.user_sides(rows.take(np.array(sorted(last.values()))), network.cf)[:2]
+    last = last_rows(rows)
+    able = np.flatnonzero((last.users > 0) & (last.end > last.start))
+    parts = [
+        network.user_sides(last.take(able[begin : begin + READERS]), network.cf)[:2]
+        for begin in range(0, len(able), READERS)
+    ]
+    if parts:
+        semantic, vectors = (torch.cat(side) for side in zip(*parts, strict=True))
+        yield network.fusion.user, semantic, vectors
