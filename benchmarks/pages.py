@@ -24,8 +24,14 @@ TABLES = {
     "benchmarks/ranking/README.md": {"over l3ae": "comparison.py ranking/ml-100k-l3ae/table.json"},
     "benchmarks/ml-1m-slots/README.md": {"slots": "comparison.py ml-1m-slots/table.json"},
     "benchmarks/ifdb/README.md": {"ranking ifdb": "comparison.py ifdb/time/table.json"},
+    "docs/speed.md": {
+        "attention": "speed/table.py speed/attention.json",
+        "compiled": "speed/table.py speed/compiled.json",
+        "forms": "speed/table.py ml-100k/templates.json",
+    },
     "docs/scaling.md": {
         "rows": "scale/table.py scale/rows.json scale/import.json",
+        "mapped": "scale/table.py scale/mapped.json scale/mapped-20m.json",
         "catalogue": "scale/table.py scale/catalogue-1m.json",
         "gpu": "gpu_memory.py",
     },
