@@ -49,10 +49,10 @@ say --help
 say doctor
 say data import "$books/ratings.csv" --items "$books/books.csv" --item-column book_id -o books
 say data describe books
-# One layer, a few rows: whether it works, not how well.
-say train "$root/configs/books.yaml" --set data.source=books --set output=run --set llm.layers=1 --set cf.folds=0 \
-  --set stages.text.rows=16 --set stages.text.evaluations=1 --set stages.text.valid_rows=32 \
-  --set stages.fusion.rows=16 --set stages.fusion.evaluations=1 --set stages.fusion.valid_rows=32
+say init books --minutes 2 -o books.yaml
+# One layer, a few lists: whether it works, not how well.
+say train books.yaml --set output=run --set llm.layers=1 --set cf.folds=0 --set ranking.people=20 \
+  --set stages.lists.rows=96 --set stages.lists.valid_rows=1000
 say evaluate run
 say recommend run --liked "Solaris" -k 3
 say report run
