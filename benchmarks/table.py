@@ -18,6 +18,7 @@ NAMES = {
     "sasrec": "SASRec",
     "din": "DIN",
     "gbm": "boosted trees on CF features",
+    "gbm_words": "boosted trees on CF features and words",
     "llm_text": "LLM, text only (LoRA)",
     "cf_injection": "LLM, CF embeddings alone in the slots",
     "late_fusion": "MF + text-only LLM, blended",

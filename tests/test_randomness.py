@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ccf_llm.cf.gbm import GBM
+from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.kinds import FITTED, RANKERS, VECTORS
 from ccf_llm.cf.prior import Words
 from ccf_llm.cf.settings import GBMConfig, PriorConfig
@@ -47,13 +48,15 @@ def test_seeded_draws_from_the_seed_and_goes_back() -> None:
 def test_fitting_cf(kind: str, tiny_data: Dataset) -> None:
     made = {**VECTORS, **FITTED}[kind]
     sizes = {"n_users": len(tiny_data.user_vocabulary), "n_items": len(tiny_data.item_vocabulary)}
-    quick = {"gbm": {"max_trees": 5, "folds": 2}, "sasrec_softmax": {"dim": 4, "epochs": 1}, "als": {"dim": 4}}
+    trees = {"max_trees": 5, "folds": 2}
+    quick = {"gbm": trees, "gbm_words": trees, "sasrec_softmax": {"dim": 4, "epochs": 1}, "als": {"dim": 4}}
     quick |= {name: {} for name in RANKERS if name not in quick}
     settings = quick.get(kind, {"dim": 4, "max_epochs": 1})
     train, valid = tiny_data.rows("train"), tiny_data.rows("valid")
-    config = (GBMConfig if made is GBM else made.config_type).model_validate(settings)
+    config = (GBMConfig if issubclass(made, GBM) else made.config_type).model_validate(settings)
     words = np.random.default_rng(0).normal(size=(sizes["n_items"] + 1, 3)).astype(np.float32)
-    further = {"words": Words(words, PriorConfig(words="sentences"))} if kind == "l3ae" else {}
+    told = {"l3ae": Words(words, PriorConfig(words="sentences")), "gbm_words": ItemWords.of(tiny_data.items, words[1:])}
+    further = {"words": told[kind]} if kind in told else {}
     with undisturbed():
         made.fit(train, valid, **sizes, config=config, **further)  # type: ignore[arg-type]
 

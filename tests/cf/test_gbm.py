@@ -1,17 +1,21 @@
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from shared_suite import N_ITEMS, N_USERS, ScorerSuite
 from sklearn.metrics import roc_auc_score
 
 from ccf_llm.cf.features import NAMES, Features
-from ccf_llm.cf.gbm import GBM, import_lightgbm
+from ccf_llm.cf.gbm import GBM, GBMWords, import_lightgbm
+from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.settings import GBMConfig, MFConfig
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.io.tensors import write_tensors
 
 MF_CONFIG = MFConfig(dim=8, learning_rate=0.02, batch_size=64, max_epochs=8, history_length=10, l2=1e-3)
 
@@ -41,6 +45,54 @@ class TestGBM(ScorerSuite):
         model.save(tmp_path / "cf")
         suffixes = {path.suffix for path in (tmp_path / "cf").rglob("*") if path.is_file()}
         assert suffixes == {".json", ".txt", ".safetensors"}
+
+
+def item_words(n_items: int = N_ITEMS) -> ItemWords:
+    """Odd and even items have a category each, and years and vectors that say nothing."""
+    rng, odd = np.random.default_rng(2), np.arange(n_items + 1) % 2
+    categories = np.stack([odd, 1 - odd], axis=1).astype(np.float32)
+    categories[0] = 0
+    years, vectors = rng.integers(1950, 2000, n_items + 1), rng.normal(size=(n_items + 1, 4))
+    return ItemWords(categories, years.astype(np.float32), vectors.astype(np.float32))
+
+
+class TestGBMWords(TestGBM):
+    model_type = GBMWords
+
+    @classmethod
+    def fit(cls, train: Rows, valid: Rows, **options: Any) -> GBMWords:
+        fitted: GBMWords = super().fit(train, valid, words=item_words(options.get("n_items", N_ITEMS)), **options)
+        return fitted
+
+    def test_reads_what_words_say_of_items_without_a_training_row(self, train: Rows, valid: Rows) -> None:
+        new = (N_ITEMS, N_ITEMS - 1)
+        model = self.fit(train.take(~np.isin(train.items, new)), valid)
+        asked = valid.take(np.isin(valid.items, new))
+        assert roc_auc_score(asked.labels, model.score(asked)) > 0.7
+        without = GBM.fit(
+            train.take(~np.isin(train.items, new)), valid, n_users=N_USERS, n_items=N_ITEMS, config=self.config
+        )
+        assert roc_auc_score(asked.labels, model.score(asked)) > roc_auc_score(asked.labels, without.score(asked)) + 0.1
+
+    def test_a_damaged_file_of_words_is_named(self, model: GBMWords, tmp_path: Path) -> None:
+        model.save(tmp_path / "cf")
+        path = tmp_path / "cf" / "words.safetensors"
+        (tmp_path / "cf" / "manifest.json").unlink()
+        write_tensors({"years": torch.zeros(3)}, path)
+        with pytest.raises(CCFError, match=r"words\.safetensors: does not hold items' words"):
+            load_cf(tmp_path / "cf")
+        path.unlink()
+        with pytest.raises(CCFError, match=r"words\.safetensors: no such file"):
+            load_cf(tmp_path / "cf")
+
+    def test_words_of_other_items_are_refused(self, train: Rows, valid: Rows) -> None:
+        sizes: dict[str, Any] = {"n_users": N_USERS, "n_items": N_ITEMS}
+        with pytest.raises(CCFError, match=r"^words: of 7 items; give those of all 31$"):
+            GBMWords.fit(train, valid, words=item_words(7), **sizes)
+        with pytest.raises(CCFError, match=r"^words: give them; it is gbm_words that reads them$"):
+            GBMWords.fit(train, valid, **sizes)
+        with pytest.raises(CCFError, match=r"^words: leave them out; it is gbm_words that reads them$"):
+            GBM.fit(train, valid, words=item_words(), **sizes)
 
 
 @pytest.fixture(scope="module")

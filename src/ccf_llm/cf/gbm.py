@@ -1,4 +1,4 @@
-"""Gradient-boosted trees (LightGBM; Ke et al. 2017) on a handful of features that have not seen the row's label."""
+"""Gradient-boosted trees (LightGBM; Ke et al. 2017) on features that have not seen the row's label, and on words."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,17 @@ from sklearn.metrics import roc_auc_score
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.cross_fit import assign_folds
 from ccf_llm.cf.features import NAMES, Features
+from ccf_llm.cf.item_words import ItemWords
+from ccf_llm.cf.rank_features import word_columns
 from ccf_llm.cf.settings import GBMConfig, RankTreesConfig
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings, stored
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.hashing import sha256_of
+from ccf_llm.io.tensors import read_tensors, write_tensors
 
 TREES_FILE = "trees.txt"
+WORDS_FILE = "words.safetensors"
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class GBM:
 
     kind: ClassVar[str] = "gbm"
     name: ClassVar[str] = "gbm"
+    reads_words: ClassVar[bool] = False
 
     config: GBMConfig
     features: Features
     trees: str
     """LightGBM's text form of the model."""
+    words: ItemWords | None = None
+    """What the items' texts say; None: no words are read."""
 
     @classmethod
     def fit(
@@ -50,32 +57,38 @@ class GBM:
         config: GBMConfig | None = None,
         seed: int = 0,
         progress: Callable[[str], None] | None = None,
+        words: ItemWords | None = None,
     ) -> Self:
         """Grow trees until the AUC on `valid` stops rising; `progress` gets one line for each set of features.
 
-        Raises `CCFError` for codes outside the vocabulary, labels without both classes, and where LightGBM is missing.
+        Raises `CCFError` for codes outside the vocabulary, labels without both classes, words of other items, and where
+        LightGBM is missing.
         """
         lightgbm = import_lightgbm()
         config = config or GBMConfig()
         for name, rows in (("train", train), ("valid", valid)):
             check_codes(rows, n_users, n_items)
             check_labels(rows, name)
+        if (words is not None) != cls.reads_words:
+            remedy = "give them" if cls.reads_words else "leave them out"
+            raise CCFError(f"words: {remedy}; it is gbm_words that reads them")
+        if words is not None and len(words.years) != n_items + 1:
+            raise CCFError(f"words: of {len(words.years) - 1} items; give those of all {n_items}")
         say = progress or (lambda line: None)
 
         def fit_features(rows: Rows) -> Features:
             return Features.fit(rows, valid, n_users=n_users, n_items=n_items, config=config.mf, seed=seed)
 
+        length = config.history_length
         table = np.zeros((len(train), len(NAMES)), dtype=np.float32)
         single = np.arange(len(train))[:, None]
         folds = assign_folds(single, train, folds=config.folds, whole_users=config.whole_users, seed=seed)
         for fold in np.unique(folds):
-            table[folds == fold] = fit_features(train.take(folds != fold)).of(
-                train.take(folds == fold), config.history_length
-            )
+            table[folds == fold] = fit_features(train.take(folds != fold)).of(train.take(folds == fold), length)
             say(f"{cls.name}: features of fold {fold + 1} of {config.folds}")
         features = fit_features(train)
-        told = features.of(valid, config.history_length)
-        data = lightgbm.Dataset(table, train.labels)
+        data = lightgbm.Dataset(_with_words(table, words, train, length), train.labels)
+        told = _with_words(features.of(valid, length), words, valid, length)
         booster = lightgbm.train(
             tree_parameters(config, seed) | {"objective": "binary", "metric": "auc"},
             data,
@@ -83,7 +96,7 @@ class GBM:
             valid_sets=[lightgbm.Dataset(told, valid.labels, reference=data)],
             callbacks=[lightgbm.early_stopping(config.patience, verbose=False)],
         )
-        model = cls(config, features, booster.model_to_string(num_iteration=booster.best_iteration))
+        model = cls(config, features, booster.model_to_string(num_iteration=booster.best_iteration), words)
         auc = float(roc_auc_score(valid.labels, model.score(valid)))
         say(f"{cls.name}: {booster.best_iteration} trees, valid AUC {auc:.4f}")
         return model
@@ -94,7 +107,9 @@ class GBM:
         if not len(rows):
             return np.zeros(0, dtype=np.float32)
         booster = import_lightgbm().Booster(model_str=self.trees)
-        found = booster.predict(self.features.of(rows, self.config.history_length), raw_score=True)
+        length = self.config.history_length
+        told = _with_words(self.features.of(rows, length), self.words, rows, length)
+        found = booster.predict(told, raw_score=True)
         return np.asarray(found, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
@@ -103,6 +118,9 @@ class GBM:
         with stored(folder, self.kind, settings) as temporary:
             (temporary / TREES_FILE).write_text(self.trees, encoding="utf-8")
             self.features.save(temporary)
+            if self.words is not None:
+                words = {name: torch.from_numpy(array) for name, array in self.words.arrays().items()}
+                write_tensors(words, temporary / WORDS_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -114,7 +132,36 @@ class GBM:
             recorded = settings["trees"]
         except (KeyError, ValueError) as error:
             raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
-        return cls(config, Features.load(Path(folder)), read_trees(Path(folder), recorded))
+        words = _read_words(Path(folder) / WORDS_FILE) if cls.reads_words else None
+        return cls(config, Features.load(Path(folder)), read_trees(Path(folder), recorded), words)
+
+
+class GBMWords(GBM):
+    """The same trees, which also read what an item's words have to do with those of the history: shares of categories,
+    years, and cosines of an encoder's vectors (`cf.rank_features.word_columns`).
+    """
+
+    kind: ClassVar[str] = "gbm_words"
+    name: ClassVar[str] = "gbm_words"
+    reads_words: ClassVar[bool] = True
+
+
+def _read_words(path: Path) -> ItemWords:
+    try:
+        return ItemWords(**{name: tensor.numpy() for name, tensor in read_tensors(path).items()})
+    except TypeError as error:
+        raise CCFError(f"{path}: does not hold items' words ({one_line(error)}); save the model again") from None
+
+
+def _with_words(table: NDArray[np.float32], words: ItemWords | None, rows: Rows, length: int) -> NDArray[np.float32]:
+    """(N, F) features, and beside them what the words of each row's item and last `length` likes say."""
+    if words is None or not len(rows):
+        return table
+    told = [
+        list(word_columns(words, rows.items[row : row + 1], rows.history(row)[-length:]).values())
+        for row in range(len(rows))
+    ]
+    return np.concatenate([table, np.array(told, dtype=np.float32)[:, :, 0]], axis=1)
 
 
 def read_trees(folder: Path, recorded: str) -> str:

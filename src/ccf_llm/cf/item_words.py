@@ -1,6 +1,6 @@
 """What items' texts say, as numbers: categories, years, and vectors of an encoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -40,6 +40,10 @@ class ItemWords:
             years=_after_nothing(_years(items), np.nan),
             vectors=_after_nothing(np.zeros((len(items), 0)) if vectors is None else _directions(vectors)),
         )
+
+    def arrays(self) -> dict[str, Floats]:
+        """All of it by name, to be written."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def _years(items: pl.DataFrame) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.din import DIN
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.ensemble import Ensemble
-from ccf_llm.cf.gbm import GBM
+from ccf_llm.cf.gbm import GBM, GBMWords
 from ccf_llm.cf.ids import IDVectors
 from ccf_llm.cf.knn import ItemKNN
 from ccf_llm.cf.l3ae import L3AE
@@ -50,7 +50,7 @@ RANKERS: dict[str, type[RetrieverVectors]] = {
 """Retrievers as collaborative models, by kind: those of the ranking task."""
 VECTORS: dict[str, type[CFModel]] = {**MODELS, **RANKERS, "ids": IDVectors}
 """Everything that can fill slots, and popularity, which cannot."""
-FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, **RANKERS, "gbm": GBM}
+FITTED: dict[str, type[CFModel] | type[GBM]] = {**MODELS, **RANKERS, "gbm": GBM, "gbm_words": GBMWords}
 """Everything that is fitted with settings."""
 KINDS: dict[str, type[CFModel] | type[GBM] | type[ItemUserMean]] = {"mean": ItemUserMean, **VECTORS, **FITTED}
 """All kinds that can be saved and loaded."""

@@ -1,6 +1,6 @@
 """What trees read of the candidates of a list: the retriever, the order of the history, popularity, and words."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -81,7 +81,7 @@ class RankFeatures:
             columns = _retriever(items, candidates.scores[person]) | self._order(items, history, mine)
             columns |= self._popularity(items, history, mine, lately)
             if self.words is not None:
-                columns |= _words(self.words, items, history)
+                columns |= word_columns(self.words, items, history)
             for name, values in columns.items():
                 if person == 0:
                     found[name] = np.empty(candidates.items.shape, dtype=np.float32)
@@ -94,7 +94,7 @@ class RankFeatures:
             "likes": self.likes,
             "recent": self.recent,
             **{f"both.{part}": getattr(self.both, part) for part in _SPARSE},
-            **{f"words.{field.name}": getattr(self.words, field.name) for field in fields(ItemWords) if self.words},
+            **{f"words.{name}": of for name, of in (self.words.arrays() if self.words else {}).items()},
         }
         write_tensors({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / WEIGHTS_FILE)
 
@@ -103,13 +103,12 @@ class RankFeatures:
         """Read what `save` wrote; raises `CCFError` where the file is missing or damaged."""
         path = folder / WEIGHTS_FILE
         arrays = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
-        told = any(name.startswith("words.") for name in arrays)
+        told = {name.removeprefix("words."): arrays[name] for name in arrays if name.startswith("words.")}
         try:
             likes, (data, indices, indptr) = arrays["likes"], (arrays[f"both.{part}"] for part in _SPARSE)
             both = csr_matrix((data, indices, indptr), shape=(len(likes), len(likes)))
-            words = {field.name: arrays[f"words.{field.name}"] for field in fields(ItemWords)} if told else None
-            return cls(likes, arrays["recent"], both, None if words is None else ItemWords(**words))
-        except (KeyError, ValueError) as error:
+            return cls(likes, arrays["recent"], both, ItemWords(**told) if told else None)
+        except (KeyError, TypeError, ValueError) as error:
             raise CCFError(f"{path}: does not hold counts of likes ({one_line(error)}); save the model again") from None
 
     def _order(self, items: Codes, history: Codes, own: NDArray[np.int32] | int) -> Columns:
@@ -154,8 +153,8 @@ def _retriever(items: Codes, scores: Floats) -> Columns:
     }
 
 
-def _words(words: ItemWords, items: Codes, history: Codes) -> Columns:
-    """Of each kind of word that the items have."""
+def word_columns(words: ItemWords, items: Codes, history: Codes) -> Columns:
+    """What the words of (m,) candidates have to do with those of a history; of each kind that the items have."""
     columns: Columns = {}
     stretches = {"the last 5": history[-5:], "the last 20": history[-20:], "all": history}
     if words.categories.shape[1]:

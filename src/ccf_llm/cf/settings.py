@@ -23,7 +23,7 @@ MemberKind = Literal["knn", "ease", "als", "sasrec_softmax"]
 TAKE_WORDS: tuple[RetrieverKind, ...] = ("ease", "l3ae", "als")
 """Kinds that can draw items with few likes to what their words predict."""
 FittedKind = Literal[
-    "mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "popularity", "knn", "ease", "l3ae", "als",
+    "mf", "lightgcn", "sasrec", "din", "ensemble", "gbm", "gbm_words", "popularity", "knn", "ease", "l3ae", "als",
     "sasrec_softmax", "retriever_ensemble",
 ]  # fmt: skip
 """Kinds that can be a row of a comparison."""
@@ -334,7 +334,7 @@ class CFSettings(Settings):
     ensemble: EnsembleConfig = EnsembleConfig()
     """Several MF and LightGCN as one."""
     gbm: GBMConfig = GBMConfig()
-    """Boosted trees on features of user, item and history; they have no vectors to fill slots with."""
+    """Boosted trees on features of user, item and history, `gbm_words` of words too; no vectors to fill slots with."""
     popularity: PopularityConfig = PopularityConfig()
     """How many people like an item."""
     knn: KNNConfig = KNNConfig()
@@ -367,5 +367,6 @@ class CFSettings(Settings):
 
     def of(self, method: str) -> CFConfig | GBMConfig | RetrieverConfig:
         """The settings of a fitted CF model."""
-        config: CFConfig | GBMConfig | RetrieverConfig = getattr(self, method)
+        shared = {"gbm_words": "gbm"}
+        config: CFConfig | GBMConfig | RetrieverConfig = getattr(self, shared.get(method, method))
         return config

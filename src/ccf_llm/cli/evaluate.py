@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="Folder of a trained run.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="Instead of a run: item_user_mean, mf, lightgcn, sasrec, din, ensemble or gbm.")
+        str | None,
+        typer.Option(help="Instead of a run: item_user_mean, mf, lightgcn, sasrec, din, ensemble, gbm, gbm_words."),
     ] = None,
     lists: Annotated[
         Path | None,

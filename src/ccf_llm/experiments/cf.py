@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
 from ccf_llm.cf.cross_fit import assign_folds, cross_fit
+from ccf_llm.cf.gbm import GBMWords
 from ccf_llm.cf.kinds import KINDS, RANKERS, VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
 from ccf_llm.cf.prior import Words
@@ -21,7 +22,7 @@ from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.trained import TrainedOn
-from ccf_llm.experiments.words import words_key, words_of
+from ccf_llm.experiments.words import item_words, item_words_key, words_key, words_of
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.io.progress import Say, now_and_then
@@ -63,6 +64,8 @@ def fit_row(
     options: dict[str, Any] = {"config": settings.of(method), "seed": seed, "progress": progress}
     if method in RANKERS:
         options["words"] = words
+    if method == GBMWords.kind:
+        options["words"] = item_words(dataset)
     model: Scorer = fitted.fit(train, dataset.rows("valid"), n_users=n_users, n_items=n_items, **options)
     return model
 
@@ -133,6 +136,8 @@ def cf_key(method: str, dataset: Dataset, config: RunConfig) -> str:
     """
     own = None if method == ItemUserMean.name else config.cf.of(method).model_dump(mode="json")
     words = {"words": words_key(config, dataset)} if config.cf.draws(method) else {}
+    if method == GBMWords.kind:
+        words = {"words": item_words_key(dataset)}
     return fingerprint(
         words | {"data": dataset.identity.learned, "method": method, "settings": own, "seed": config.seed}
     )

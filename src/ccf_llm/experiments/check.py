@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ccf_llm.cf.checks import check_labels
-from ccf_llm.cf.gbm import GBM, import_lightgbm
+from ccf_llm.cf.gbm import GBM, GBMWords, import_lightgbm
 from ccf_llm.cf.settings import LinearConfig
 from ccf_llm.data.categories import categories_of
 from ccf_llm.data.dataset import Dataset
@@ -44,7 +44,7 @@ def check_run(config: RunConfig, dataset: Dataset, rows: Collection[str], *, mea
             targets(dataset, part)
     _check_folder(config.output)
     _check_times(config, dataset)
-    if any(row in (GBM.name, TREES, TREES_WORDS) or row.endswith(WITH_TREES) for row in rows):
+    if any(row in (GBM.name, GBMWords.name, TREES, TREES_WORDS) or row.endswith(WITH_TREES) for row in rows):
         import_lightgbm()
     text = config.resolved.text_only
     named = {row.removesuffix(WITH_TREES) for row in (*rows, *([text] if text and LATE_FUSION in rows else []))}

@@ -15,10 +15,8 @@ from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.experiments.config import TREES_WORDS, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.ranked import Asked, reranked_lists
-from ccf_llm.experiments.words import words_of
+from ccf_llm.experiments.words import item_words, words_of
 from ccf_llm.io.progress import Say
-from ccf_llm.text.sentences import sentence_vectors
-from ccf_llm.text.titles import reading_order
 
 
 class TreeRows:
@@ -78,9 +76,3 @@ class TreeRows:
             seed=config.seed,
             progress=self._say,
         )
-
-
-def item_words(dataset: Dataset) -> ItemWords:
-    """What the items' texts say, titles by a sentence encoder."""
-    titles = [reading_order(title) for title in dataset.items["title"]]
-    return ItemWords.of(dataset.items, sentence_vectors(titles))

@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.prior import Words
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix
@@ -15,7 +16,8 @@ from ccf_llm.llm.base import load_tokenizer
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import details_of, told_by_code
 from ccf_llm.prompts.details import Details
-from ccf_llm.text.sentences import encoder_key, sentence_vectors
+from ccf_llm.text.sentences import SENTENCES, encoder_key, sentence_vectors
+from ccf_llm.text.titles import reading_order
 from ccf_llm.text.words import texts_of
 
 
@@ -25,6 +27,17 @@ def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
         return None
     vectors = sentence_vectors(item_texts(config, dataset), config.cf.prior.words)
     return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior, _new(config, dataset))  # row 0 is no item
+
+
+def item_words(dataset: Dataset) -> ItemWords:
+    """What trees are told of the items: categories, years, and titles by a sentence encoder."""
+    titles = [reading_order(title) for title in dataset.items["title"]]
+    return ItemWords.of(dataset.items, sentence_vectors(titles))
+
+
+def item_words_key(dataset: Dataset) -> str:
+    """What decides `item_words`, without reading the titles."""
+    return fingerprint([encoder_key(SENTENCES), dataset.items.to_dicts()])
 
 
 def _new(config: RunConfig, dataset: Dataset) -> NDArray[np.bool_] | None:
