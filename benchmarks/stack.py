@@ -30,7 +30,7 @@ from ccf_llm.io.files import write_json
 Floats = NDArray[np.floating[Any]]
 Counts = NDArray[np.int64]
 PARTS: tuple[Part, ...] = ("test", "valid")
-CF = ("item_user_mean", "mf", "gbm", "ensemble")
+CF = ("item_user_mean", "mf", "gbm", "gbm_words", "ensemble")
 FACTS = ("user rows", "item rows", "history length", "year")
 WITH, WITHOUT = "stack", "stack without the language model"
 
