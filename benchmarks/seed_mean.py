@@ -1,10 +1,10 @@
 """What the seeds of a row say together: the mean of their log-odds, for each row of a comparison of the rating task.
 
-    python benchmarks/seed_mean.py RESULTS SOURCE --row gbm_words --row ccf_odds --row gbm_words+ccf_odds --out FILE.json
+    python benchmarks/seed_mean.py RESULTS SOURCE --row gbm_words --row ccf_odds --row gbm_words+ccf_odds --out FILE
 
 Models that differ by chance alone err in part apart, so their mean is ahead of each (bagging, Breiman 1996), at their
-number times the cost; the rivals are averaged alike, and so are two rows with a + between them. `--part valid` says what
-to expect.
+number times the cost; the rivals are averaged alike, and so are two rows with a + between them. `--part valid` says
+what to expect.
 """
 
 import argparse
@@ -45,7 +45,7 @@ if __name__ == "__main__":
     parser.add_argument("results", type=Path, help="folder of a comparison's results")
     parser.add_argument("source", help="the data set")
     parser.add_argument(
-        "--row", action="append", required=True, help="a row, or rows with a + between; all are set against the first"
+        "--row", action="append", required=True, help="a row, or some with a + between; all are set against the first"
     )
     parser.add_argument("--seed", type=int, action="append", help="0, 1 and 2 if none is given")
     parser.add_argument("--part", choices=["test", "valid"], default="test")
