@@ -211,7 +211,16 @@ def test_what_a_method_reads_and_trains() -> None:
     assert config.resolved["ccf_llm"].folds == 0
     crossed = check_config(config.model_dump(mode="json") | {"cf": {"folds": 4}}, "crossed")
     assert [crossed.resolved[name].folds for name in ("ccf_llm", "person_prompt", "collm_mf")] == [4, 0, 0]
-    assert config.resolved.cf_rows == ("item_user_mean", "ensemble", "mf", "lightgcn", "sasrec", "din", "gbm")
+    assert config.resolved.cf_rows == (
+        "item_user_mean",
+        "ensemble",
+        "mf",
+        "lightgcn",
+        "sasrec",
+        "din",
+        "gbm",
+        "gbm_words",
+    )
     assert config.resolved["ccf_llm"].prompt == config.prompt
     assert config.resolved["tallrec"].prompt.template.slots == "none"
 
