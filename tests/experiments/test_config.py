@@ -261,6 +261,14 @@ def test_only_rows_that_learn_genres_are_made_with_them(tmp_path: Path) -> None:
     assert not reads_genres(elsewhere, "ccf_llm")
 
 
+@pytest.mark.parametrize("row", FITTED)
+def test_the_own_settings_of_a_cf_row_decide_its_result(row: str) -> None:
+    ranking = {"task": "ranking", "cf": {"model": "ease", "compare": [row], "prior": {"words": "sentences"}}}
+    config = check_config(ranking if row in RANKERS else {"cf": {"compare": [row]}}, "test")
+    own = config.cf.of(row).model_dump(mode="json")
+    assert own in row_config(config, row)["cf"].values()
+
+
 def test_what_a_method_needs() -> None:
     config = RunConfig()
     assert config.resolved["ccf_llm"].needed == ("llm_text", "ccf_llm")

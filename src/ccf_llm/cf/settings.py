@@ -27,6 +27,8 @@ FittedKind = Literal[
     "sasrec_softmax", "retriever_ensemble",
 ]  # fmt: skip
 """Kinds that can be a row of a comparison."""
+SHARED = {"gbm_words": "gbm"}
+"""Kinds that have the settings of another one."""
 
 
 def check_heads(heads: int, dim: int) -> None:
@@ -367,6 +369,5 @@ class CFSettings(Settings):
 
     def of(self, method: str) -> CFConfig | GBMConfig | RetrieverConfig:
         """The settings of a fitted CF model."""
-        shared = {"gbm_words": "gbm"}
-        config: CFConfig | GBMConfig | RetrieverConfig = getattr(self, shared.get(method, method))
+        config: CFConfig | GBMConfig | RetrieverConfig = getattr(self, SHARED.get(method, method))
         return config

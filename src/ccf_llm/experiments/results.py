@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ccf_llm.cf.rank_trees import RankTrees
-from ccf_llm.cf.settings import ModelKind
+from ccf_llm.cf.settings import SHARED, ModelKind
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.importers.benchmark import GENRES, is_benchmark
 from ccf_llm.data.manifest import Part
@@ -207,7 +207,8 @@ def about_data(dataset: Dataset) -> dict[str, Any]:
 
 def _cf_settings(config: RunConfig, kinds: set[str]) -> dict[str, Any]:
     """Settings of these CF models, and of the prior that one of them takes; the mean has none."""
-    found = {kind: config.cf.of(kind).model_dump(mode="json") for kind in sorted(kinds) if hasattr(config.cf, kind)}
+    names = sorted({SHARED.get(kind, kind) for kind in kinds})
+    found = {name: config.cf.of(name).model_dump(mode="json") for name in names if hasattr(config.cf, name)}
     if any(config.cf.draws(kind) for kind in kinds):
         found["prior"] = config.cf.prior.model_dump(mode="json")
     return found
