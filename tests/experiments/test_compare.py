@@ -36,7 +36,7 @@ def test_every_row_is_in_the_table(every_row: RunConfig, some_left: Dataset, mon
     assert files_of(folder) == before
     assert {line["method"] for line in table["rows"]} == set(comparison_rows(every_row))
     cf = ("item_user_mean", every_row.cf.model, *every_row.cf.compare)
-    assert len(table["rows"]) == len({*cf, *every_row.methods, "late_fusion"})
+    assert len(table["rows"]) == len({*cf, *every_row.methods, "late_fusion", "ccf_llm_with_trees"})
     assert (table["dataset"], table["main"], table["missing"]) == ("tiny", "ccf_llm", [])
     rows = some_left.rows("test")
     for line in table["rows"]:
@@ -75,6 +75,16 @@ def test_results_say_how_they_came_about(every_row: RunConfig) -> None:
     assert late["cf"] == "ensemble"
     shared = read_json(folder / "collm_mf" / "seed-0.json")["seconds"]
     assert {"tallrec / text", "mf", "collm_mf / mapping"} == set(shared)
+
+
+def test_the_main_method_and_trees_that_read_words_decide_together(every_row: RunConfig) -> None:
+    store = ResultFolder(every_row.output / "comparison")
+    result = store.load("ccf_llm_with_trees", 0)
+    a, b, c = result["blend"]
+    both = a * store.scores("ccf_llm", 0) + b * store.scores("gbm_words", 0) + c
+    np.testing.assert_allclose(store.scores("ccf_llm_with_trees", 0), both, atol=1e-5)
+    assert result["cf"] == "gbm_words"
+    assert {"gbm", "ensemble"} <= result["config"]["cf"].keys()
 
 
 def test_the_page_and_the_plots_stand_alone(every_row: RunConfig) -> None:

@@ -250,13 +250,15 @@ def test_only_rows_that_learn_genres_are_made_with_them(tmp_path: Path) -> None:
     config = check_config(
         {
             "data": {"source": str(tmp_path), "categories": "genres"},
+            "cf": {"compare": ["gbm", "gbm_words"]},
             "stages": {"text": {"train": ["lora"]}, "fusion": {"category_weight": 0.5}},
         },
         "test",
     )
-    assert [row for row in comparison_rows(config) if reads_genres(config, row)] == ["ccf_llm"]
+    reading = [row for row in comparison_rows(config) if reads_genres(config, row)]
+    assert reading == ["gbm_words", "ccf_llm", "ccf_llm_with_trees"]
     assert "categories" not in row_config(config, "llm_text")["data"]
-    assert row_config(config, "ccf_llm")["data"]["categories"] == "genres"
+    assert all(row_config(config, row)["data"]["categories"] == "genres" for row in reading)
     elsewhere = config.model_copy(update={"data": config.data.model_copy(update={"source": "ml-100k"})})
     assert not reads_genres(elsewhere, "ccf_llm")
 

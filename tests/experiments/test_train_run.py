@@ -166,6 +166,21 @@ def test_any_cf_model_fills_the_slots(tiny_run: RunConfig, tiny_data: Dataset, k
     assert best["rank"].to_list() == [1, 2, 3]
 
 
+def test_a_run_is_measured_with_trees_that_read_words(tiny_run: RunConfig) -> None:
+    gbm = tiny_run.cf.gbm.model_copy(update={"max_trees": 5, "folds": 2})
+    cf = tiny_run.cf.model_copy(update={"compare": ("gbm_words",), "gbm": gbm})
+    models = evaluate_run(train_run(tiny_run.model_copy(update={"cf": cf}), say=SILENT))["models"]
+    assert set(models) == {
+        "item_user_mean",
+        "mf",
+        "gbm_words",
+        "llm_text",
+        "late_fusion",
+        "ccf_llm",
+        "ccf_llm_with_trees",
+    }
+
+
 def test_another_row_of_the_comparison_fits_nothing_again(tiny_run: RunConfig) -> None:
     lines: list[str] = []
     train_run(tiny_run, say=lines.append)

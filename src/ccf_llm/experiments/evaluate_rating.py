@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ccf_llm.cf.gbm import GBMWords
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.data.dataset import Dataset
@@ -17,7 +18,7 @@ from ccf_llm.evaluation.people import people_of
 from ccf_llm.evaluation.rating import evaluate
 from ccf_llm.experiments.cf import fit_row, load_fitted
 from ccf_llm.experiments.circumstances import circumstances
-from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, RunConfig
+from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, WITH_TREES, RunConfig
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.fetch import announce
@@ -28,8 +29,8 @@ from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.scoring import SharedPrefixScorer
 from ccf_llm.training.steps import sample_users
 
-LATE_ROWS, LATE_USER_ROWS = 1000, 10
-"""Valid rows that the late fusion is weighted on, and how many of them one user may have at most."""
+FUSION_ROWS, FUSION_USER_ROWS = 1000, 10
+"""Valid rows that a fusion is weighted on, and how many of them one user may have at most."""
 
 
 def evaluate_rating(
@@ -50,9 +51,9 @@ def evaluate_rating(
         model = CCFLLM.load(folder.model(method), device=config.llm.device)
         trained.check(model.info.data.identity if model.info.data else None, str(folder.model(method)))
         scores[method] = model.score_rows(rows, advance_of(scoring, method, len(rows)))
-        if method == config.resolved.text_only:
-            blend = fit_late_fusion(config, trained.rows(dataset, "valid"), model.scorer, cf[config.cf.model], scoring)
-            scores[LATE_FUSION] = blend(scores[method], scores[config.cf.model])
+        for row, kind in fusions(config, method).items():
+            blend = fit_fusion(config, trained.rows(dataset, "valid"), method, model.scorer, cf[kind], scoring)
+            scores[row] = blend(scores[method], scores[kind])
     people = people_of(dataset, trained.users)
     metrics = measure(dataset, rows, scores, trained.counts, part=part, seed=config.seed, people=people)
     metrics["config"] = config.model_dump(mode="json")
@@ -113,12 +114,21 @@ def measure(
     }
 
 
-def fit_late_fusion(
-    config: RunConfig, valid: Rows, scorer: SharedPrefixScorer, cf: Scorer, scoring: Advance | None
+def fusions(config: RunConfig, method: str) -> dict[str, str]:
+    """The rows in which a method decides together with a CF row, and with which: the text-only one with `cf.model` (the
+    simple rival of reading CF), the main one with the trees that read words, where these are a row.
+    """
+    found = {LATE_FUSION: config.cf.model} if method == config.resolved.text_only else {}
+    with_trees = method == config.main and GBMWords.kind in config.resolved.cf_rows
+    return found | ({method + WITH_TREES: GBMWords.kind} if with_trees else {})
+
+
+def fit_fusion(
+    config: RunConfig, valid: Rows, method: str, scorer: SharedPrefixScorer, cf: Scorer, scoring: Advance | None
 ) -> Blend:
-    """The simple rival: log-odds of the text-only model and of CF, weighted on valid rows of many users."""
-    chosen = sample_users(valid, LATE_ROWS, config.seed, LATE_USER_ROWS)
+    """Log-odds of a method and of a CF row, weighted on valid rows of many users."""
+    chosen = sample_users(valid, FUSION_ROWS, config.seed, FUSION_USER_ROWS)
     blend = Blend()
-    llm = scorer.score(chosen, advance_of(scoring, f"{config.resolved.text_only} on valid", len(chosen)))
+    llm = scorer.score(chosen, advance_of(scoring, f"{method} on valid", len(chosen)))
     blend.fit(llm, cf.score(chosen), chosen.labels, chosen.users)
     return blend

@@ -1,4 +1,4 @@
-"""Rows of the rating task, measured by the scores of labelled rows; the late fusion comes with its text-only method."""
+"""Rows of the rating task, measured by the scores of labelled rows; a fusion comes with its method."""
 
 from typing import Any
 
@@ -7,8 +7,7 @@ from ccf_llm.cf.scorer import Scorer
 from ccf_llm.data.rows import Floats
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import read_cost
-from ccf_llm.experiments.config import LATE_FUSION
-from ccf_llm.experiments.evaluate_rating import fit_late_fusion, measure
+from ccf_llm.experiments.evaluate_rating import fit_fusion, fusions, measure
 from ccf_llm.experiments.fill import Filler
 from ccf_llm.experiments.train import Effort, Trained
 from ccf_llm.io.progress import advance_of
@@ -22,14 +21,12 @@ class RatingFiller(Filler):
         return f"AUC {figures['auc']:.4f}, UAUC {figures['uauc'] or float('nan'):.4f}"
 
     def needed_cf(self, missing: list[str]) -> list[str]:
-        """The other half of the late fusion."""
-        return [self.config.cf.model] if LATE_FUSION in missing else []
+        """The other halves of fusions."""
+        return [kind for name in self.config.methods for kind in self._fusions(name, missing).values()]
 
     def wanted_methods(self, missing: list[str]) -> set[str]:
-        """Those in `missing`, and the text-only one where the late fusion is."""
-        wanted = {row for row in missing if row in self.config.methods}
-        text = self.config.resolved.text_only
-        return wanted | ({text} if text and LATE_FUSION in missing else set())
+        """Those in `missing`, and those that decide in a fusion there."""
+        return {name for name in self.config.methods if name in missing or self._fusions(name, missing)}
 
     def measure_cf(self, row: str, model: Scorer) -> tuple[Floats, dict[str, Any]]:
         """Its log-odds, and their figures."""
@@ -40,13 +37,16 @@ class RatingFiller(Filler):
         """There are none."""
 
     def finish(self, method: Trained, missing: list[str]) -> None:
-        """Its own row, and the late fusion."""
-        late = LATE_FUSION in missing and method.name == self.config.resolved.text_only
-        # The scores of the text-only method are half of the late fusion's.
-        if method.name in missing or (late and not self.store.is_current(method.name, self.config, self.dataset)):
+        """Its own row, and its fusions with a CF row."""
+        fused = self._fusions(method.name, missing)
+        # Its scores are half of a fusion's.
+        if method.name in missing or (fused and not self.store.is_current(method.name, self.config, self.dataset)):
             self._method(method)
-        if late:
-            self._late_fusion(method)
+        for row, kind in fused.items():
+            self._fusion(row, method, kind)
+
+    def _fusions(self, method: str, missing: list[str]) -> dict[str, str]:
+        return {row: kind for row, kind in fusions(self.config, method).items() if row in missing}
 
     def _method(self, method: Trained) -> None:
         scorer, rows = self.scorer(method), self.dataset.rows(self.store.part)
@@ -61,18 +61,17 @@ class RatingFiller(Filler):
             more |= {"llm_alone": alone, "blend": method.network.blend.weights.tolist()}
         self._keep(method.name, cf, scores, method.effort, cost, more)
 
-    def _late_fusion(self, text: Trained) -> None:
+    def _fusion(self, row: str, method: Trained, kind: str) -> None:
         """Costs no training beyond that of both its parts."""
-        kind = self.config.cf.model
         cf = load_cf(self.folder.cf(kind))
         with self.scoring_cost() as cost:
-            blend = fit_late_fusion(self.config, self.dataset.rows("valid"), self.scorer(text), cf, self.scoring)
-            scores = blend(self.store.scores(text.name, self.config.seed), cf.score(self.dataset.rows(self.store.part)))
-        fit = read_cost(self.folder.cf(kind))
-        effort = Effort(
-            text.effort.seconds | {kind: fit.seconds}, text.effort.trained, text.effort.peaks_mb | {kind: fit.peak_mb}
-        )
-        self._keep(LATE_FUSION, kind, scores, effort, cost)
+            valid = self.dataset.rows("valid")
+            blend = fit_fusion(self.config, valid, method.name, self.scorer(method), cf, self.scoring)
+            told = self.store.scores(method.name, self.config.seed)
+            scores = blend(told, cf.score(self.dataset.rows(self.store.part)))
+        fit, done = read_cost(self.folder.cf(kind)), method.effort
+        effort = Effort(done.seconds | {kind: fit.seconds}, done.trained, done.peaks_mb | {kind: fit.peak_mb})
+        self._keep(row, kind, scores, effort, cost, {"blend": blend.weights.tolist()})
 
     def _keep(self, row: str, cf: str | None, scores: Floats, effort: Effort, cost: Any, more: Any = None) -> None:
         self.keep(row, cf, scores, self._figures(row, scores), effort, cost, more)

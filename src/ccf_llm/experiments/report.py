@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from ccf_llm.cf.gbm import GBMWords
 from ccf_llm.errors import CCFError
-from ccf_llm.experiments.config import LATE_FUSION, RunConfig, check_config
+from ccf_llm.experiments.config import LATE_FUSION, WITH_TREES, RunConfig, check_config
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.gate import gate_by_popularity
 from ccf_llm.io.files import read_json, write_json, write_text
@@ -123,6 +124,10 @@ def _rating_notes(config: RunConfig) -> list[str]:
         notes.append(
             f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {text}, weighted by "
             "a logistic regression on valid. Methods that read CF end with the same blend, so compare them with it too."
+        )
+    if GBMWords.kind in config.resolved.cf_rows:
+        notes.append(
+            f"{config.main}{WITH_TREES}: the log-odds of {config.main} and of the trees that read words, weighted likewise."
         )
     most = config.data.split.max_rows_per_user
     if most is not None:

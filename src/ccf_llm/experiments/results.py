@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ccf_llm.cf.gbm import GBMWords
 from ccf_llm.cf.rank_trees import RankTrees
 from ccf_llm.cf.settings import SHARED, ModelKind
 from ccf_llm.data.dataset import Dataset
@@ -130,7 +131,8 @@ def comparison_rows(config: RunConfig) -> tuple[str, ...]:
     """All rows of a comparison: CF, trees, language-model methods, and what decides together with one of them."""
     late = [LATE_FUSION] if config.resolved.text_only else []
     trees = [TREES, TREES_WORDS] if config.ranks and config.ranking.trees else []
-    return (*config.resolved.cf_rows, *trees, *config.methods, *late, *([config.main + WITH_TREES] if trees else []))
+    together = [config.main + WITH_TREES] if trees or GBMWords.kind in config.resolved.cf_rows else []
+    return (*config.resolved.cf_rows, *trees, *config.methods, *late, *together)
 
 
 def row_config(config: RunConfig, row: str) -> dict[str, Any]:
@@ -139,7 +141,7 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     if config.ranks:
         values["task"] = config.task
     values["data"]["source"] = Path(config.data.source).name
-    if not learns_categories(config, row):
+    if not (learns_categories(config, row) or _by_trees(row)):
         del values["data"]["categories"]
     if row in (*CF_METHODS, TREES, TREES_WORDS):
         del values["data"]["user_details"]
@@ -159,7 +161,7 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     if row == LATE_FUSION:
         kinds.add(config.cf.model)
     if row.endswith(WITH_TREES):
-        kinds.add(RankTrees.kind)
+        kinds.add(RankTrees.kind if config.ranks else GBMWords.kind)
     values |= {
         "llm": own.llm.model_dump(mode="json", exclude={"device", "checkpointing", "shard"}),
         "batch": own.batch.model_dump(mode="json", exclude={"memory_mb", "batch_tokens"}),
@@ -192,11 +194,15 @@ def learns_categories(config: RunConfig, row: str) -> bool:
 
 def reads_genres(config: RunConfig, row: str) -> bool:
     """Whether a row reads the genres of the published MovieLens-1M split, whose protocol reads titles alone."""
-    if row not in (LATE_FUSION, *config.methods) or not is_benchmark(Path(config.data.source)):
+    if not is_benchmark(Path(config.data.source)) or not (row in (LATE_FUSION, *config.methods) or _by_trees(row)):
         return False
-    return GENRES in columns_of(config.data.details) or (
-        learns_categories(config, row) and config.data.categories == GENRES
-    )
+    told = config.data.categories == GENRES and (learns_categories(config, row) or _by_trees(row))
+    return told or GENRES in columns_of(config.data.details)
+
+
+def _by_trees(row: str) -> bool:
+    """Whether trees of the rating task decide that read all columns of the items, so also those of categories."""
+    return row == GBMWords.kind or row.endswith(WITH_TREES)
 
 
 def about_data(dataset: Dataset) -> dict[str, Any]:
