@@ -127,7 +127,7 @@ def _rating_notes(config: RunConfig) -> list[str]:
         )
     if GBMWords.kind in config.resolved.cf_rows:
         notes.append(
-            f"{config.main}{WITH_TREES}: the log-odds of {config.main} and of the trees that read words, weighted likewise."
+            f"{config.main}{WITH_TREES}: the log-odds of {config.main} and of trees that read words, weighted likewise."
         )
     most = config.data.split.max_rows_per_user
     if most is not None:
