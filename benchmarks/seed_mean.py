@@ -1,10 +1,9 @@
 """What the seeds of a row say together: the mean of their log-odds, for each row of a comparison of the rating task.
 
-    python benchmarks/seed_mean.py RESULTS SOURCE --row gbm_words --row ccf_odds --row gbm_words+ccf_odds --out FILE
+    python benchmarks/seed_mean.py RESULTS SOURCE --row gbm_words --row ccf_odds --row ccf_odds_with_trees --out FILE
 
 Models that differ by chance alone err in part apart, so their mean is ahead of each (bagging, Breiman 1996), at their
-number times the cost; the rivals are averaged alike, and so are two rows with a + between them. `--part valid` says
-what to expect.
+number times the cost; the rivals are averaged alike. `--part valid` says what to expect.
 """
 
 import argparse
@@ -28,9 +27,7 @@ def main(results: Path, source: str, names: list[str], seeds: list[int], part: P
         np.bincount(codes, minlength=len(vocabulary) + 1)
         for codes, vocabulary in ((train.users, dataset.user_vocabulary), (train.items, dataset.item_vocabulary))
     ]
-    scores = {
-        name: np.mean([folder.scores(row, seed) for row in name.split("+") for seed in seeds], axis=0) for name in names
-    }
+    scores = {name: np.mean([folder.scores(name, seed) for seed in seeds], axis=0) for name in names}
     found = evaluate(rows, scores, user_counts=counts[0], item_counts=counts[1], baseline=names[0]).to_json()
     write_json(out, {"dataset": dataset.name, "part": part, "seeds": seeds} | found | {"made": circumstances()})
     for name, figures in found["models"].items():
@@ -44,9 +41,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder of a comparison's results")
     parser.add_argument("source", help="the data set")
-    parser.add_argument(
-        "--row", action="append", required=True, help="a row, or some with a + between; all are set against the first"
-    )
+    parser.add_argument("--row", action="append", required=True, help="a row; the others are set against the first")
     parser.add_argument("--seed", type=int, action="append", help="0, 1 and 2 if none is given")
     parser.add_argument("--part", choices=["test", "valid"], default="test")
     parser.add_argument("--out", type=Path, required=True)
