@@ -9,7 +9,7 @@ import pytest
 
 from ccf_llm.cf.kinds import FITTED, RANKERS
 from ccf_llm.cf.mean import ItemUserMean
-from ccf_llm.cf.settings import CFSettings
+from ccf_llm.cf.settings import SHARED, CFSettings
 from ccf_llm.experiments.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +22,7 @@ def read(name: str) -> Any:
 
 
 OF_LABELS = [method for method in FITTED if method not in RANKERS]  # the others rank: benchmarks/ranking
-SEARCHED = [method for method in OF_LABELS if method != "ensemble"]
+SEARCHED = [method for method in OF_LABELS if method != "ensemble" and method not in SHARED]
 
 
 @pytest.mark.parametrize("method", SEARCHED)
