@@ -64,10 +64,12 @@ def test_a_drafted_rating_run_trains(tiny_llm: Path, tmp_path: Path) -> None:
     small = quick_config(config)
     assert small.data.split.max_rows_per_user == 5
     few = {name: stage.model_copy(update={"rows": 48}) for name, stage in small.stages.items()}
-    quick = {"folds": 2, "mf": small.cf.mf.model_copy(update=tiny.QUICK_CF)}
+    assert small.cf.compare == ("gbm_words",)
+    trees = small.cf.gbm.model_copy(update={"max_trees": 20, "folds": 2})
+    quick = {"folds": 2, "mf": small.cf.mf.model_copy(update=tiny.QUICK_CF), "gbm": trees}
     small = small.model_copy(update={"stages": few, "cf": small.cf.model_copy(update=quick)})
     table = read_json(compare_run(small, seeds=[0], only=quick_rows(small), say=lambda line: None).table(".json"))
-    assert {"item_user_mean", "mf", "ccf_llm"} == {row["method"] for row in table["rows"]}
+    assert {"item_user_mean", "mf", "gbm_words", "ccf_llm"} == {row["method"] for row in table["rows"]}
     assert "AUC against" in answer(table)
 
 
@@ -153,4 +155,4 @@ def test_a_quick_run_is_small_and_elsewhere(tiny_llm: Path, tmp_path: Path) -> N
     small = quick_config(config)
     assert small.output == tmp_path / "run-quick"
     assert all(stage.evaluations == 1 and stage.rows == 160 for stage in small.stages.values())
-    assert quick_rows(small) == ["item_user_mean", "mf", "ccf_llm"]
+    assert quick_rows(small) == ["item_user_mean", "mf", "gbm_words", "ccf_llm"]

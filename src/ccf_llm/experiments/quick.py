@@ -3,6 +3,7 @@
 from typing import Any
 
 from ccf_llm.cf.gbm import import_lightgbm
+from ccf_llm.cf.settings import FittedKind
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import TREES_WORDS, RunConfig, alone
 from ccf_llm.reports.page import signed
@@ -25,12 +26,15 @@ def quick_config(config: RunConfig) -> RunConfig:
         for name, stage in small.stages.items()
     }
     update: dict[str, Any] = {"stages": stages, "output": config.output.with_name(f"{config.output.name}-quick")}
+    trees = _has_trees()
     if config.ranks:
-        ranking = config.ranking.model_copy(update={"people": PEOPLE, "trees": _has_trees()})
-        update |= {"ranking": ranking, "cf": small.cf.model_copy(update={"compare": ("popularity",)})}
+        update["ranking"] = config.ranking.model_copy(update={"people": PEOPLE, "trees": trees})
+        rivals: tuple[FittedKind, ...] = ("popularity",)
     else:
         split = config.data.split.model_copy(update={"max_rows_per_user": USER_ROWS})
         update["data"] = config.data.model_copy(update={"split": split})
+        rivals = ("gbm_words",) if trees else ()
+    update["cf"] = small.cf.model_copy(update={"compare": rivals})
     return small.model_copy(update=update)
 
 
