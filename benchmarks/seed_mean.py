@@ -16,17 +16,14 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.evaluation.rating import evaluate
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.results import ResultFolder
+from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.files import write_json
 
 
 def main(results: Path, source: str, names: list[str], seeds: list[int], part: Part, out: Path) -> None:
     """Average, measure, write the figures, and print each row beside the first."""
     dataset = open_dataset(source)
-    train, rows, folder = dataset.rows("train"), dataset.rows(part), ResultFolder(results, part)
-    counts = [
-        np.bincount(codes, minlength=len(vocabulary) + 1)
-        for codes, vocabulary in ((train.users, dataset.user_vocabulary), (train.items, dataset.item_vocabulary))
-    ]
+    rows, counts, folder = dataset.rows(part), TrainedOn.of(dataset).counts, ResultFolder(results, part)
     scores = {name: np.mean([folder.scores(name, seed) for seed in seeds], axis=0) for name in names}
     found = evaluate(rows, scores, user_counts=counts[0], item_counts=counts[1], baseline=names[0]).to_json()
     write_json(out, {"dataset": dataset.name, "part": part, "seeds": seeds} | found | {"made": circumstances()})

@@ -25,6 +25,7 @@ from ccf_llm.data.rows import Rows
 from ccf_llm.evaluation.rating import evaluate
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.results import ResultFolder
+from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.files import write_json
 
 Floats = NDArray[np.floating[Any]]
@@ -38,7 +39,7 @@ WITH, WITHOUT = "stack", "stack without the language model"
 def main(results: Path, source: str, llm: str, seed: int, out: Path) -> None:
     """Fit both stacks, measure them and the rows, and write the figures."""
     dataset = open_dataset(source)
-    valid, test, counts = dataset.rows("valid"), dataset.rows("test"), training_rows(dataset)
+    valid, test, counts = dataset.rows("valid"), dataset.rows("test"), TrainedOn.of(dataset).counts
     scores, before = ({row: ResultFolder(results, part).scores(row, seed) for row in (llm, *CF)} for part in PARTS)
     learned = np.stack([*before.values(), *facts(dataset, valid, counts)], axis=1)
     asked = np.stack([*scores.values(), *facts(dataset, test, counts)], axis=1)
@@ -56,13 +57,6 @@ def main(results: Path, source: str, llm: str, seed: int, out: Path) -> None:
     for figure in ("auc", "uauc"):
         low, high = worth[f"{figure}_ci"]
         print(f"the language model's worth, {figure.upper()}: {worth[figure]:+.4f} ({low:+.4f} to {high:+.4f})")
-
-
-def training_rows(dataset: Dataset) -> tuple[Counts, Counts]:
-    """How many each user and each item has, by code."""
-    train = dataset.rows("train")
-    sizes = len(dataset.user_vocabulary) + 1, len(dataset.item_vocabulary) + 1
-    return np.bincount(train.users, minlength=sizes[0]), np.bincount(train.items, minlength=sizes[1])
 
 
 def facts(dataset: Dataset, rows: Rows, counts: tuple[Counts, Counts]) -> list[Floats]:

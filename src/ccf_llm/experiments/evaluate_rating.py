@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ccf_llm.cf.gbm import GBMWords
 from ccf_llm.cf.scorer import Scorer
 from ccf_llm.cf.settings import CFSettings
 from ccf_llm.data.dataset import Dataset
@@ -18,8 +17,9 @@ from ccf_llm.evaluation.people import people_of
 from ccf_llm.evaluation.rating import evaluate
 from ccf_llm.experiments.cf import fit_row, load_fitted
 from ccf_llm.experiments.circumstances import circumstances
-from ccf_llm.experiments.config import CF_METHODS, LATE_FUSION, WITH_TREES, RunConfig
+from ccf_llm.experiments.config import CF_METHODS, RunConfig
 from ccf_llm.experiments.folder import RunFolder
+from ccf_llm.experiments.results import fusions
 from ccf_llm.experiments.trained import TrainedOn
 from ccf_llm.io.fetch import announce
 from ccf_llm.io.files import write_json
@@ -113,15 +113,6 @@ def measure(
         "models": found["models"],
         "made": circumstances(),
     }
-
-
-def fusions(config: RunConfig, method: str) -> dict[str, str]:
-    """The rows in which a method decides together with a CF row, and with which: the text-only one with `cf.model` (the
-    simple rival of reading CF), the main one with the trees that read words, where these are a row.
-    """
-    found = {LATE_FUSION: config.cf.model} if method == config.resolved.text_only else {}
-    with_trees = method == config.main and GBMWords.kind in config.resolved.cf_rows
-    return found | ({method + WITH_TREES: GBMWords.kind} if with_trees else {})
 
 
 def fit_fusion(

@@ -7,8 +7,9 @@ from ccf_llm.cf.scorer import Scorer
 from ccf_llm.data.rows import Floats
 from ccf_llm.evaluation.metrics import auc, uauc
 from ccf_llm.experiments.cf import read_cost
-from ccf_llm.experiments.evaluate_rating import fit_fusion, fusions, measure
+from ccf_llm.experiments.evaluate_rating import fit_fusion, measure
 from ccf_llm.experiments.fill import Filler
+from ccf_llm.experiments.results import fusions
 from ccf_llm.experiments.train import Effort, Trained
 from ccf_llm.io.progress import advance_of
 

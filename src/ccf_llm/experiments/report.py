@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ccf_llm.cf.gbm import GBMWords
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import LATE_FUSION, WITH_TREES, RunConfig, check_config
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.experiments.gate import gate_by_popularity
+from ccf_llm.experiments.results import fusions
 from ccf_llm.io.files import read_json, write_json, write_text
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.reports.plots import ndcg_by_row, overview, write_png
@@ -125,7 +125,7 @@ def _rating_notes(config: RunConfig) -> list[str]:
             f"{LATE_FUSION} is the simple rival: the log-odds of {config.cf.model} and {text}, weighted by "
             "a logistic regression on valid. Methods that read CF end with the same blend, so compare them with it too."
         )
-    if GBMWords.kind in config.resolved.cf_rows:
+    if config.main + WITH_TREES in fusions(config, config.main):
         notes.append(
             f"{config.main}{WITH_TREES}: the log-odds of {config.main} and of trees that read words, weighted likewise."
         )

@@ -129,10 +129,19 @@ def _of_new(path: Path) -> Path:
 
 def comparison_rows(config: RunConfig) -> tuple[str, ...]:
     """All rows of a comparison: CF, trees, language-model methods, and what decides together with one of them."""
-    late = [LATE_FUSION] if config.resolved.text_only else []
     trees = [TREES, TREES_WORDS] if config.ranks and config.ranking.trees else []
-    together = [config.main + WITH_TREES] if trees or GBMWords.kind in config.resolved.cf_rows else []
-    return (*config.resolved.cf_rows, *trees, *config.methods, *late, *together)
+    fused = [row for method in config.methods for row in fusions(config, method)]
+    together = [config.main + WITH_TREES] if trees else []
+    return (*config.resolved.cf_rows, *trees, *config.methods, *fused, *together)
+
+
+def fusions(config: RunConfig, method: str) -> dict[str, str]:
+    """The rows in which a method decides together with a CF row, and with which: the text-only one with `cf.model` (the
+    simple rival of reading CF), the main one with the trees that read words, where these are a row.
+    """
+    found = {LATE_FUSION: config.cf.model} if method == config.resolved.text_only else {}
+    with_trees = method == config.main and GBMWords.kind in config.resolved.cf_rows
+    return found | ({method + WITH_TREES: GBMWords.kind} if with_trees else {})
 
 
 def row_config(config: RunConfig, row: str) -> dict[str, Any]:
