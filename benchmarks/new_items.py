@@ -2,11 +2,13 @@
 
     python benchmarks/new_items.py ml-100k --details year genres --out benchmarks/ranking/ml-100k-new-items.json
     python benchmarks/new_items.py DATA --details genres --out ...     # MovieLens latest-small
+    python benchmarks/new_items.py ml-100k --details year genres --words sentences+ngrams --l2 5 --lengths --out ...
 
 Each user's likes in time, 70% train, 10% valid, 20% test; then a fifth of the items, drawn or the newest, is taken out
 of train and valid. `choose`: the same within train and valid alone, for draws of other seeds: by these the length of
 new items' vectors is chosen. `test`: what was chosen, once for each seed. Differences are paired, of the same users.
-`usual`: the split that holds out nothing, where a prior must lose nothing.
+`usual`: the split that holds out nothing, where a prior must lose nothing. What is read by another setting than
+`sentences` is also set against that (`ease, sentences`, with the default penalty).
 """
 
 import argparse
@@ -27,7 +29,6 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix
 from ccf_llm.data.manifest import NewItemsBy
 from ccf_llm.data.named import open_dataset
-from ccf_llm.data.rows import Floats
 from ccf_llm.data.split import split_dataset, user_time_split
 from ccf_llm.evaluation.known import Known, held_out
 from ccf_llm.evaluation.ranking import evaluate_lists
@@ -35,19 +36,21 @@ from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.ranked import Asked, retriever_lists
 from ccf_llm.io.files import write_json
 from ccf_llm.prompts.details import words_of
-from ccf_llm.text.sentences import sentence_vectors
+from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.words import texts_of
 
 SHARE = 0.2
+RIVAL = "ease, sentences"
 
 
-def fitted(dataset: Dataset, vectors: Floats, lengths: list[float]) -> dict[str, Retriever]:
+def fitted(dataset: Dataset, plain: Words, rival: Words | None, lengths: list[float]) -> dict[str, Retriever]:
     """Popularity, EASE and ALS without and with a prior; `as predicted` leaves new items the short prediction."""
     likes, new = likes_matrix(dataset, "train"), held_out(dataset)
     mask = None if new is None else np.pad(dataset.items["item_id"].is_in(new.implode()).to_numpy(), (1, 0))
-    plain = Words(vectors, PriorConfig(words="sentences"))
     found: dict[str, Retriever] = {"popularity": Popularity.fit(likes), "ease": EASE.fit(likes)}
     found["ease, as predicted"] = EASE.fit(likes, words=plain)
+    if rival is not None:
+        found[RIVAL] = EASE.fit(likes, words=replace(rival, new=mask))
     for length in lengths if new is not None else []:
         told = replace(plain, config=plain.config.model_copy(update={"new_length": length}), new=mask)
         found[f"ease, length {length}"] = EASE.fit(likes, words=told)
@@ -73,8 +76,12 @@ def measured(dataset: Dataset, models: dict[str, Retriever]) -> dict[str, Any]:
             rows[name]["against as predicted"] = _of(row["diff"]["ease, as predicted"])
         if "ease" in row["diff"]:
             rows[name]["against ease"] = _of(row["diff"]["ease"])
+        if RIVAL in row["diff"]:
+            rows[name]["against sentences"] = _of(row["diff"][RIVAL])
         if alone is not None:
             rows[name]["among themselves"] = _of(alone["models"][name])
+            if RIVAL in alone["models"][name]["diff"]:
+                rows[name]["among themselves, against sentences"] = _of(alone["models"][name]["diff"][RIVAL])
             rows[name] |= {figure: _rounded(row[f"{figure}@10"]) for figure in ("new", "new_hits")}
     return {"lists": figures["lists"], "rows": rows}
 
@@ -95,26 +102,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="New items, measured.")
     parser.add_argument("data")
     parser.add_argument("--details", nargs="*", default=["genres"])
-    parser.add_argument("--lengths", nargs="+", type=float, default=[0.8, 1.0, 1.25, 1.5])
+    parser.add_argument("--words", default="sentences", help="As cf.prior.words in a run.")
+    parser.add_argument("--l2", type=float, default=PriorConfig().l2)
+    parser.add_argument("--lengths", nargs="*", type=float, default=[0.8, 1.0, 1.25, 1.5])
     parser.add_argument("--choose", nargs="*", type=int, default=[10, 11, 12, 13])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     whole = open_dataset(arguments.data)
     details = words_of(whole.items, tuple(arguments.details), len)
-    vectors = np.pad(sentence_vectors(texts_of(whole.items["title"].to_list(), details)), ((1, 0), (0, 0)))
+    texts = texts_of(whole.items["title"].to_list(), details)
+
+    def told(words: str, **settings: float) -> Words:
+        config = PriorConfig.model_validate({"words": words} | settings)
+        return Words(np.pad(text_vectors(texts, words), ((1, 0), (0, 0))), config)
+
+    plain = told(arguments.words, l2=arguments.l2)
+    rival = None if arguments.words == "sentences" else told("sentences")
     usual = user_time_split(whole)
     earlier = usual.interactions.filter(pl.col("split") != "test").drop("split")
     earlier_alone = Dataset.from_frames(earlier, whole.items, name=whole.name)
     chosen = PriorConfig().new_length
     about = {"dataset": whole.name, "details": arguments.details, "new_items": SHARE, "chosen": chosen}
+    about["prior"] = plain.config.model_dump(mode="json")
     result: dict[str, Any] = about | {"made": circumstances(), "usual": None, "choose": {}, "test": {}}
 
     def of(dataset: Dataset, seed: int, by: NewItemsBy, lengths: list[float]) -> dict[str, Any]:
         split = split_dataset(dataset, by="user", new_items=SHARE, new_items_by=by, seed=seed)
-        return measured(split, fitted(split, vectors, lengths))
+        return measured(split, fitted(split, plain, rival, lengths or [chosen]))
 
-    result["usual"] = measured(usual, fitted(usual, vectors, []))
+    result["usual"] = measured(usual, fitted(usual, plain, rival, []))
     for seed in arguments.choose:
         result["choose"][str(seed)] = of(earlier_alone, seed, "drawn", arguments.lengths)
         write_json(arguments.out, result)

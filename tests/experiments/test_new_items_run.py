@@ -108,9 +108,7 @@ def test_its_lists_can_be_measured_by_anyone(
 
 
 def test_the_prior_is_told_what_is_new(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "ccf_llm.experiments.words.sentence_vectors", lambda texts, words: np.ones((len(texts), 3), "f")
-    )
+    monkeypatch.setattr("ccf_llm.experiments.words.text_vectors", lambda texts, words: np.ones((len(texts), 3), "f"))
 
     def of(by_length: float, **split: float) -> RunConfig:
         data = config.data.model_copy(update={"split": config.data.split.model_copy(update=split)})
@@ -147,9 +145,7 @@ def test_the_prior_is_told_what_is_new(config: RunConfig, monkeypatch: pytest.Mo
 def test_the_language_model_leaves_new_items_where_the_retriever_has_them(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "ccf_llm.experiments.words.sentence_vectors", lambda texts, words: np.eye(len(texts), 8, dtype="f")
-    )
+    monkeypatch.setattr("ccf_llm.experiments.words.text_vectors", lambda texts, words: np.eye(len(texts), 8, dtype="f"))
     values = config.model_dump(mode="json")
     values["cf"] |= {"prior": {"words": "sentences"}}
     told = check_config({**values, "output": f"{config.output}-told"}, "test")

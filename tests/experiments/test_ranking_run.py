@@ -304,8 +304,8 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         read.extend(texts)
         return np.stack([np.random.default_rng(sum(map(ord, text))).normal(size=12) for text in texts]).astype("f")
 
-    monkeypatch.setattr("ccf_llm.experiments.words.sentence_vectors", vectors_of)
-    monkeypatch.setattr("ccf_llm.model.network.sentence_vectors", vectors_of)
+    monkeypatch.setattr("ccf_llm.experiments.words.text_vectors", vectors_of)
+    monkeypatch.setattr("ccf_llm.model.network.text_vectors", vectors_of)
     return read
 
 

@@ -23,7 +23,7 @@ from ccf_llm.prompts.details import words_of
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.recommend.following import Following
 from ccf_llm.recommend.recommender import Order, Recommender
-from ccf_llm.text.sentences import sentence_vectors
+from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.words import texts_of
 
 DETAILS = ("year", "genres")
@@ -41,7 +41,7 @@ HORROR = ["Scream", "Nightmare on Elm Street, A", "Psycho", "Shining, The", "Car
 
 def recommender_of(dataset: Dataset, vectors: Floats, llm: Path, details: tuple[str, ...]) -> Recommender:
     """EASE with a prior, whose likes alone decide: the language model is not asked."""
-    told = Words(np.pad(vectors, ((1, 0), (0, 0))), PriorConfig(words="sentences"))
+    told = Words(np.pad(vectors, ((1, 0), (0, 0))), PriorConfig(words="sentences+ngrams", l2=5.0))
     sizes = {"n_users": len(dataset.user_vocabulary), "n_items": len(dataset.item_vocabulary)}
     cf = EASEVectors.fit(dataset.rows("train"), dataset.rows("valid"), words=told, **sizes)
     settings = LLMConfig(model=str(llm), dtype="float32", device="cpu")
@@ -57,7 +57,7 @@ def films(tiny_llm: Path) -> Recommender:
     """MovieLens-100K, read by the sentence encoder, and the new films."""
     dataset = user_time_split(open_dataset("ml-100k"))
     texts = texts_of(dataset.items["title"].to_list(), words_of(dataset.items, DETAILS, len))
-    return recommender_of(dataset, sentence_vectors(texts), tiny_llm, DETAILS).with_items(NEW)
+    return recommender_of(dataset, text_vectors(texts, "sentences+ngrams"), tiny_llm, DETAILS).with_items(NEW)
 
 
 @pytest.mark.llm
@@ -90,7 +90,7 @@ def test_in_the_order_next_a_new_item_stands_where_its_words_put_it(
 ) -> None:
     new = pl.DataFrame({"item_id": ["even", "odd"], "title": ["A", "B"], "genres": ["drama", "drama"]})
     words = np.eye(6, dtype=np.float32)[:2]
-    monkeypatch.setattr("ccf_llm.model.network.sentence_vectors", lambda texts, read_by: words)
+    monkeypatch.setattr("ccf_llm.model.network.text_vectors", lambda texts, read_by: words)
     grown = two_tastes.with_items(new)
     for liked, other in ((["i2", "i4", "i6"], "odd"), (["i1", "i3", "i5"], "even")):
         found = grown.recommend_for_history(liked, 26, order="next")["item_id"].to_list()

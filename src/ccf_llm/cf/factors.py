@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.utils.extmath import randomized_svd
 
 from ccf_llm.data.rows import Floats
 
@@ -18,5 +17,7 @@ def factorise(weights: NDArray[np.float32] | csr_matrix, dim: int, seed: int) ->
     if d == 0:
         empty = np.zeros((weights.shape[0], 0), dtype=np.float32)
         return empty, empty
+    from sklearn.utils.extmath import randomized_svd  # a second of every start
+
     left, sizes, right = randomized_svd(weights, d, n_iter=7, random_state=seed)
     return np.ascontiguousarray(left, dtype=np.float32), np.ascontiguousarray((sizes[:, None] * right).T, np.float32)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.cf.cross_fit import assign_folds
@@ -19,6 +18,7 @@ from ccf_llm.cf.settings import GBMConfig, RankTreesConfig
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings, stored
 from ccf_llm.data.rows import Rows
 from ccf_llm.errors import CCFError, one_line
+from ccf_llm.evaluation.metrics import auc
 from ccf_llm.io.hashing import sha256_of
 from ccf_llm.io.tensors import read_tensors, write_tensors
 
@@ -97,8 +97,7 @@ class GBM:
             callbacks=[lightgbm.early_stopping(config.patience, verbose=False)],
         )
         model = cls(config, features, booster.model_to_string(num_iteration=booster.best_iteration), words)
-        auc = float(roc_auc_score(valid.labels, model.score(valid)))
-        say(f"{cls.name}: {booster.best_iteration} trees, valid AUC {auc:.4f}")
+        say(f"{cls.name}: {booster.best_iteration} trees, valid AUC {auc(valid.labels, model.score(valid)):.4f}")
         return model
 
     def score(self, rows: Rows) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +13,7 @@ from ccf_llm.cf.base import CFModel, last_rows
 from ccf_llm.cf.checks import check_codes, check_labels
 from ccf_llm.data.rows import Codes, Rows
 from ccf_llm.errors import CCFError
+from ccf_llm.evaluation.metrics import auc
 from ccf_llm.io.progress import time_left
 from ccf_llm.randomness import seeded
 
@@ -64,12 +64,12 @@ class LabelModel(CFModel):
                 scores = self.score(valid)
                 if not np.isfinite(scores).all():
                     raise CCFError(f"learning_rate: training diverged at {config.learning_rate}; choose a smaller one")
-                auc = float(roc_auc_score(valid.labels, scores))
+                value = auc(valid.labels, scores)
                 if progress:
                     left = time_left(begun, epoch, config.max_epochs)
-                    progress(f"{self.name}: pass {epoch}, loss {loss:.4f}, valid AUC {auc:.4f}, at most {left}")
-                if auc > best_auc:
-                    best_auc, best_epoch, best_state = auc, epoch, self._copy()
+                    progress(f"{self.name}: pass {epoch}, loss {loss:.4f}, valid AUC {value:.4f}, at most {left}")
+                if value > best_auc:
+                    best_auc, best_epoch, best_state = value, epoch, self._copy()
                 elif epoch - best_epoch >= config.patience:
                     break
         self.load_state_dict(best_state)

@@ -286,9 +286,10 @@ class SASRecSoftmaxConfig(RetrieverConfig):
 class PriorConfig(Settings):
     """Settings of the prior from text: `ease` and `als` draw items with few likes to what their words predict."""
 
-    words: str = Field(default="none", pattern=r"^(none|sentences(:.+)?)$")
+    words: str = Field(default="none", pattern=r"^(none|sentences(:.+)?(\+ngrams)?)$")
     """What reads the words, title and `data.details`: `sentences` all-MiniLM-L6-v2, `sentences:NAME` another encoder, a
-    sentence-transformers folder or a hub id; `none`: there is no prior."""
+    sentence-transformers folder or a hub id, either with `+ngrams` after it to read by their letters too; `none`: there
+    is no prior."""
     k: float = Field(default=3.0, gt=0)
     """Likes at which an item is half its own and half the prediction."""
     l2: float = Field(default=10.0, gt=0)

@@ -16,6 +16,7 @@ from ccf_llm.llm.base import load_tokenizer
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import details_of, told_by_code
 from ccf_llm.prompts.details import Details
+from ccf_llm.text.ngrams import reader_key, text_vectors
 from ccf_llm.text.sentences import SENTENCES, encoder_key, sentence_vectors
 from ccf_llm.text.titles import reading_order
 from ccf_llm.text.words import texts_of
@@ -25,7 +26,7 @@ def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
     """The vectors of the items' texts, where the run has a prior from text."""
     if config.cf.prior.words == "none":
         return None
-    vectors = sentence_vectors(item_texts(config, dataset), config.cf.prior.words)
+    vectors = text_vectors(item_texts(config, dataset), config.cf.prior.words)
     return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior, _new(config, dataset))  # row 0 is no item
 
 
@@ -58,7 +59,7 @@ def words_key(config: RunConfig, dataset: Dataset) -> str | None:
     # Where nothing is new its length decides nothing; `unmet` is younger than models that are kept.
     idle = {"new_length"} if _new(config, dataset) is None else set()
     settings = prior.model_dump(mode="json", exclude=idle | ({"unmet"} if prior.unmet == "passed over" else set()))
-    return fingerprint([encoder_key(prior.words), item_texts(config, dataset), settings])
+    return fingerprint([reader_key(prior.words), item_texts(config, dataset), settings])
 
 
 def user_words(config: RunConfig, dataset: Dataset) -> list[str]:

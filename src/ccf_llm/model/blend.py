@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 from ccf_llm.data.rows import Floats
@@ -98,6 +96,8 @@ class Blend(nn.Module):
 
 def _regress(columns: NDArray[np.float64], labels: NDArray[Any], used: list[int]) -> NDArray[np.float64]:
     """(3,) weights of a logistic regression on some of the columns."""
+    from sklearn.linear_model import LogisticRegression  # a second of every start
+
     regression = LogisticRegression(C=1e4).fit(columns[:, used], labels)
     weights = np.zeros(3)
     weights[used], weights[2] = regression.coef_[0], regression.intercept_[0]
@@ -106,6 +106,8 @@ def _regress(columns: NDArray[np.float64], labels: NDArray[Any], used: list[int]
 
 def _splits(labels: NDArray[Any], users: NDArray[Any]) -> list[Split]:
     """Rows to fit on and rows of other users to measure on; all rows for both where that cannot be."""
+    from sklearn.model_selection import GroupKFold
+
     folds = min(FOLDS, len(np.unique(users)))
     splits = list(GroupKFold(folds).split(labels, labels, users)) if folds > 1 else []
     if splits and all(len(np.unique(labels[rest])) == 2 for rest, _ in splits):

@@ -24,6 +24,7 @@ from ccf_llm.prompts.collate import Pass, collate_chains, collate_targets
 from ccf_llm.prompts.encoder import ITEM_SLOT, LEARNED_SLOT, USER_SLOT, PromptEncoder
 from ccf_llm.prompts.pack import Sequence
 from ccf_llm.randomness import seeded
+from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.sentences import sentence_vectors
 from ccf_llm.text.words import texts_of
 
@@ -98,7 +99,7 @@ class CCFNetwork(nn.Module):
         the CF model's vectors, where it has a prior from text.
         """
         read_by = self.cf.reads_words
-        words = None if read_by is None else sentence_vectors(texts_of(titles, details), read_by)
+        words = None if read_by is None else text_vectors(texts_of(titles, details), read_by)
         cf = self.cf.with_items(len(titles), words)
         encoder = self.encoder.with_items(titles, details, cf)
         more = self._read_words(len(self.semantic), self.fusion_config, encoder)
