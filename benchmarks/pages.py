@@ -21,7 +21,10 @@ TABLES = {
         "comparison": "comparison.py ml-1m/table.json",
         "speed": "speed.py speed/scoring-*.json speed/training-*.json",
     },
-    "benchmarks/ranking/README.md": {"over l3ae": "comparison.py ranking/ml-100k-l3ae/table.json"},
+    "benchmarks/ranking/README.md": {
+        "over l3ae": "comparison.py ranking/ml-100k-l3ae/table.json",
+        "all lists": "comparison.py ranking/ml-100k-l3ae-all/table.json",
+    },
     "benchmarks/ml-1m-slots/README.md": {"slots": "comparison.py ml-1m-slots/table.json"},
     "benchmarks/ifdb/README.md": {"ranking ifdb": "comparison.py ifdb/time/table.json"},
     "docs/speed.md": {

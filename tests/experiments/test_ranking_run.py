@@ -1,5 +1,6 @@
 """A run of the ranking task: trained on lists, measured by lists that anyone can recompute, saved and loaded."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,15 +179,20 @@ def test_a_pointwise_loss_asks_of_each_item_by_itself(config: RunConfig, folder:
     assert float(objective.loss(packs).detach()) == pytest.approx(float(right), rel=1e-5)
 
 
-def test_a_run_goes_on_where_it_was_and_a_change_of_lists_trains_anew(config: RunConfig, folder: RunFolder) -> None:
-    def steps(config: RunConfig) -> int:
+def test_a_run_goes_on_where_it_was_and_a_change_of_lists_trains_anew(
+    config: RunConfig, folder: RunFolder, tmp_path: Path
+) -> None:
+    def steps(**ranking: int | bool) -> int:
         taken: list[int] = []
-        train_run(config, say=SILENT, report=lambda name, word, progress, steps: taken.append(progress.step))
+        changed = config.ranking.model_copy(update=ranking)
+        values = config.model_copy(update={"ranking": changed, "output": tmp_path / "run"})
+        train_run(values, say=SILENT, report=lambda name, word, progress, steps: taken.append(progress.step))
         return len(taken)
 
-    assert steps(config) == 0
-    more = config.ranking.model_copy(update={"size": 5})
-    assert steps(config.model_copy(update={"ranking": more, "output": config.output.with_name("other")})) > 0
+    shutil.copytree(folder.path, tmp_path / "run")
+    assert steps() == 0
+    assert steps(people=5, trees=not config.ranking.trees) == 0  # of what is measured later
+    assert steps(size=5) > 0
 
 
 def test_lists_to_learn_from_hold_one_to_be_found_and_nothing_else_that_is_liked(

@@ -320,7 +320,8 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     details = {} if all(isinstance(detail, str) for detail in config.data.details) else data
     layers = {} if network.llm.layers is None else {"layers": network.llm.layers}
     bits = {} if config.llm.quantize is None else {"quantize": config.llm.quantize}
-    ranking = config.ranking.model_dump(exclude={"people"} | (set() if config.ranking.dislikes else {"dislikes"}))
+    after = {"people", "trees"}  # of what is measured when all is trained
+    ranking = config.ranking.model_dump(exclude=after | (set() if config.ranking.dislikes else {"dislikes"}))
     lists = {"ranking": ranking} if config.ranks else {}
     users = {"users": network.encoder.users} if network.encoder.users else {}
     return fingerprint(
