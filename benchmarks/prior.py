@@ -2,6 +2,7 @@
 
     python benchmarks/prior.py ml-100k --details year genres --out benchmarks/ranking/ml-100k-prior.json
     python benchmarks/prior.py DATA --details genres --k 3 --l2 10 --seeds 0 1 2 --out ...     # MovieLens latest-small
+    python benchmarks/prior.py ml-100k --details year genres --words sentences+ngrams --l2 5 --out ...
 
 Each user's likes in time: 70% train, 10% valid, 20% test. Warm: NDCG@10 over the whole catalogue, and its difference
 to EASE without a prior, with the standard error over users. New: a fifth of the items that five or more people like,
@@ -32,7 +33,7 @@ from ccf_llm.evaluation.hits import ndcg
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import write_json
 from ccf_llm.prompts.details import words_of
-from ccf_llm.text.sentences import sentence_vectors
+from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.words import texts_of
 
 K = 10
@@ -100,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The prior from text in EASE.")
     parser.add_argument("data")
     parser.add_argument("--details", nargs="*", default=["genres"])
+    parser.add_argument("--words", default="sentences", help="As cf.prior.words in a run.")
     parser.add_argument("--k", nargs="+", type=float, default=[3.0])
     parser.add_argument("--l2", nargs="+", type=float, default=[10.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -109,11 +111,12 @@ def main() -> None:
     likes, every = likes_matrix(dataset, "train"), likes_matrix(dataset)
     asked = {"valid": targets(dataset, "valid"), "test": targets(dataset, "test")}
     details = words_of(dataset.items, tuple(arguments.details), len)
-    vectors = np.pad(sentence_vectors(texts_of(dataset.items["title"].to_list(), details)), ((1, 0), (0, 0)))
+    texts = texts_of(dataset.items["title"].to_list(), details)
+    vectors = np.pad(text_vectors(texts, arguments.words), ((1, 0), (0, 0)))
     alone = {part: warm(EASE.fit(likes), found) for part, found in asked.items()}
     grid = itertools.product(arguments.k, arguments.l2)
     rows: list[dict[str, Any]] = []
-    for prior in (None, *(PriorConfig(words="sentences", k=k, l2=l2) for k, l2 in grid)):
+    for prior in (None, *(PriorConfig(words=arguments.words, k=k, l2=l2) for k, l2 in grid)):
         words = None if prior is None else Words(vectors, prior)
         row: dict[str, Any] = {"prior": prior and prior.model_dump(mode="json")}
         model = EASE.fit(likes, words=words)
