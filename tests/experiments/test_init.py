@@ -37,8 +37,8 @@ def drafted(dataset: Dataset, llm: Path, folder: Path) -> RunConfig:
     dataset.save(folder / "data")
     text = draft_config(dataset, str(folder / "data"), LAPTOP, 10, llm=str(llm)).text
     small = ["llm.layers=null", "llm.dtype=float32", "fusion.hidden=16", f"output={folder / 'run'}"]
-    if "prior: {words: sentences+ngrams, l2: 5}\n  compare" in text:
-        small.append(f"cf.prior.words=sentences:{tiny.write_sentence_encoder(folder / 'encoder')}+ngrams")
+    if "prior: {words: sentences}" in text:
+        small.append(f"cf.prior.words=sentences:{tiny.write_sentence_encoder(folder / 'encoder')}")
     return config_of(text, folder / "config.yaml", small)
 
 
