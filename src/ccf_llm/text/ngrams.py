@@ -12,7 +12,7 @@ AND_NGRAMS = "+ngrams"
 WIDTH = 1024
 WEIGHT = 0.5
 """Length of the letters' vector, where the encoder's is 1. Chosen with the width by new items drawn within train and
-valid, of MovieLens-100K (`benchmarks/ranking/README.md`)."""
+valid, of MovieLens-100K (docs/retrievers.md)."""
 
 
 def ngram_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
