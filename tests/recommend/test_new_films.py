@@ -39,9 +39,15 @@ FAMILY = ["Toy Story", "Aladdin", "Lion King, The"]
 HORROR = ["Scream", "Nightmare on Elm Street, A", "Psycho", "Shining, The", "Carrie"]
 
 
-def recommender_of(dataset: Dataset, vectors: Floats, llm: Path, details: tuple[str, ...]) -> Recommender:
+def recommender_of(
+    dataset: Dataset,
+    vectors: Floats,
+    llm: Path,
+    details: tuple[str, ...],
+    words: str = "sentences",
+) -> Recommender:
     """EASE with a prior, whose likes alone decide: the language model is not asked."""
-    told = Words(np.pad(vectors, ((1, 0), (0, 0))), PriorConfig(words="sentences+ngrams", l2=5.0))
+    told = Words(np.pad(vectors, ((1, 0), (0, 0))), PriorConfig(words=words))
     sizes = {"n_users": len(dataset.user_vocabulary), "n_items": len(dataset.item_vocabulary)}
     cf = EASEVectors.fit(dataset.rows("train"), dataset.rows("valid"), words=told, **sizes)
     settings = LLMConfig(model=str(llm), dtype="float32", device="cpu")
@@ -52,12 +58,12 @@ def recommender_of(dataset: Dataset, vectors: Floats, llm: Path, details: tuple[
     return Recommender(CCFLLM(network.eval(), dataset.user_vocabulary, dataset.items, info), dataset)
 
 
-@pytest.fixture(scope="module")
-def films(tiny_llm: Path) -> Recommender:
-    """MovieLens-100K, read by the sentence encoder, and the new films."""
+@pytest.fixture(scope="module", params=["sentences", "sentences+ngrams"])
+def films(tiny_llm: Path, request: pytest.FixtureRequest) -> Recommender:
+    """MovieLens-100K, read by the sentence encoder, and by letters too, and the new films."""
     dataset = user_time_split(open_dataset("ml-100k"))
     texts = texts_of(dataset.items["title"].to_list(), words_of(dataset.items, DETAILS, len))
-    return recommender_of(dataset, text_vectors(texts, "sentences+ngrams"), tiny_llm, DETAILS).with_items(NEW)
+    return recommender_of(dataset, text_vectors(texts, request.param), tiny_llm, DETAILS, request.param).with_items(NEW)
 
 
 @pytest.mark.llm
