@@ -2,7 +2,7 @@
 
     python benchmarks/new_items.py ml-100k --details year genres --out benchmarks/ranking/ml-100k-new-items.json
     python benchmarks/new_items.py DATA --details genres --out ...     # MovieLens latest-small
-    python benchmarks/new_items.py ml-100k --details year genres --words sentences+ngrams --l2 5 --lengths --out ...
+    python benchmarks/new_items.py ml-100k --details year genres --words sentences+ngrams --l2 5 --lengths 1 --out ...
 
 Each user's likes in time, 70% train, 10% valid, 20% test; then a fifth of the items, drawn or the newest, is taken out
 of train and valid. `choose`: the same within train and valid alone, for draws of other seeds: by these the length of
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from retrievers import words
 
 from ccf_llm.cf.als import ALS
 from ccf_llm.cf.ease import EASE
@@ -35,9 +36,6 @@ from ccf_llm.evaluation.ranking import evaluate_lists
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.ranked import Asked, retriever_lists
 from ccf_llm.io.files import write_json
-from ccf_llm.prompts.details import words_of
-from ccf_llm.text.ngrams import text_vectors
-from ccf_llm.text.words import texts_of
 
 SHARE = 0.2
 RIVAL = "ease, sentences"
@@ -104,21 +102,15 @@ def main() -> None:
     parser.add_argument("--details", nargs="*", default=["genres"])
     parser.add_argument("--words", default="sentences", help="As cf.prior.words in a run.")
     parser.add_argument("--l2", type=float, default=PriorConfig().l2)
-    parser.add_argument("--lengths", nargs="*", type=float, default=[0.8, 1.0, 1.25, 1.5])
+    parser.add_argument("--lengths", nargs="+", type=float, default=[0.8, 1.0, 1.25, 1.5])
     parser.add_argument("--choose", nargs="*", type=int, default=[10, 11, 12, 13])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     whole = open_dataset(arguments.data)
-    details = words_of(whole.items, tuple(arguments.details), len)
-    texts = texts_of(whole.items["title"].to_list(), details)
-
-    def told(words: str, **settings: float) -> Words:
-        config = PriorConfig.model_validate({"words": words} | settings)
-        return Words(np.pad(text_vectors(texts, words), ((1, 0), (0, 0))), config)
-
-    plain = told(arguments.words, l2=arguments.l2)
-    rival = None if arguments.words == "sentences" else told("sentences")
+    plain = words(whole, arguments.details, PriorConfig(words=arguments.words, l2=arguments.l2))
+    by_default = PriorConfig(words="sentences")
+    rival = words(whole, arguments.details, by_default) if arguments.words != by_default.words else None
     usual = user_time_split(whole)
     earlier = usual.interactions.filter(pl.col("split") != "test").drop("split")
     earlier_alone = Dataset.from_frames(earlier, whole.items, name=whole.name)
@@ -129,7 +121,7 @@ def main() -> None:
 
     def of(dataset: Dataset, seed: int, by: NewItemsBy, lengths: list[float]) -> dict[str, Any]:
         split = split_dataset(dataset, by="user", new_items=SHARE, new_items_by=by, seed=seed)
-        return measured(split, fitted(split, plain, rival, lengths or [chosen]))
+        return measured(split, fitted(split, plain, rival, lengths))
 
     result["usual"] = measured(usual, fitted(usual, plain, rival, []))
     for seed in arguments.choose:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from retrievers import words as told_words
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.candidates import CrossFittedRetrievers
@@ -32,9 +33,6 @@ from ccf_llm.data.split import user_time_split
 from ccf_llm.evaluation.hits import ndcg
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import write_json
-from ccf_llm.prompts.details import words_of
-from ccf_llm.text.ngrams import text_vectors
-from ccf_llm.text.words import texts_of
 
 K = 10
 LEAST = 5
@@ -110,14 +108,12 @@ def main() -> None:
     dataset = user_time_split(open_dataset(arguments.data))
     likes, every = likes_matrix(dataset, "train"), likes_matrix(dataset)
     asked = {"valid": targets(dataset, "valid"), "test": targets(dataset, "test")}
-    details = words_of(dataset.items, tuple(arguments.details), len)
-    texts = texts_of(dataset.items["title"].to_list(), details)
-    vectors = np.pad(text_vectors(texts, arguments.words), ((1, 0), (0, 0)))
+    told = told_words(dataset, arguments.details, PriorConfig(words=arguments.words))
     alone = {part: warm(EASE.fit(likes), found) for part, found in asked.items()}
     grid = itertools.product(arguments.k, arguments.l2)
     rows: list[dict[str, Any]] = []
     for prior in (None, *(PriorConfig(words=arguments.words, k=k, l2=l2) for k, l2 in grid)):
-        words = None if prior is None else Words(vectors, prior)
+        words = None if prior is None else replace(told, config=prior)
         row: dict[str, Any] = {"prior": prior and prior.model_dump(mode="json")}
         model = EASE.fit(likes, words=words)
         for part, found in asked.items():

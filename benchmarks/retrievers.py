@@ -37,7 +37,7 @@ from ccf_llm.evaluation.metrics import Doubles
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import read_json, write_json
 from ccf_llm.prompts.details import words_of
-from ccf_llm.text.sentences import sentence_vectors
+from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.words import texts_of
 
 K = 10
@@ -115,12 +115,10 @@ class Taught:
         return self(kind, RETRIEVERS[kind].config_type.model_validate(rows[AGAINST[name]]["settings"]), 0)
 
 
-def words(dataset: Dataset, details: list[str]) -> Words | None:
-    """Titles and these columns, as the prior reads them; None, which l3ae refuses, without columns."""
-    if not details:
-        return None
+def words(dataset: Dataset, details: list[str], config: PriorConfig) -> Words:
+    """Titles and these columns, as a prior of these settings reads them."""
     texts = texts_of(dataset.items["title"].to_list(), words_of(dataset.items, tuple(details), len))
-    return Words(np.pad(sentence_vectors(texts), ((1, 0), (0, 0))), PriorConfig(words="sentences"))
+    return Words(np.pad(text_vectors(texts, config.words), ((1, 0), (0, 0))), config)
 
 
 def figures_of(model: Retriever, asked: Targets) -> Doubles:
@@ -176,7 +174,8 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = user_time_split(open_dataset(arguments.data))
     valid, test = targets(dataset, "valid"), targets(dataset, "test")
-    told = words(dataset, arguments.details)
+    # Without columns nothing is told, which l3ae refuses.
+    told = words(dataset, arguments.details, PriorConfig(words="sentences")) if arguments.details else None
     on_train, on_both = Taught(dataset, told, "train"), Taught(dataset, told, "train", "valid")
     assert dataset.split is not None
     rows: dict[str, Any] = read_json(arguments.out)["retrievers"] if arguments.only else {}
