@@ -40,7 +40,7 @@ serve: $(READY)  ## Serve the demo's model on http://127.0.0.1:8000 (trains it f
 
 .PHONY: test
 test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(READY)  ## Check style and types

@@ -20,10 +20,17 @@ settings.register_profile("ccf-llm", deadline=None)
 settings.load_profile("ccf-llm")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with long tests come first, so that no worker sits alone with one of them at the end."""
+    """Files with long tests come first, so that no worker sits alone with one of them at the end.
+
+    The tests of a file run in one worker (`--dist loadgroup`), and those of all Ray's files: clusters that start side by
+    side on two cores take longer than Ray waits for them.
+    """
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if "distributed" in item.path.parts else item.path.stem))
 
 
 @pytest.fixture(autouse=True, scope="session")
