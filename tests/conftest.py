@@ -24,8 +24,8 @@ settings.load_profile("ccf-llm")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests come first, so that no worker sits alone with one of them at the end.
 
-    The tests of a file run in one worker (`--dist loadgroup`), and those of all Ray's files: clusters that start side by
-    side on two cores take longer than Ray waits for them.
+    The tests of a file run in one worker (`--dist loadgroup`), and those of all Ray's files in one: clusters that start
+    side by side on two cores take longer than Ray waits for them.
     """
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)

@@ -261,6 +261,9 @@ def test_only_rows_that_learn_genres_are_made_with_them(tmp_path: Path) -> None:
     assert all(row_config(config, row)["data"]["categories"] == "genres" for row in reading)
     elsewhere = config.model_copy(update={"data": config.data.model_copy(update={"source": "ml-100k"})})
     assert not reads_genres(elsewhere, "ccf_llm")
+    told = {"data": {"categories": "genres"}, "ranking": {"trees": True}}
+    ranking = check_config({"task": "ranking", "cf": {"model": "ease"}, **told}, "test")
+    assert not [row for row in comparison_rows(ranking) if "categories" in row_config(ranking, row)["data"]]
 
 
 @pytest.mark.parametrize("row", FITTED)

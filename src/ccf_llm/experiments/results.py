@@ -150,7 +150,7 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
     if config.ranks:
         values["task"] = config.task
     values["data"]["source"] = Path(config.data.source).name
-    if not (learns_categories(config, row) or _by_trees(row)):
+    if not (learns_categories(config, row) or _by_trees(config, row)):
         del values["data"]["categories"]
     if row in (*CF_METHODS, TREES, TREES_WORDS):
         del values["data"]["user_details"]
@@ -203,15 +203,17 @@ def learns_categories(config: RunConfig, row: str) -> bool:
 
 def reads_genres(config: RunConfig, row: str) -> bool:
     """Whether a row reads the genres of the published MovieLens-1M split, whose protocol reads titles alone."""
-    if not is_benchmark(Path(config.data.source)) or not (row in (LATE_FUSION, *config.methods) or _by_trees(row)):
+    if not is_benchmark(Path(config.data.source)) or not (
+        row in (LATE_FUSION, *config.methods) or _by_trees(config, row)
+    ):
         return False
-    told = config.data.categories == GENRES and (learns_categories(config, row) or _by_trees(row))
+    told = config.data.categories == GENRES and (learns_categories(config, row) or _by_trees(config, row))
     return told or GENRES in columns_of(config.data.details)
 
 
-def _by_trees(row: str) -> bool:
+def _by_trees(config: RunConfig, row: str) -> bool:
     """Whether trees of the rating task decide that read all columns of the items, so also those of categories."""
-    return row == GBMWords.kind or row.endswith(WITH_TREES)
+    return row == GBMWords.kind or (row.endswith(WITH_TREES) and not config.ranks)
 
 
 def about_data(dataset: Dataset) -> dict[str, Any]:

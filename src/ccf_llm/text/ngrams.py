@@ -35,9 +35,9 @@ def ngram_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     return vectors
 
 
-def text_vectors(texts: Sequence[str], words: str, *, keep: bool = True) -> NDArray[np.float32]:
+def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
     """(n, w) what the texts say, by a setting of `sentence_vectors`, which may end with `+ngrams`."""
-    said = sentence_vectors(texts, words.removesuffix(AND_NGRAMS), keep=keep)
+    said = sentence_vectors(texts, words.removesuffix(AND_NGRAMS))
     return np.hstack([said, WEIGHT * ngram_vectors(texts)]) if words.endswith(AND_NGRAMS) else said
 
 
