@@ -11,6 +11,7 @@ import pytest
 import tiny
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
+from ccf_llm.experiments import init
 from ccf_llm.experiments.compare import compare_run
 from ccf_llm.experiments.config import RunConfig, check_config, config_of
 from ccf_llm.experiments.init import Machine, draft_config, told
@@ -73,18 +74,23 @@ def test_a_drafted_rating_run_trains(tiny_llm: Path, tmp_path: Path) -> None:
     assert "AUC against" in answer(table)
 
 
-def test_sizes_follow_time_and_machine(clicks: Dataset, tmp_path: Path) -> None:
+def test_sizes_follow_time_and_machine(clicks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clicks.save(tmp_path / "data")
 
     def sizes(machine: Machine, minutes: float) -> dict[str, Any]:
         return draft_config(clicks, str(tmp_path / "data"), machine, minutes).summary
 
-    short, long = sizes(LAPTOP, 2), sizes(LAPTOP, 60)
-    assert short["lists"] < long["lists"] <= 8 * 60
+    slow = Machine(1, 8e9, gpu=False)
+    short, long = sizes(slow, 2), sizes(slow, 60)
+    assert short["lists"] < long["lists"] == 60 * 4  # of nine likes each, the first third and what is held out aside
     assert 1 < short["minutes"] <= 2.5
     assert sizes(Machine(2, 8e9, gpu=True), 2)["lists"] == long["lists"]  # all that there are
     assert short["retriever"] == "l3ae"
     assert sizes(Machine(2, 4e3, gpu=False), 2)["retriever"] in ("als", "knn")
+    monkeypatch.setattr(init, "MEASURED_EACH", 100)
+    texts = [draft_config(clicks, str(tmp_path / "data"), slow, minutes).text for minutes in (2, 60)]
+    drafts = [config_of(text, tmp_path / "config.yaml").stages["lists"] for text in texts]
+    assert [stage.evaluations for stage in drafts] == [1, 2]
     numbers = clicks.items.with_columns(title=pl.format("{}", pl.int_range(pl.len())))
     draft = draft_config(replace(clicks, items=numbers), str(tmp_path / "data"), LAPTOP, 2)
     assert draft.summary["retriever"] == "ease"  # titles that say nothing

@@ -30,6 +30,10 @@ GPU = 100
 """A GPU does at least so many cores' work (docs/speed.md: 1,600 lists a second)."""
 FIXED = 60.0
 """Seconds that loading, the retriever and its folds take at least."""
+CUTS = 20
+"""Moments of a person's past at most, of which each makes a list, as in all shipped configurations."""
+MEASURED_EACH = 2000
+"""After so many lists, or more, the state is measured, and the best one is kept."""
 MOST_COLUMNS, MOST_TOKENS, LONG = 4, 48, 60
 """Of what is told of items: columns, tokens of a long one, and characters of which it is one."""
 
@@ -162,18 +166,23 @@ def _retriever(dataset: Dataset, machine: Machine) -> str:
 def _lists(dataset: Dataset, machine: Machine, seconds: float) -> dict[str, Any]:
     """Half of the time for learning, the rest for measuring; never more lists or people than there are.
 
-    A list is of 24 items, fewer where the catalogue is so small that people would like most of them.
+    A list is of 24 items, fewer where the catalogue is so small that people would like most of them. Of a person there
+    are about half as many as likes: the first third and what is held out make none. Of many, some states on the way are
+    measured too.
     """
     users = len(dataset.user_vocabulary)
     likes = dataset.interactions.filter(pl.col("label") == 1)
-    own = likes.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"].quantile(0.95)
-    size = int(np.clip((likes["item_id"].n_unique() - (own or 0)) // 2, 4, ListConfig().size))
-    lists = int(np.clip(0.5 * seconds * LISTS * machine.speed, 20, 8 * users))
+    own = likes.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"]
+    size = int(np.clip((likes["item_id"].n_unique() - (own.quantile(0.95) or 0)) // 2, 4, ListConfig().size))
+    there = int((own // 2).clip(0, CUTS).sum())
+    lists = int(np.clip(0.5 * seconds * LISTS * machine.speed, 20, max(there, 20)))
+    evaluations = int(np.clip(lists // MEASURED_EACH, 1, 4))
     people = int(np.clip(0.3 * seconds * CANDIDATES * machine.speed / 100, 50, users))
-    valid = int(np.clip(0.2 * seconds * CANDIDATES * machine.speed / 100, 50, 600))
-    cost = lists / (LISTS * machine.speed) + 100 * (people + valid) / (CANDIDATES * machine.speed)
+    valid = int(np.clip(0.2 * seconds * CANDIDATES * machine.speed / 100 / evaluations, 50, 600))
+    cost = lists / (LISTS * machine.speed) + 100 * (people + valid * evaluations) / (CANDIDATES * machine.speed)
     batch = int(np.clip(lists // 30, 1, 120 if machine.gpu else 10))
-    sizes = {"size": size, "positives": min(ListConfig().positives, size // 3), "batch_lists": batch}
+    sizes = {"size": size, "positives": min(ListConfig().positives, size // 3), "batch_lists": batch, "cuts": CUTS}
+    sizes |= {"evaluations": evaluations}
     return {"lists": lists, "people": people, "valid_people": valid, "seconds": cost, **sizes}
 
 
