@@ -36,8 +36,8 @@ from ccf_llm.evaluation.hits import ndcg
 from ccf_llm.evaluation.metrics import Doubles
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import read_json, write_json
+from ccf_llm.llm.reading import state_width, text_vectors
 from ccf_llm.prompts.details import words_of
-from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.words import texts_of
 
 K = 10
@@ -118,7 +118,7 @@ class Taught:
 def words(dataset: Dataset, details: list[str], config: PriorConfig) -> Words:
     """Titles and these columns, as a prior of these settings reads them."""
     texts = texts_of(dataset.items["title"].to_list(), words_of(dataset.items, tuple(details), len))
-    return Words(np.pad(text_vectors(texts, config.words), ((1, 0), (0, 0))), config)
+    return Words.of(text_vectors(texts, config.words), config, states=state_width(config.words))
 
 
 def figures_of(model: Retriever, asked: Targets) -> Doubles:

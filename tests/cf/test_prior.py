@@ -16,7 +16,7 @@ from ccf_llm.cf.candidates import CrossFittedRetrievers
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.kinds import load_cf, load_retriever
 from ccf_llm.cf.knn import ItemKNN
-from ccf_llm.cf.prior import LIGHTER, NEAR, STEEP, Prior, Words, trust
+from ccf_llm.cf.prior import LIGHTER, NEAR, STATES, STEEP, Prior, Words, trust
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import ALSConfig, EASEConfig, PriorConfig
 from ccf_llm.cf.vectors import EASEVectors
@@ -265,3 +265,34 @@ def test_as_a_cf_model_it_shows_saves_and_grows_the_same(tmp_path: Path) -> None
     np.testing.assert_allclose(own, predicted / np.linalg.norm(predicted), rtol=1e-4, atol=1e-6)
     with pytest.raises(CCFError, match=r"^words: give the vectors of the 1 further items"):
         fit.with_items(1)
+
+
+def test_what_all_states_share_is_taken_off_and_further_items_are_read_so() -> None:
+    rng = np.random.default_rng(2)
+    plain, states = (rng.normal(size=(N_ITEMS, n)).astype(np.float32) for n in (3, 4))
+    states[:, 2] += 1000  # of which little says anything of an item
+    raw, new = np.hstack([plain, states]), np.zeros(N_ITEMS + 1, dtype=bool)
+    new[NEW] = True
+    told = Words.of(raw, CONFIG, new, states=4)
+    off = states - np.delete(states, NEW - 1, axis=0).mean(0)
+    off *= STATES / np.linalg.norm(off, axis=1, keepdims=True)
+    np.testing.assert_array_equal(told.vectors[1:, :3], plain)
+    np.testing.assert_allclose(
+        told.vectors[1:, 3:], STATES * off / np.linalg.norm(off, axis=1, keepdims=True), atol=1e-4
+    )
+    assert not told.vectors[0].any()
+    assert Words.of(plain, CONFIG).centre is None
+    counts, vectors = rng.integers(1, 9, N_ITEMS), rng.normal(size=(N_ITEMS, 2)).astype(np.float32)
+    counts[NEW - 1] = 0
+    prior = Prior.fit(told, counts, vectors)
+    again = prior.with_items(raw[NEW - 1 : NEW])
+    np.testing.assert_allclose(again.predicted[-1], prior.predicted[NEW - 1], atol=1e-5)
+
+
+def test_what_was_taken_off_is_saved(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    raw = rng.normal(size=(6, 5)).astype(np.float32)
+    prior = Prior.fit(Words.of(raw, CONFIG, states=2), np.arange(1, 7), rng.normal(size=(6, 2)).astype(np.float32))
+    prior.save(tmp_path)
+    loaded = Prior.load(tmp_path, CONFIG.model_dump())
+    np.testing.assert_array_equal(loaded.with_items(raw[:2]).predicted, prior.with_items(raw[:2]).predicted)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import tiny
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.prior import Words
 from ccf_llm.cf.settings import EASEConfig, PriorConfig
@@ -15,6 +16,7 @@ from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Floats
 from ccf_llm.data.split import user_time_split
 from ccf_llm.fusion.settings import FusionConfig
+from ccf_llm.llm.reading import state_width, text_vectors
 from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.model.build import build_network
 from ccf_llm.model.ccfllm import CCFLLM
@@ -23,7 +25,6 @@ from ccf_llm.prompts.details import words_of
 from ccf_llm.prompts.settings import PromptConfig
 from ccf_llm.recommend.following import Following
 from ccf_llm.recommend.recommender import Order, Recommender
-from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.words import texts_of
 
 DETAILS = ("year", "genres")
@@ -47,7 +48,7 @@ def recommender_of(
     words: str = "sentences",
 ) -> Recommender:
     """EASE with a prior, whose likes alone decide: the language model is not asked."""
-    told = Words(np.pad(vectors, ((1, 0), (0, 0))), PriorConfig(words=words))
+    told = Words.of(vectors, PriorConfig(words=words), states=state_width(words))
     sizes = {"n_users": len(dataset.user_vocabulary), "n_items": len(dataset.item_vocabulary)}
     cf = EASEVectors.fit(dataset.rows("train"), dataset.rows("valid"), words=told, **sizes)
     settings = LLMConfig(model=str(llm), dtype="float32", device="cpu")
@@ -58,9 +59,12 @@ def recommender_of(
     return Recommender(CCFLLM(network.eval(), dataset.user_vocabulary, dataset.items, info), dataset)
 
 
-@pytest.fixture(scope="module", params=["sentences", "sentences+ngrams"])
+BY_GEMMA = pytest.param("sentences+llm:gemma3-270m", marks=tiny.needs_gemma)
+
+
+@pytest.fixture(scope="module", params=["sentences", "sentences+ngrams", BY_GEMMA])
 def films(tiny_llm: Path, request: pytest.FixtureRequest) -> Recommender:
-    """MovieLens-100K, read by the sentence encoder, and by letters too, and the new films."""
+    """MovieLens-100K, read by the sentence encoder, by letters or Gemma too, and the new films."""
     dataset = user_time_split(open_dataset("ml-100k"))
     texts = texts_of(dataset.items["title"].to_list(), words_of(dataset.items, DETAILS, len))
     return recommender_of(dataset, text_vectors(texts, request.param), tiny_llm, DETAILS, request.param).with_items(NEW)

@@ -1,20 +1,10 @@
-"""Texts by their letters: the same in any catalogue, near where spelled alike, beside what a sentence encoder says."""
+"""Texts by their letters: the same in any catalogue, near where spelled alike."""
 
 import numpy as np
-import pytest
 
-import tiny
-from ccf_llm.cf.settings import PriorConfig
-from ccf_llm.text.ngrams import WEIGHT, WIDTH, ngram_vectors, reader_key, text_vectors
-from ccf_llm.text.sentences import encoder_key, sentence_vectors
+from ccf_llm.text.ngrams import WIDTH, ngram_vectors
 
 TEXTS = ["iron rain", "", "The Dawn of 1984", "red", "iron rain"]
-
-
-@pytest.fixture(scope="module")
-def words(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The setting that names a tiny sentence encoder."""
-    return f"sentences:{tiny.write_sentence_encoder(tmp_path_factory.mktemp('encoder') / 'bert')}"
 
 
 def test_a_text_has_one_vector_whatever_stands_beside_it() -> None:
@@ -43,23 +33,3 @@ def test_what_is_spelled_alike_is_near() -> None:
     toy, sequel, later, other = ngram_vectors(["Toy Story 1995", "Toy Story 2 1999", "Babe 1996", "Heat 2007"])
     assert toy @ sequel > 0.6
     assert toy @ later > toy @ other + 0.1  # 1995 and 1996
-
-
-def test_letters_stand_beside_what_the_encoder_says(words: str) -> None:
-    joined, alone = text_vectors(TEXTS, f"{words}+ngrams"), text_vectors(TEXTS, words)
-    np.testing.assert_array_equal(alone, sentence_vectors(TEXTS, words))
-    np.testing.assert_array_equal(joined[:, :16], alone)
-    np.testing.assert_array_equal(joined[:, 16:], np.float32(WEIGHT) * ngram_vectors(TEXTS))
-    assert reader_key(words) == encoder_key(words)
-    assert reader_key(f"{words}+ngrams") != reader_key(words)
-
-
-@pytest.mark.parametrize("setting", ["sentences+ngrams", "sentences:org/model+ngrams", "sentences", "none"])
-def test_what_a_prior_may_read_by(setting: str) -> None:
-    assert PriorConfig(words=setting).words == setting
-
-
-@pytest.mark.parametrize("setting", ["ngrams", "none+ngrams", "sentences+letters", "+ngrams"])
-def test_what_it_may_not(setting: str) -> None:
-    with pytest.raises(ValueError, match="words"):
-        PriorConfig(words=setting)

@@ -12,6 +12,7 @@ from transformers import AutoModel, BertModel, MPNetConfig, MPNetModel, XLMRober
 
 import tiny
 from ccf_llm.errors import CCFError
+from ccf_llm.io import kept
 from ccf_llm.text import sentences
 from ccf_llm.text.sentences import SentenceEncoder, encoder_key, find_encoder, sentence_vectors
 
@@ -275,7 +276,7 @@ def test_what_ended_early_goes_on_with_the_next_block(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CCF_LLM_CACHE", str(tmp_path))
-    monkeypatch.setattr(sentences, "BLOCK", 2)
+    monkeypatch.setattr(kept, "BLOCK", 2)
     read: list[str] = []
     encode = SentenceEncoder.encode
 

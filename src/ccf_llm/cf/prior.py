@@ -23,6 +23,9 @@ BATCH = 256
 """New items that are told of at once."""
 MOST = 20_000
 """Items, the most liked, that are looked at so."""
+STATES = 0.5
+"""Length of what a language model says of an item, where a sentence encoder's vector has 1. Chosen by new items drawn
+within train and valid (docs/retrievers.md)."""
 _ARRAYS = ("matrix", "words_mean", "vectors_mean", "predicted")
 
 
@@ -35,6 +38,19 @@ class Words:
     config: PriorConfig
     new: NDArray[np.bool_] | None = None
     """(n_items + 1,) which items are new: nobody could meet them yet. None for none."""
+    centre: Floats | None = None
+    """(t,) what was taken off the last t numbers of every row, see `centred`; None: nothing."""
+
+    @classmethod
+    def of(cls, vectors: Floats, config: PriorConfig, new: NDArray[np.bool_] | None = None, *, states: int = 0) -> Self:
+        """Of (n_items, w) vectors, whose last `states` numbers are a language model's: their mean over what is not new
+        is taken off.
+        """
+        centre = None
+        if states:
+            centre = vectors[:, -states:][slice(None) if new is None else ~new[1:]].mean(0)
+            vectors = centred(vectors, centre)
+        return cls(np.pad(vectors, ((1, 0), (0, 0))), config, new, centre)  # row 0 is no item
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +82,8 @@ class Prior:
     """(n_items, d) of every item."""
     further: "Further | None" = None
     """What new items are told by; None in what was saved before there was such a thing: they keep the prediction."""
+    centre: Floats | None = None
+    """As `Words` has it: further items' words are read so too."""
 
     @classmethod
     def fit(cls, words: Words, counts: NDArray[np.int64], vectors: Floats) -> Self:
@@ -91,7 +109,7 @@ class Prior:
         matrix, words_mean, vectors_mean = _ridge(own[known], vectors[known], told, config.l2)
         every = (matrix, words_mean, vectors_mean, (own - words_mean) @ matrix + vectors_mean)
         arrays: dict[str, Any] = {name: of.astype(np.float32) for name, of in zip(_ARRAYS, every, strict=True)}
-        prior = cls(config, **arrays)
+        prior = cls(config, **arrays, centre=words.centre)
         further = Further.fit(words, counts, vectors, prior.predicted)
         if words.new is not None:
             new = np.flatnonzero(words.new[1:] & ~known)
@@ -103,6 +121,8 @@ class Prior:
         if vectors.ndim != 2 or vectors.shape[1] != len(self.words_mean):
             width = len(self.words_mean)
             raise CCFError(f"words: shape {vectors.shape}; give (items, {width}), of the encoder that the prior knows")
+        if self.centre is not None:
+            vectors = centred(vectors, self.centre)
         more: NDArray[np.floating[Any]] = (vectors - self.words_mean) @ self.matrix + self.vectors_mean
         if self.further is not None:
             more = self.further.told(more, vectors, self.config)
@@ -123,6 +143,8 @@ class Prior:
     def save(self, folder: Path) -> None:
         """Write `prior.safetensors` into a folder that is being made."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.centre is not None:
+            arrays["centre"] = self.centre
         if self.further is not None:
             arrays |= {field.name: getattr(self.further, field.name) for field in fields(Further)}
         write_tensors({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / PRIOR_FILE)
@@ -141,6 +163,17 @@ class Prior:
         except (TypeError, ValueError) as error:
             raise CCFError(f"{path}: does not hold a prior ({one_line(error)}); save it again") from None
         return prior
+
+
+def centred(vectors: Floats, centre: Floats) -> Floats:
+    """(n, w) vectors whose last t numbers are a language model's states, less the centre (t,) and at length `STATES`.
+
+    A few numbers of such states are far larger than the others and nearly the same for every text (Mu and Viswanath,
+    *All-but-the-Top*, 2018): taken off, what tells texts apart remains.
+    """
+    begin = vectors.shape[1] - len(centre)
+    found: Floats = np.hstack([vectors[:, :begin], STATES * _unit(vectors[:, begin:] - centre)])
+    return found
 
 
 def trust(counts: NDArray[np.int64], k: float) -> NDArray[np.float64]:

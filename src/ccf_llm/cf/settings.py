@@ -286,10 +286,11 @@ class SASRecSoftmaxConfig(RetrieverConfig):
 class PriorConfig(Settings):
     """Settings of the prior from text: `ease` and `als` draw items with few likes to what their words predict."""
 
-    words: str = Field(default="none", pattern=r"^(none|sentences(:.+)?(\+ngrams)?)$")
+    words: str = Field(default="none", pattern=r"^(none|sentences(:.+?)?(\+ngrams)?(\+llm:.+)?)$")
     """What reads the words, title and `data.details`: `sentences` all-MiniLM-L6-v2, `sentences:NAME` another encoder, a
-    sentence-transformers folder or a hub id, either with `+ngrams` after it to read by their letters too; `none`: there
-    is no prior."""
+    sentence-transformers folder or a hub id, either with `+ngrams` after it to read by their letters too, and with
+    `+llm:NAME` by a language model that may know the items by name, as `llm.model` names one; `none`: there is no
+    prior."""
     k: float = Field(default=3.0, gt=0)
     """Likes at which an item is half its own and half the prediction."""
     l2: float = Field(default=10.0, gt=0)

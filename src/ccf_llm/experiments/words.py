@@ -13,10 +13,10 @@ from ccf_llm.evaluation.known import held_out
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.llm.base import load_tokenizer
+from ccf_llm.llm.reading import reader_key, state_width, text_vectors
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import details_of, told_by_code
 from ccf_llm.prompts.details import Details
-from ccf_llm.text.ngrams import reader_key, text_vectors
 from ccf_llm.text.sentences import SENTENCES, encoder_key, sentence_vectors
 from ccf_llm.text.titles import reading_order
 from ccf_llm.text.words import texts_of
@@ -26,8 +26,9 @@ def words_of(config: RunConfig, dataset: Dataset) -> Words | None:
     """The vectors of the items' texts, where the run has a prior from text."""
     if config.cf.prior.words == "none":
         return None
-    vectors = text_vectors(item_texts(config, dataset), config.cf.prior.words)
-    return Words(np.pad(vectors, ((1, 0), (0, 0))), config.cf.prior, _new(config, dataset))  # row 0 is no item
+    prior = config.cf.prior
+    vectors = text_vectors(item_texts(config, dataset), prior.words)
+    return Words.of(vectors, prior, _new(config, dataset), states=state_width(prior.words))
 
 
 def item_words(dataset: Dataset) -> ItemWords:

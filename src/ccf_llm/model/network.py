@@ -16,6 +16,7 @@ from ccf_llm.fusion.slots import fill_slots, to_norm
 from ccf_llm.llm.attention import Branches, Prefix
 from ccf_llm.llm.base import LanguageModel
 from ccf_llm.llm.hidden import hidden_means
+from ccf_llm.llm.reading import text_vectors
 from ccf_llm.model.blend import Blend
 from ccf_llm.model.places import keep_places
 from ccf_llm.model.trainable import Trainable
@@ -24,7 +25,6 @@ from ccf_llm.prompts.collate import Pass, collate_chains, collate_targets
 from ccf_llm.prompts.encoder import ITEM_SLOT, LEARNED_SLOT, USER_SLOT, PromptEncoder
 from ccf_llm.prompts.pack import Sequence
 from ccf_llm.randomness import seeded
-from ccf_llm.text.ngrams import text_vectors
 from ccf_llm.text.sentences import sentence_vectors
 from ccf_llm.text.words import texts_of
 

@@ -5,10 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ccf_llm.text.sentences import encoder_key, sentence_vectors
-
-AND_NGRAMS = "+ngrams"
-"""What a setting ends with that has texts read by their letters too."""
 WIDTH = 1024
 WEIGHT = 0.5
 """Length of the letters' vector, where the encoder's is 1. Chosen with the width by new items drawn within train and
@@ -33,15 +29,3 @@ def ngram_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     reader = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 4), n_features=WIDTH, dtype=np.float32)
     vectors: NDArray[np.float32] = reader.transform(texts).toarray()
     return vectors
-
-
-def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
-    """(n, w) what the texts say, by a setting of `sentence_vectors`, which may end with `+ngrams`."""
-    said = sentence_vectors(texts, words.removesuffix(AND_NGRAMS))
-    return np.hstack([said, WEIGHT * ngram_vectors(texts)]) if words.endswith(AND_NGRAMS) else said
-
-
-def reader_key(words: str) -> str:
-    """What tells what such a setting reads by from others, see `encoder_key`."""
-    key = encoder_key(words.removesuffix(AND_NGRAMS))
-    return f"{key}{AND_NGRAMS} {WIDTH} {WEIGHT}" if words.endswith(AND_NGRAMS) else key

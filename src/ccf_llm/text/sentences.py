@@ -1,7 +1,7 @@
 """Sentences -> vectors (Reimers and Gurevych 2019) by plain transformers: all-MiniLM-L6-v2, or another encoder."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
 
 from ccf_llm.errors import CCFError, one_line
 from ccf_llm.io.cache import cache_folder
 from ccf_llm.io.fetch import announce, wheel_members
-from ccf_llm.io.hashing import file_sha256, files_sha256, fingerprint
-from ccf_llm.io.kept import kept_vectors
+from ccf_llm.io.hashing import file_sha256, files_sha256
+from ccf_llm.io.kept import kept_texts
 from ccf_llm.io.pretrained import SAFELY, check_size
 from ccf_llm.io.quiet import quiet
 from ccf_llm.randomness import seeded
@@ -39,8 +38,6 @@ MOST_TOKENS = 256
 """Of a text, where the encoder says nothing else; all-MiniLM-L6-v2 was trained on no longer ones."""
 OTHER_FILES = ["*.json", "model.safetensors", "model-*.safetensors"]
 """What is fetched of another encoder on the model hub: never pickled weights, and no code."""
-BLOCK = 1 << 16
-"""Texts whose vectors are kept together."""
 SENTENCES = "sentences"
 """The setting that names all-MiniLM-L6-v2."""
 KINDS = {"bert": 0, "distilbert": 0, "roberta": 2, "xlm-roberta": 2, "mpnet": 2}
@@ -137,21 +134,13 @@ class SentenceEncoder:
 def sentence_vectors(texts: Sequence[str], words: str = SENTENCES, *, keep: bool = True) -> NDArray[np.float32]:
     """(n, w) vectors of texts, see `SentenceEncoder.encode`; kept in the cache folder by what was read.
 
-    `words` is a setting: `sentences` for all-MiniLM-L6-v2, `sentences:NAME` for another (see `find_encoder`). Many
-    texts are read and kept in blocks (`BLOCK`), so that what ends early goes on there. Without `keep` nothing of the
-    texts is left, and the encoder stays in memory for the next ones.
+    `words` is a setting: `sentences` for all-MiniLM-L6-v2, `sentences:NAME` for another (see `find_encoder`). Without
+    `keep` nothing of the texts is left, and the encoder stays in memory for the next ones.
     """
     if not keep:
         return _loaded(words).encode(texts)
-    key, encoder = encoder_key(words), cache(lambda: _open(words))
-    blocks = [list(texts[begin : begin + BLOCK]) for begin in range(0, max(len(texts), 1), BLOCK)]
-
-    def read(block: list[str]) -> Tensor:
-        return torch.from_numpy(encoder().encode(block))
-
-    vectors = [kept_vectors(fingerprint([key, block]), partial(read, block)) for block in blocks]
-    found: NDArray[np.float32] = torch.cat(vectors).numpy()
-    return found
+    encoder = cache(lambda: _open(words))
+    return kept_texts(texts, encoder_key(words), lambda block: encoder().encode(block))
 
 
 def encoder_key(words: str) -> str:
