@@ -17,6 +17,7 @@ from ccf_llm.fusion.settings import FusionConfig
 from ccf_llm.llm.settings import LLMConfig
 from ccf_llm.llm.source import ALIASES
 from ccf_llm.model.build import build_network
+from ccf_llm.model.card import model_card
 from ccf_llm.model.ccfllm import CCFLLM
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
@@ -122,10 +123,14 @@ def test_the_terms_of_a_base_model_stand_on_the_card(
     assert "subject to" not in (saved / "README.md").read_text()
     monkeypatch.setitem(ALIASES, str(tiny_llm), ALIASES["gemma3-270m"])
     model.save(saved)
-    assert (
-        "subject to the Gemma Terms of Use found at https://ai.google.dev/gemma/terms"
-        in (saved / "README.md").read_text()
-    )
+    terms = "subject to the Gemma Terms of Use found at https://ai.google.dev/gemma/terms"
+    assert terms in (saved / "README.md").read_text()
+    # Where another base model answers, and Gemma reads for the prior alone.
+    monkeypatch.delitem(ALIASES, str(tiny_llm))
+    monkeypatch.setattr(type(model.network.cf), "reads_words", "sentences+llm:gemma3-270m")
+    card = model_card(model.network, model.info, 24)
+    assert "Reads words by gemma3-270m too" in card
+    assert terms in card
 
 
 def test_another_base_model_is_refused(saved: Path, tiny_llm: Path) -> None:

@@ -37,9 +37,14 @@ def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
     return np.hstack(read)
 
 
+def state_model(words: str | None) -> str | None:
+    """The language model that a setting names, if it does."""
+    return None if words is None else _parts(words)[2]
+
+
 def state_width(words: str) -> int:
     """How many numbers of `text_vectors` are a language model's; 0 where none reads."""
-    llm = _parts(words)[2]
+    llm = state_model(words)
     return int(base_config(resolve_model(llm)).get_text_config().hidden_size) if llm else 0
 
 

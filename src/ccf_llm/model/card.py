@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from ccf_llm.llm.reading import state_model
 from ccf_llm.llm.source import ALIASES
 from ccf_llm.model.network import CCFNetwork
 from ccf_llm.model.saved import ModelInfo
@@ -13,12 +14,9 @@ def model_card(network: CCFNetwork, info: ModelInfo, items: int) -> str:
     source, layers = network.llm.source, network.llm.layers
     depth = "" if layers is None else f", its first {layers} layers"
     depth += "" if network.llm.quantization is None else f", its weights kept in {network.llm.quantization}"
-    alias = ALIASES.get(source.name)
-    bound = ""
-    if alias is not None and alias.terms is not None:
-        bound = f"\n- Provided under and subject to the {alias.terms.title} found at {alias.terms.url}"
-    elif alias is not None:
-        bound = f"\n- Licence of the base model: {alias.licence}"
+    bound = _bound(source.name)
+    if reader := state_model(network.cf.reads_words):
+        bound += f"\n- Reads words by {reader} too (not in this folder){_bound(reader)}"
     told = ", ".join(columns_of(info.user_details))
     people = f"\n- Holds people's data: what is told of users (`user_words.parquet`), by {told}" if told else ""
     return f"""# {info.training.get("name", "ccf-llm")}: a CCF-LLM recommender
@@ -49,6 +47,16 @@ _QUESTION = {
     "rating": "Scores whether a user will like an item: log-odds of Yes",
     "ranking": "Orders what a user may choose next: log-odds of Yes, weighted with a retriever's score,",
 }
+
+
+def _bound(model: str) -> str:
+    """Under which terms or licence a language model of ours comes, as a line of its own."""
+    alias = ALIASES.get(model)
+    if alias is None:
+        return ""
+    if alias.terms is None:
+        return f"\n- Licence of {model}: {alias.licence}"
+    return f"\n- Provided under and subject to the {alias.terms.title} found at {alias.terms.url}"
 
 
 def _data(info: ModelInfo) -> str:
