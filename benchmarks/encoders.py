@@ -20,6 +20,7 @@ from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.io.files import write_json
 from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.hidden import hidden_means
+from ccf_llm.llm.reading import StateReader
 from ccf_llm.llm.runtime import choose_device, choose_dtype
 from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import resolve_model
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=5000)
     parser.add_argument("--llm", default="smollm2-135m")
     parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--reader", help="Also by the states of this model, as +llm:NAME in cf.prior.words reads.")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -53,6 +55,9 @@ def main() -> None:
         hidden_means(llm, [np.array(text) for text in ids], None, keep=False)
 
     ways: dict[str, Callable[[], Any]] = {"sentences": lambda: encoder.encode(texts), "hidden": states}
+    if arguments.reader:
+        reader = StateReader(resolve_model(arguments.reader))
+        ways["states"] = lambda: reader.read(texts)
     rows: dict[str, Any] = {}
     for name, read in ways.items():
         begun = time.process_time()
@@ -61,7 +66,7 @@ def main() -> None:
         rows[name] = {"items_per_second": round(rate, 1), "minutes_for_100000": round(MANY / rate / 60, 1)}
         print(name, rows[name], flush=True)
     about = {"data": Path(arguments.data).name, "items": len(texts), "characters": sum(map(len, texts)) / len(texts)}
-    read_by = {"llm": arguments.llm, "layers": arguments.layers, "dtype": str(dtype)}
+    read_by = {"llm": arguments.llm, "layers": arguments.layers, "dtype": str(dtype), "reader": arguments.reader}
     write_json(arguments.out, about | read_by | {"encoders": rows, "made": circumstances()})
 
 

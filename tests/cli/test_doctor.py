@@ -32,6 +32,7 @@ def test_a_model_with_terms_is_offered_by_them(
     report = json.loads(capsys.readouterr().out)
     assert report["cache"]["models"] == {"smollm2-135m": False, "gemma3-270m": False}
     assert report["cache"]["terms"]["gemma3-270m"].startswith(f"not accepted: {GEMMA.title} ({GEMMA.url}")
+    assert "cf.prior.words: sentences+ngrams+llm:gemma3-270m" in report["cache"]["terms"]["gemma3-270m"]
     assert "gemma3-270m" not in report["to_do"]  # nobody has to have it
     monkeypatch.setenv(VARIABLE, "gemma")
     doctor(as_json=True)

@@ -64,6 +64,8 @@ class Alias:
     """Of the weights, where no terms have to be accepted."""
     terms: Terms | None = None
     """What must be accepted before it is used; None where a free licence says all."""
+    worth: str = ""
+    """What it does better than the others, in a clause."""
 
     @property
     def origin(self) -> str:
@@ -109,6 +111,7 @@ ALIASES = {
         megabytes=238,
         hub_id="google/gemma-3-270m",
         terms=GEMMA,
+        worth="finds new items better: cf.prior.words: sentences+ngrams+llm:gemma3-270m",
     ),
 }
 
