@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from retriever_suite import EVEN, N_ITEMS, ODD, tastes
+from safetensors.torch import load_file, save_file
 from scipy.sparse import csr_matrix
 
 import tiny
@@ -16,7 +17,7 @@ from ccf_llm.cf.candidates import CrossFittedRetrievers
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.kinds import load_cf, load_retriever
 from ccf_llm.cf.knn import ItemKNN
-from ccf_llm.cf.prior import LIGHTER, NEAR, STATES, STEEP, Prior, Words, trust
+from ccf_llm.cf.prior import LIGHTER, NEAR, PRIOR_FILE, STATES, STEEP, Prior, Words, trust
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import ALSConfig, EASEConfig, PriorConfig
 from ccf_llm.cf.vectors import EASEVectors
@@ -296,3 +297,7 @@ def test_what_was_taken_off_is_saved(tmp_path: Path) -> None:
     prior.save(tmp_path)
     loaded = Prior.load(tmp_path, CONFIG.model_dump())
     np.testing.assert_array_equal(loaded.with_items(raw[:2]).predicted, prior.with_items(raw[:2]).predicted)
+    tensors = load_file(tmp_path / PRIOR_FILE)
+    save_file(tensors | {"centre": torch.zeros(9)}, tmp_path / PRIOR_FILE)
+    with pytest.raises(CCFError, match=r"does not hold a prior \(a centre of shape \(9,\)\)"):
+        Prior.load(tmp_path, CONFIG.model_dump())

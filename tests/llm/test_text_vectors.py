@@ -11,7 +11,7 @@ import tiny
 from ccf_llm.cf.settings import PriorConfig
 from ccf_llm.errors import CCFError
 from ccf_llm.llm import reading
-from ccf_llm.llm.reading import StateReader, reader_key, state_width, text_vectors
+from ccf_llm.llm.reading import StateReader, reader_key, state_model, state_width, text_vectors
 from ccf_llm.text.ngrams import WEIGHT, ngram_vectors
 from ccf_llm.text.sentences import encoder_key, sentence_vectors
 
@@ -90,6 +90,12 @@ def test_texts_are_read_once_and_cut_and_hold_no_special_tokens(
     text_vectors([f"{token} x"], setting)
     assert told
     assert named not in told
+
+
+def test_what_names_nothing_that_reads_is_refused_and_no_language_model() -> None:
+    assert [state_model(words) for words in (None, "none", "sentences", "sentences+llm:x")] == [None, None, None, "x"]
+    with pytest.raises(CCFError, match=r"^words: 'none' names nothing that reads"):
+        text_vectors(TEXTS, "none")
 
 
 def test_a_model_that_cannot_be_had_is_named(words: str) -> None:

@@ -160,6 +160,8 @@ class Prior:
             prior = cls(PriorConfig.model_validate(config), **arrays, further=Further(**told) if told else None)
             if prior.matrix.shape != (*prior.words_mean.shape, *prior.vectors_mean.shape):
                 raise ValueError(f"a map of shape {prior.matrix.shape}")
+            if prior.centre is not None and not (prior.centre.ndim == 1 and len(prior.centre) <= len(prior.words_mean)):
+                raise ValueError(f"a centre of shape {prior.centre.shape}")
         except (TypeError, ValueError) as error:
             raise CCFError(f"{path}: does not hold a prior ({one_line(error)}); save it again") from None
         return prior

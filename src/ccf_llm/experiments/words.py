@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccf_llm.cf.item_words import ItemWords
-from ccf_llm.cf.prior import Words
+from ccf_llm.cf.prior import STATES, Words
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix
 from ccf_llm.evaluation.known import held_out
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.io.hashing import fingerprint
 from ccf_llm.llm.base import load_tokenizer
-from ccf_llm.llm.reading import reader_key, state_width, text_vectors
+from ccf_llm.llm.reading import reader_key, state_model, state_width, text_vectors
 from ccf_llm.llm.source import resolve_model
 from ccf_llm.model.build import details_of, told_by_code
 from ccf_llm.prompts.details import Details
@@ -60,7 +60,8 @@ def words_key(config: RunConfig, dataset: Dataset) -> str | None:
     # Where nothing is new its length decides nothing; `unmet` is younger than models that are kept.
     idle = {"new_length"} if _new(config, dataset) is None else set()
     settings = prior.model_dump(mode="json", exclude=idle | ({"unmet"} if prior.unmet == "passed over" else set()))
-    return fingerprint([reader_key(prior.words), item_texts(config, dataset), settings])
+    counted = [STATES] if state_model(prior.words) else []
+    return fingerprint([reader_key(prior.words), item_texts(config, dataset), settings, *counted])
 
 
 def user_words(config: RunConfig, dataset: Dataset) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ccf_llm.errors import CCFError
 from ccf_llm.io.kept import kept_texts
 from ccf_llm.llm.base import LanguageModel, base_config, load_tokenizer
 from ccf_llm.llm.hidden import hidden_means
@@ -18,6 +19,8 @@ from ccf_llm.text.sentences import encoder_key, sentence_vectors
 
 MOST_TOKENS = 256
 """Of a text that a language model reads."""
+_WORDS = re.compile(r"(sentences(?::.+?)?)(\+ngrams)?(?:\+llm:(.+))?")
+"""The encoder's setting, whether letters are read, and the language model's name."""
 
 
 def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
@@ -39,7 +42,8 @@ def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
 
 def state_model(words: str | None) -> str | None:
     """The language model that a setting names, if it does."""
-    return None if words is None else _parts(words)[2]
+    found = _WORDS.fullmatch(words or "")
+    return found[3] if found else None
 
 
 def state_width(words: str) -> int:
@@ -86,7 +90,8 @@ def _states_key(name: str) -> str:
 
 
 def _parts(words: str) -> tuple[str, bool, str | None]:
-    """The encoder's setting, whether letters are read, and the language model's name."""
-    found = re.fullmatch(r"(sentences(?::.+?)?)(\+ngrams)?(?:\+llm:(.+))?", words)
-    assert found is not None, words  # the settings take nothing else
+    """As `_WORDS` has them."""
+    found = _WORDS.fullmatch(words)
+    if found is None:
+        raise CCFError(f"words: {words!r} names nothing that reads; give sentences, sentences+ngrams or more")
     return found[1], found[2] is not None, found[3]
