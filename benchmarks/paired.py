@@ -1,6 +1,7 @@
 """How far two rows of different folders are apart, paired over the users whom both have lists for.
 
     python benchmarks/paired.py benchmarks/ranking/FOLDER/ccf_llm benchmarks/ranking/OTHER/collm
+    python benchmarks/paired.py benchmarks/ranking/FOLDER/ccf_llm benchmarks/ranking/OTHER/ease new  # new items alone
 
 A user's NDCG@10 is averaged over a row's seeds; the interval is of 95 %, over users.
 """
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import polars as pl
 
+from ccf_llm.evaluation.known import Among
 from ccf_llm.evaluation.lists import read_lists
 from ccf_llm.evaluation.ranking import evaluate_lists
 
 
-def lists_of(row: Path, name: str) -> pl.DataFrame:
+def lists_of(row: Path, name: str, among: Among) -> pl.DataFrame:
     """The lists of all seeds of a row on test, under this name."""
-    files = sorted(row.glob("seed-*.parquet"))
+    files = sorted(row.glob("seed-*-new.parquet" if among == "new" else "seed-*[0-9].parquet"))
     if not files:
         sys.exit(f"{row}: holds no lists")
     return pl.concat(read_lists(file) for file in files).with_columns(pl.lit(name).alias("method"))
@@ -24,9 +26,10 @@ def lists_of(row: Path, name: str) -> pl.DataFrame:
 
 def main(rows: list[str]) -> None:
     """Print one line."""
-    if len(rows) != 2:
-        sys.exit(f"usage: {sys.argv[0]} ROW ROW")
-    pair = [lists_of(Path(row), name) for row, name in zip(rows, "ab", strict=True)]
+    among: Among = "new" if rows[2:] == ["new"] else "all"
+    if len(rows) != (3 if among == "new" else 2):
+        sys.exit(f"usage: {sys.argv[0]} ROW ROW [new]")
+    pair = [lists_of(Path(row), name, among) for row, name in zip(rows[:2], "ab", strict=True)]
     both = pair[0].join(pair[1], on="user_id", how="semi")["user_id"].unique()
     found = evaluate_lists(pl.concat(lists.filter(pl.col("user_id").is_in(both.implode())) for lists in pair))["models"]
     ahead = found["a"]["diff"]["b"]
