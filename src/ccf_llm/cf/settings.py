@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ccf_llm.settings import Settings
+from ccf_llm.text.words import READERS
 
 MEAN = "item_user_mean"
 """The one that has no settings."""
@@ -286,7 +287,7 @@ class SASRecSoftmaxConfig(RetrieverConfig):
 class PriorConfig(Settings):
     """Settings of the prior from text: `ease` and `als` draw items with few likes to what their words predict."""
 
-    words: str = Field(default="none", pattern=r"^(none|sentences(:.+?)?(\+ngrams)?(\+llm:.+)?)$")
+    words: str = Field(default="none", pattern=rf"^(none|{READERS})$")
     """What reads the words, title and `data.details`: `sentences` all-MiniLM-L6-v2, `sentences:NAME` another encoder, a
     sentence-transformers folder or a hub id, either with `+ngrams` after it to read by their letters too, and with
     `+llm:NAME` by a language model that may know the items by name, as `llm.model` names one; `none`: there is no

@@ -16,11 +16,10 @@ from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import ModelSource, resolve_model
 from ccf_llm.text.ngrams import WEIGHT, WIDTH, ngram_vectors
 from ccf_llm.text.sentences import encoder_key, sentence_vectors
+from ccf_llm.text.words import READERS
 
 MOST_TOKENS = 256
 """Of a text that a language model reads."""
-_WORDS = re.compile(r"(sentences(?::.+?)?)(\+ngrams)?(?:\+llm:(.+))?")
-"""The encoder's setting, whether letters are read, and the language model's name."""
 
 
 def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
@@ -42,7 +41,7 @@ def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
 
 def state_model(words: str | None) -> str | None:
     """The language model that a setting names, if it does."""
-    found = _WORDS.fullmatch(words or "")
+    found = re.fullmatch(READERS, words or "")
     return found[3] if found else None
 
 
@@ -90,8 +89,8 @@ def _states_key(name: str) -> str:
 
 
 def _parts(words: str) -> tuple[str, bool, str | None]:
-    """As `_WORDS` has them."""
-    found = _WORDS.fullmatch(words)
+    """As `READERS` has them."""
+    found = re.fullmatch(READERS, words)
     if found is None:
         raise CCFError(f"words: {words!r} names nothing that reads; give sentences, sentences+ngrams or more")
     return found[1], found[2] is not None, found[3]

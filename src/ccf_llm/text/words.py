@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from ccf_llm.text.titles import reading_order
 
+READERS = r"(sentences(?::.+?)?)(\+ngrams)?(?:\+llm:(.+))?"
+"""How a setting names what reads such texts: the encoder, whether their letters are read, and a language model."""
+
 
 def texts_of(titles: Sequence[str], details: Sequence[str] | None) -> list[str]:
     """Title and further words of each item on one line, as a sentence encoder reads them.
