@@ -34,7 +34,7 @@ def text_vectors(texts: Sequence[str], words: str) -> NDArray[np.float32]:
     if letters:
         read.append(WEIGHT * ngram_vectors(texts))
     if llm:
-        reader = cache(lambda: StateReader(resolve_model(llm)))
+        reader = cache(lambda: StateReader(_source(llm)))
         read.append(kept_texts(texts, _states_key(llm), lambda block: reader().read(block)))
     return np.hstack(read)
 
@@ -48,7 +48,7 @@ def state_model(words: str | None) -> str | None:
 def state_width(words: str) -> int:
     """How many numbers of `text_vectors` are a language model's; 0 where none reads."""
     llm = state_model(words)
-    return int(base_config(resolve_model(llm)).get_text_config().hidden_size) if llm else 0
+    return int(base_config(_source(llm)).get_text_config().hidden_size) if llm else 0
 
 
 def reader_key(words: str) -> str:
@@ -84,8 +84,11 @@ class StateReader:
         return vectors
 
 
+_source = cache(resolve_model)  # each CF model of a run asks, and its files are hashed, which takes a second
+
+
 def _states_key(name: str) -> str:
-    return f"{resolve_model(name).checksum} {MOST_TOKENS}"
+    return f"{_source(name).checksum} {MOST_TOKENS}"
 
 
 def _parts(words: str) -> tuple[str, bool, str | None]:
