@@ -65,7 +65,7 @@ def _cache() -> dict[str, Any]:
         "terms": {
             name: f"accepted: {alias.terms.title}"
             if alias.terms.accepted
-            else f"not accepted: {alias.terms.how_to_accept}; it {alias.worth}"
+            else "; it ".join(filter(None, (f"not accepted: {alias.terms.how_to_accept}", alias.worth)))
             for name, alias in ALIASES.items()
             if alias.terms is not None
         },
