@@ -26,7 +26,10 @@ TABLES = {
         "all lists": "comparison.py ranking/ml-100k-l3ae-all/table.json",
     },
     "benchmarks/ml-1m-slots/README.md": {"slots": "comparison.py ml-1m-slots/table.json"},
-    "benchmarks/ifdb/README.md": {"ranking ifdb": "comparison.py ifdb/time/table.json"},
+    "benchmarks/ifdb/README.md": {
+        "ranking ifdb": "comparison.py ifdb/time/table.json",
+        "rating ifdb": "comparison.py ifdb/rating/table.json",
+    },
     "docs/speed.md": {
         "attention": "speed/table.py speed/attention.json",
         "compiled": "speed/table.py speed/compiled.json",
