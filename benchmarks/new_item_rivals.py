@@ -25,20 +25,21 @@ import numpy as np
 import polars as pl
 import torch
 from lightfm import LightFM
-from new_items import SHARE
-from retrievers import words
+from new_items import SHARE, new_mask, within, without
+from retrievers import texts, words
 from scipy.sparse import csr_matrix, diags, hstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
 from ccf_llm.cf.ease import EASE
+from ccf_llm.cf.prior import Words
 from ccf_llm.cf.settings import PriorConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix
 from ccf_llm.data.named import open_dataset
 from ccf_llm.data.rows import Codes, Floats
-from ccf_llm.data.split import split_dataset, user_time_split
-from ccf_llm.evaluation.known import Known, held_out
+from ccf_llm.data.split import user_time_split
+from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.ranking import evaluate_lists
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.ranked import Asked, retriever_lists
@@ -47,8 +48,6 @@ from ccf_llm.llm.base import LanguageModel, load_tokenizer
 from ccf_llm.llm.hidden import hidden_means
 from ccf_llm.llm.settings import LoRAConfig
 from ccf_llm.llm.source import resolve_model
-from ccf_llm.prompts.details import words_of
-from ccf_llm.text.words import texts_of
 
 PRIOR = "ease, prior"
 GRID = {"no_components": (32, 64), "epochs": (3, 10, 30), "item_alpha": (0.0, 1e-5, 1e-4)}
@@ -58,28 +57,24 @@ GRID = {"no_components": (32, 64), "epochs": (3, 10, 30), "item_alpha": (0.0, 1e
 class Told:
     """What the catalogue's texts say."""
 
-    texts: list[str]
-    sentences: Floats
-    """(n_items, w)."""
+    plain: Words
+    """As the default prior reads them, by the sentence encoder."""
     tokens: Floats
-    """(n_items, d)."""
+    """(n_items, d) means of token embeddings."""
+    counted: csr_matrix
+    """(n_items, v) the words that two items have at least; each row's sum is 1."""
 
     @classmethod
     def of(cls, dataset: Dataset, details: list[str]) -> "Told":
         """Of titles and these columns."""
-        texts = texts_of(dataset.items["title"].to_list(), words_of(dataset.items, tuple(details), len))
-        sentences = words(dataset, details, PriorConfig(words="sentences")).vectors[1:]
+        told = texts(dataset, details)
         source = resolve_model("smollm2-135m")
         llm = LanguageModel(source, torch.float32, LoRAConfig(), 0, layers=1)
-        ids = load_tokenizer(source)([f" {text}" for text in texts], add_special_tokens=False)["input_ids"]
+        ids = load_tokenizer(source)([f" {text}" for text in told], add_special_tokens=False)["input_ids"]
         tokens = hidden_means(llm, [np.array(own, dtype=np.int64) for own in ids], 0, keep=False)
-        return cls(texts, sentences, tokens.numpy())
-
-    @property
-    def counted(self) -> csr_matrix:
-        """(n_items, v) the words that two items have at least; each row's sum is 1."""
-        counter = CountVectorizer(binary=True, min_df=2, token_pattern=r"\w+")
-        return csr_matrix(normalize(counter.fit_transform(self.texts), norm="l1"), dtype=np.float32)
+        counted = CountVectorizer(binary=True, min_df=2, token_pattern=r"\w+").fit_transform(told)
+        plain = words(dataset, details, PriorConfig(words="sentences"))
+        return cls(plain, tokens.numpy(), csr_matrix(normalize(counted, norm="l1"), dtype=np.float32))
 
 
 def hybrid(likes: csr_matrix, told: Told, settings: dict[str, Any], *, own: bool = True, seed: int = 0) -> Floats:
@@ -97,22 +92,27 @@ def hybrid(likes: csr_matrix, told: Told, settings: dict[str, Any], *, own: bool
 
 def cosines(vectors: Floats, histories: list[Codes]) -> Floats:
     """(B, n_items) the sums over the likes."""
-    unit = vectors - vectors.mean(0)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = normalize(vectors - vectors.mean(0))
     profiles = np.stack([unit[codes - 1].sum(0) for codes in histories])
     scores: Floats = (profiles @ unit.T).astype(np.float32)
     return scores
 
 
-def measured(dataset: Dataset, told: Told, prior: EASE, scores: dict[str, Floats]) -> dict[str, Any]:
+def measured(dataset: Dataset, told: Told, settings: dict[str, Any], seed: int) -> dict[str, Any]:
     """NDCG@10 among all items and among new ones, and paired with the prior."""
+    likes = likes_matrix(dataset, "train")
+    prior = EASE.fit(likes, words=replace(told.plain, new=new_mask(dataset)))
+    scores = {
+        "lightfm": hybrid(likes, told, settings, seed=seed),
+        "lightfm, words alone": hybrid(likes, told, settings, own=False, seed=seed),
+    }
     rows: dict[str, Any] = {}
     for among in ("all", "new"):
         asked = Asked.of(dataset, "test", among=among)
         histories = asked.targets.histories
         ways = {
             "cosine, tokens": cosines(told.tokens, histories),
-            "cosine, sentences": cosines(told.sentences, histories),
+            "cosine, sentences": cosines(told.plain.vectors[1:], histories),
         }
         ways |= {name: of[asked.targets.users] for name, of in scores.items()}
         lists = [retriever_lists(PRIOR, prior, asked, 0)]
@@ -135,42 +135,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     whole = open_dataset(arguments.data)
-    told, plain = (of(whole, arguments.details) for of in (Told.of, with_prior))
-    usual = user_time_split(whole)
-    earlier = usual.interactions.filter(pl.col("split") != "test").drop("split")
-    within = Dataset.from_frames(earlier, whole.items, name=whole.name)
+    told = Told.of(whole, arguments.details)
+    earlier = within(user_time_split(whole))
+    drawn = [without(earlier, "drawn", seed) for seed in arguments.choose]
     trials: list[dict[str, Any]] = []
     for values in itertools.product(*GRID.values()):
         settings = dict(zip(GRID, values, strict=True))
-        found = [chosen_by(within, told, settings, seed) for seed in arguments.choose]
+        found = [found_new(dataset, told, settings) for dataset in drawn]
         trials.append({"settings": settings, "ndcg@10": round(float(np.mean(found)), 4)})
         print(trials[-1], flush=True)
     best = max(trials, key=lambda trial: trial["ndcg@10"])["settings"]
     result: dict[str, Any] = {"dataset": whole.name, "details": arguments.details, "new_items": SHARE, "trials": trials}
     result |= {"chosen": best, "made": circumstances(), "test": {}}
     for name, by, seed in [*((f"drawn {seed}", "drawn", seed) for seed in arguments.seeds), ("newest", "time", 0)]:
-        dataset = split_dataset(whole, by="user", new_items=SHARE, new_items_by=by, seed=seed)
-        likes, new = likes_matrix(dataset, "train"), held_out(dataset)
-        mask = np.pad(dataset.items["item_id"].is_in(new.implode()).to_numpy(), (1, 0))
-        scores = {
-            "lightfm": hybrid(likes, told, best, seed=seed),
-            "lightfm, words alone": hybrid(likes, told, best, own=False, seed=seed),
-        }
-        result["test"][name] = measured(dataset, told, EASE.fit(likes, words=replace(plain, new=mask)), scores)
+        result["test"][name] = measured(without(whole, by, seed), told, best, seed)
         write_json(arguments.out, result)
 
 
-def with_prior(dataset: Dataset, details: list[str]) -> Any:
-    """The items' words as the default prior reads them."""
-    return words(dataset, details, PriorConfig(words="sentences"))
-
-
-def chosen_by(dataset: Dataset, told: Told, settings: dict[str, Any], seed: int) -> float:
-    """NDCG@10 of the hybrid's new items, where these are drawn by a seed."""
-    split = split_dataset(dataset, by="user", new_items=SHARE, new_items_by="drawn", seed=seed)
-    scores, asked = hybrid(likes_matrix(split, "train"), told, settings), Asked.of(split, "test", among="new")
+def found_new(dataset: Dataset, told: Told, settings: dict[str, Any]) -> float:
+    """NDCG@10 of the hybrid, new items among themselves."""
+    scores, asked = hybrid(likes_matrix(dataset, "train"), told, settings), Asked.of(dataset, "test", among="new")
     lists = asked.lists("lightfm", lambda some: scores[asked.targets.users[some]], 0)
-    figure: float = evaluate_lists(lists, Known.of(split, "test", "new"))["models"]["lightfm"]["ndcg@10"]
+    figure: float = evaluate_lists(lists, Known.of(dataset, "test", "new"))["models"]["lightfm"]["ndcg@10"]
     return figure
 
 

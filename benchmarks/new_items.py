@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from retrievers import words
 
 from ccf_llm.cf.als import ALS
@@ -41,18 +42,34 @@ SHARE = 0.2
 RIVAL = "ease, sentences"
 
 
+def within(usual: Dataset) -> Dataset:
+    """Train and valid of a split alone, without it: what settings are chosen on."""
+    earlier = usual.interactions.filter(pl.col("split") != "test").drop("split")
+    return Dataset.from_frames(earlier, usual.items, name=usual.name)
+
+
+def without(dataset: Dataset, by: NewItemsBy, seed: int) -> Dataset:
+    """Each user's likes in time, and a fifth of the items held out."""
+    return split_dataset(dataset, by="user", new_items=SHARE, new_items_by=by, seed=seed)
+
+
+def new_mask(dataset: Dataset) -> NDArray[np.bool_] | None:
+    """(n_items + 1,) by item code, which items the split held out; None for none."""
+    new = held_out(dataset)
+    return None if new is None else np.pad(dataset.items["item_id"].is_in(new.implode()).to_numpy(), (1, 0))
+
+
 def fitted(dataset: Dataset, plain: Words, rival: Words | None, lengths: list[float]) -> dict[str, Retriever]:
     """Popularity, EASE and ALS without and with a prior; `as predicted` leaves new items the short prediction."""
-    likes, new = likes_matrix(dataset, "train"), held_out(dataset)
-    mask = None if new is None else np.pad(dataset.items["item_id"].is_in(new.implode()).to_numpy(), (1, 0))
+    likes, mask = likes_matrix(dataset, "train"), new_mask(dataset)
     found: dict[str, Retriever] = {"popularity": Popularity.fit(likes), "ease": EASE.fit(likes)}
     found["ease, as predicted"] = EASE.fit(likes, words=plain)
     if rival is not None:
         found[RIVAL] = EASE.fit(likes, words=replace(rival, new=mask))
-    for length in lengths if new is not None else []:
+    for length in lengths if mask is not None else []:
         told = replace(plain, config=plain.config.model_copy(update={"new_length": length}), new=mask)
         found[f"ease, length {length}"] = EASE.fit(likes, words=told)
-    if new is not None:
+    if mask is not None:
         found["als, length 1.0"] = ALS.fit(likes, words=replace(plain, new=mask))
     return found
 
@@ -112,20 +129,19 @@ def main() -> None:
     by_default = PriorConfig(words="sentences")
     rival = words(whole, arguments.details, by_default) if arguments.words != by_default.words else None
     usual = user_time_split(whole)
-    earlier = usual.interactions.filter(pl.col("split") != "test").drop("split")
-    earlier_alone = Dataset.from_frames(earlier, whole.items, name=whole.name)
+    earlier = within(usual)
     chosen = PriorConfig().new_length
     about = {"dataset": whole.name, "details": arguments.details, "new_items": SHARE, "chosen": chosen}
     about["prior"] = plain.config.model_dump(mode="json")
     result: dict[str, Any] = about | {"made": circumstances(), "usual": None, "choose": {}, "test": {}}
 
     def of(dataset: Dataset, seed: int, by: NewItemsBy, lengths: list[float]) -> dict[str, Any]:
-        split = split_dataset(dataset, by="user", new_items=SHARE, new_items_by=by, seed=seed)
+        split = without(dataset, by, seed)
         return measured(split, fitted(split, plain, rival, lengths))
 
     result["usual"] = measured(usual, fitted(usual, plain, rival, []))
     for seed in arguments.choose:
-        result["choose"][str(seed)] = of(earlier_alone, seed, "drawn", arguments.lengths)
+        result["choose"][str(seed)] = of(earlier, seed, "drawn", arguments.lengths)
         write_json(arguments.out, result)
     for seed in arguments.seeds:
         result["test"][f"drawn {seed}"] = of(whole, seed, "drawn", [chosen])

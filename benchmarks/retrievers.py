@@ -115,10 +115,14 @@ class Taught:
         return self(kind, RETRIEVERS[kind].config_type.model_validate(rows[AGAINST[name]]["settings"]), 0)
 
 
+def texts(dataset: Dataset, details: list[str]) -> list[str]:
+    """Title and these columns of each item."""
+    return texts_of(dataset.items["title"].to_list(), words_of(dataset.items, tuple(details), len))
+
+
 def words(dataset: Dataset, details: list[str], config: PriorConfig) -> Words:
-    """Titles and these columns, as a prior of these settings reads them."""
-    texts = texts_of(dataset.items["title"].to_list(), words_of(dataset.items, tuple(details), len))
-    return Words.of(text_vectors(texts, config.words), config, states=state_width(config.words))
+    """The same, as a prior of these settings reads it."""
+    return Words.of(text_vectors(texts(dataset, details), config.words), config, states=state_width(config.words))
 
 
 def figures_of(model: Retriever, asked: Targets) -> Doubles:
