@@ -24,7 +24,6 @@ from retrievers import words
 from ccf_llm.cf.als import ALS
 from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.popularity import Popularity
-from ccf_llm.cf.prior import Words
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import PriorConfig
 from ccf_llm.data.dataset import Dataset
@@ -59,18 +58,21 @@ def new_mask(dataset: Dataset) -> NDArray[np.bool_] | None:
     return None if new is None else np.pad(dataset.items["item_id"].is_in(new.implode()).to_numpy(), (1, 0))
 
 
-def fitted(dataset: Dataset, plain: Words, rival: Words | None, lengths: list[float]) -> dict[str, Retriever]:
+def fitted(
+    dataset: Dataset, details: list[str], prior: PriorConfig, rival: PriorConfig | None, lengths: list[float]
+) -> dict[str, Retriever]:
     """Popularity, EASE and ALS without and with a prior; `as predicted` leaves new items the short prediction."""
     likes, mask = likes_matrix(dataset, "train"), new_mask(dataset)
+    plain = words(dataset, details, prior, mask)
     found: dict[str, Retriever] = {"popularity": Popularity.fit(likes), "ease": EASE.fit(likes)}
-    found["ease, as predicted"] = EASE.fit(likes, words=plain)
+    found["ease, as predicted"] = EASE.fit(likes, words=replace(plain, new=None))
     if rival is not None:
-        found[RIVAL] = EASE.fit(likes, words=replace(rival, new=mask))
+        found[RIVAL] = EASE.fit(likes, words=words(dataset, details, rival, mask))
     for length in lengths if mask is not None else []:
-        told = replace(plain, config=plain.config.model_copy(update={"new_length": length}), new=mask)
+        told = replace(plain, config=prior.model_copy(update={"new_length": length}))
         found[f"ease, length {length}"] = EASE.fit(likes, words=told)
     if mask is not None:
-        found["als, length 1.0"] = ALS.fit(likes, words=replace(plain, new=mask))
+        found["als, length 1.0"] = ALS.fit(likes, words=plain)
     return found
 
 
@@ -125,21 +127,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     whole = open_dataset(arguments.data)
-    plain = words(whole, arguments.details, PriorConfig(words=arguments.words, l2=arguments.l2))
-    by_default = PriorConfig(words="sentences")
-    rival = words(whole, arguments.details, by_default) if arguments.words != by_default.words else None
+    prior, by_default = PriorConfig(words=arguments.words, l2=arguments.l2), PriorConfig(words="sentences")
+    rival = by_default if arguments.words != by_default.words else None
     usual = user_time_split(whole)
     earlier = within(usual)
     chosen = PriorConfig().new_length
     about = {"dataset": whole.name, "details": arguments.details, "new_items": SHARE, "chosen": chosen}
-    about["prior"] = plain.config.model_dump(mode="json")
+    about["prior"] = prior.model_dump(mode="json")
     result: dict[str, Any] = about | {"made": circumstances(), "usual": None, "choose": {}, "test": {}}
 
     def of(dataset: Dataset, seed: int, by: NewItemsBy, lengths: list[float]) -> dict[str, Any]:
         split = without(dataset, by, seed)
-        return measured(split, fitted(split, plain, rival, lengths))
+        return measured(split, fitted(split, arguments.details, prior, rival, lengths))
 
-    result["usual"] = measured(usual, fitted(usual, plain, rival, []))
+    result["usual"] = measured(usual, fitted(usual, arguments.details, prior, rival, []))
     for seed in arguments.choose:
         result["choose"][str(seed)] = of(earlier, seed, "drawn", arguments.lengths)
         write_json(arguments.out, result)

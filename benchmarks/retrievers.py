@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ccf_llm.cf.kinds import RETRIEVERS
 from ccf_llm.cf.prior import Words
@@ -120,9 +121,9 @@ def texts(dataset: Dataset, details: list[str]) -> list[str]:
     return texts_of(dataset.items["title"].to_list(), words_of(dataset.items, tuple(details), len))
 
 
-def words(dataset: Dataset, details: list[str], config: PriorConfig) -> Words:
-    """The same, as a prior of these settings reads it."""
-    return Words.of(text_vectors(texts(dataset, details), config.words), config, states=state_width(config.words))
+def words(dataset: Dataset, details: list[str], config: PriorConfig, new: NDArray[np.bool_] | None = None) -> Words:
+    """The same, as a prior of these settings reads it; `new` (n_items + 1,) says which items are."""
+    return Words.of(text_vectors(texts(dataset, details), config.words), config, new, states=state_width(config.words))
 
 
 def figures_of(model: Retriever, asked: Targets) -> Doubles:
