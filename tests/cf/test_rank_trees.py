@@ -9,14 +9,16 @@ import pytest
 from tests.tiny import make_dataset
 
 from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.clock import DAY
 from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.popularity import Popularity
 from ccf_llm.cf.rank_features import Likes, RankFeatures
-from ccf_llm.cf.rank_trees import RankTrees, training_lists
+from ccf_llm.cf.rank_trees import RankTrees, lists_of_moments, training_lists
 from ccf_llm.cf.settings import RankTreesConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import Targets, like_times, likes_matrix, targets
-from ccf_llm.data.split import user_time_split
+from ccf_llm.data.moments import moments
+from ccf_llm.data.split import global_time_split, user_time_split
 from ccf_llm.errors import CCFError
 
 CONFIG = RankTreesConfig(learning_rate=0.1, leaves=4, min_rows=5, l2=1.0, max_trees=40, candidates=20, folds=2)
@@ -186,3 +188,32 @@ def test_lists_without_anything_to_find_are_refused(train: Candidates, valid: Ca
 def test_vectors_of_another_catalogue_are_refused(dataset: Dataset) -> None:
     with pytest.raises(CCFError, match=r"vectors: shape \(2, 3\) for 24 items"):
         ItemWords.of(dataset.items, np.ones((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def by_time() -> Dataset:
+    """Ten items come out every so often, and people like what is new, which the retriever does not know."""
+    random, rows = np.random.default_rng(0), []
+    for time in range(3000):
+        newest = 1 + time // 300
+        rows.append((f"u{random.integers(40)}", f"i{10 * newest - random.integers(15)}", time * DAY))
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").unique(["user_id", "item_id"])
+    items = pl.DataFrame({"item_id": [f"i{i}" for i in range(-5, 101)]})
+    years = 1970 + (pl.int_range(-5, 101) - 1) // 10 * 300 / 365.2425
+    items = items.with_columns(title="item_id", year=years.cast(pl.Int64).cast(pl.String))
+    return global_time_split(Dataset.from_frames(frame.with_columns(label=pl.lit(1)), items))
+
+
+def test_lists_of_moments_teach_that_what_is_new_is_liked(by_time: Dataset, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"candidates": 100})
+    then = lists_of_moments(moments(by_time, 6), Popularity, config=config)
+    likes_then = likes_matrix(by_time, "train")
+    likes = Likes.of(likes_then, like_times(by_time, "train"), clocked=True)
+    retriever = Popularity.fit(likes_then)
+    valid, test = (Candidates.of(targets(by_time, part), 100, retriever) for part in ("valid", "test"))
+    trees = RankTrees.fit(then, valid, likes, words=ItemWords.of(by_time.items), config=config)
+    assert {"years ago", "days since the first like", "likes of the last 30 days"} <= set(trees.names)
+    scores = trees.scores(test)
+    assert hits(test, scores) > 2 * hits(test, test.scores)
+    trees.save(tmp_path / "cf")
+    np.testing.assert_array_equal(RankTrees.load(tmp_path / "cf").scores(test), scores)

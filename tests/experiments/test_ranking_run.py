@@ -18,12 +18,13 @@ from ccf_llm.cf.settings import PriorConfig
 from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import likes_matrix, targets
+from ccf_llm.data.moments import moments
 from ccf_llm.data.rows import Floats
-from ccf_llm.data.split import user_time_split
+from ccf_llm.data.split import global_time_split, user_time_split
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.lists import read_lists
 from ccf_llm.evaluation.ranking import evaluate_lists
-from ccf_llm.experiments.cf import cf_key, load_vectors
+from ccf_llm.experiments.cf import cf_key, fit_cf, load_vectors
 from ccf_llm.experiments.compare import compare_run
 from ccf_llm.experiments.config import RunConfig, check_config
 from ccf_llm.experiments.evaluate import evaluate_run
@@ -218,6 +219,48 @@ def test_lists_to_learn_from_hold_one_to_be_found_and_nothing_else_that_is_liked
         assert (crossed.folds[dataset.rows("train").users == data.train.users[row]] == fold).all()
 
 
+def test_moments_decide_the_trees_too_and_need_a_time_for_all(config: RunConfig) -> None:
+    ranking = config.ranking.model_copy(update={"trees": True, "moments": 3})
+    told = config.model_copy(update={"ranking": ranking})
+    for row in ("trees", "ccf_llm"):
+        assert row_config(told, row)["ranking"]["moments"] == 3
+    assert "ranking" not in row_config(config, "trees")
+    values = told.model_dump(mode="json")
+    values["data"]["split"]["by"] = "user"
+    with pytest.raises(CCFError, match=r"ranking\.moments: .* data\.split\.by: global"):
+        check_config(values, "test")
+
+
+def test_lists_of_moments_are_read_by_retrievers_that_know_nothing_later(
+    config: RunConfig, ranked_data: Dataset, tmp_path: Path
+) -> None:
+    dataset = global_time_split(ranked_data)
+    dataset.save(tmp_path / "data")
+    ranking = config.ranking.model_copy(update={"moments": 3})
+    data = config.data.model_copy(update={"source": str(tmp_path / "data")})
+    told = config.model_copy(update={"ranking": ranking, "data": data, "output": tmp_path / "run"})
+    folder = RunFolder(tmp_path / "run")
+    fit_cf(folder, dataset, ["ease"], told, SILENT)
+    reference = load_vectors(folder, "ease")
+    assert isinstance(reference, RetrieverVectors)
+    made, crossed = make_lists(told, folder, dataset, reference, 2, SILENT)
+    assert crossed is not None
+    assert len(crossed.models) == 3
+    assert made.cf_of_row is not None
+    parts = moments(dataset, 3, ranking.earliest)
+    then = [likes_matrix(moment, "train") for moment in parts]
+    for row in range(0, len(made.train), made.size):
+        known = then[crossed.models.index(made.cf_of_row(row))]
+        user, some = made.train.users[row], slice(row, row + made.size)
+        assert sorted(made.train.history(row)) == sorted(known[user].indices)
+        assert not known[user, made.train.items[some]].toarray().any()
+    assert [model.item_counts.sum() for model in crossed.models] == [len(moment.rows("train")) for moment in parts]
+    again, _ = make_lists(
+        told, folder, dataset, reference, 2, lambda line: pytest.fail(line) if "fit" in line else None
+    )
+    assert again.train.sha256 == made.train.sha256
+
+
 def test_a_comparison_keeps_lists_and_runs_nothing_twice(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +380,13 @@ def test_a_prior_from_text_is_of_every_retriever_of_the_run_and_of_further_items
     prior = grown.network.cf.retriever.prior
     assert prior is not None
     assert len(prior.predicted) == len(ranked_data.items) + 1
+    rows = Candidates.of(targets(ranked_data, "test"), 25, grown.network.cf.retriever).rows()
+    llm, cf = np.random.default_rng(0).normal(size=len(rows)).astype("f"), grown.network.cf.score(rows)
+    grown.network.blend.weights[:] = torch.tensor([1.0, 1.0, 0.0])
+    free = grown.network.blend(llm, cf)
+    assert (grown.network.blended(llm, cf, rows) != free).any()  # the new one keeps the retriever's place
+    grown.network.fusion_config = grown.network.fusion_config.model_copy(update={"unmet": "scored"})
+    np.testing.assert_array_equal(grown.network.blended(llm, cf, rows), free)
 
 
 def test_without_a_prior_nothing_changes_and_with_one_its_settings_and_words_decide(

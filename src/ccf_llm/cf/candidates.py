@@ -42,6 +42,13 @@ class Candidates:
         relevant = np.array([np.isin(best, found) for best, found in zip(items, asked.items, strict=True)])
         return cls(asked, items, scores, relevant.reshape(items.shape))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The lists of several moments, one after the other; all of one width."""
+        asked = Targets.joined([part.asked for part in parts])
+        arrays = ([getattr(part, name) for part in parts] for name in ("items", "scores", "relevant"))
+        return cls(asked, *(np.concatenate(of) for of in arrays))
+
     def __len__(self) -> int:
         return len(self.items)
 

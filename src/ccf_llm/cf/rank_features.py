@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.clock import Clock
 from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.store import WEIGHTS_FILE
 from ccf_llm.data.rows import Codes, Floats
@@ -38,14 +39,17 @@ class Likes:
     """(n_users + 1, n_items + 1) int32, 1 where the user likes the item."""
     recent: csr_matrix
     """The same of the newest likes; empty where there are no times."""
+    clock: Clock | None = None
+    """What the moment says of items, where lists are asked for at one that all share."""
 
     @classmethod
-    def of(cls, likes: csr_matrix, times: csr_matrix | None = None) -> Self:
-        """From `data.likes.likes_matrix` and the seconds of `like_times`."""
+    def of(cls, likes: csr_matrix, times: csr_matrix | None = None, *, clocked: bool = False) -> Self:
+        """From `data.likes.likes_matrix` and the seconds of `like_times`; `clocked`: with a clock."""
         liked = csr_matrix(likes > 0, dtype=np.int32)
         if times is None or not times.nnz or times.data.min() == times.data.max():
             return cls(liked, csr_matrix(liked.shape, dtype=np.int32))
-        return cls(liked, csr_matrix(times > np.quantile(times.data, 1 - RECENT), dtype=np.int32))
+        recent = csr_matrix(times > np.quantile(times.data, 1 - RECENT), dtype=np.int32)
+        return cls(liked, recent, Clock.of(times) if clocked else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +68,16 @@ class RankFeatures:
     """(n_items + 1, n_items + 1) int32, users who like both."""
     words: ItemWords | None
     """What the items' texts say; None leaves them out."""
+    clock: Clock | None = None
+    """What the moment says of items, where there is one."""
 
     @classmethod
     def fit(cls, likes: Likes, words: ItemWords | None = None) -> Self:
         """Count."""
         both = csr_matrix(likes.all.T @ likes.all)
         both.sort_indices()
-        return cls(likes.all.sum(0).A1.astype(np.int32), likes.recent.sum(0).A1.astype(np.int32), both, words)
+        counts, recent = (of.sum(0).A1.astype(np.int32) for of in (likes.all, likes.recent))
+        return cls(counts, recent, both, words, likes.clock)
 
     def of(self, candidates: Candidates, own: Likes | None = None) -> dict[str, Floats]:
         """(U, m) of each feature; NaN where nothing can be said, such as for code 0. `own`: see the class."""
@@ -82,6 +89,8 @@ class RankFeatures:
             columns |= self._popularity(items, history, mine, lately)
             if self.words is not None:
                 columns |= word_columns(self.words, items, history)
+            if self.clock is not None:
+                columns |= self.clock.columns(items, self._years)
             for name, values in columns.items():
                 if person == 0:
                     found[name] = np.empty(candidates.items.shape, dtype=np.float32)
@@ -95,6 +104,7 @@ class RankFeatures:
             "recent": self.recent,
             **{f"both.{part}": getattr(self.both, part) for part in _SPARSE},
             **{f"words.{name}": of for name, of in (self.words.arrays() if self.words else {}).items()},
+            **{f"clock.{name}": of for name, of in (self.clock.arrays() if self.clock else {}).items()},
         }
         write_tensors({name: torch.from_numpy(array) for name, array in arrays.items()}, folder / WEIGHTS_FILE)
 
@@ -103,13 +113,18 @@ class RankFeatures:
         """Read what `save` wrote; raises `CCFError` where the file is missing or damaged."""
         path = folder / WEIGHTS_FILE
         arrays = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
-        told = {name.removeprefix("words."): arrays[name] for name in arrays if name.startswith("words.")}
+        told, then = (_named(arrays, prefix) for prefix in ("words.", "clock."))
         try:
             likes, (data, indices, indptr) = arrays["likes"], (arrays[f"both.{part}"] for part in _SPARSE)
             both = csr_matrix((data, indices, indptr), shape=(len(likes), len(likes)))
-            return cls(likes, arrays["recent"], both, ItemWords(**told) if told else None)
+            words, clock = ItemWords(**told) if told else None, Clock(**then) if then else None
+            return cls(likes, arrays["recent"], both, words, clock)
         except (KeyError, TypeError, ValueError) as error:
             raise CCFError(f"{path}: does not hold counts of likes ({one_line(error)}); save the model again") from None
+
+    @property
+    def _years(self) -> Floats | None:
+        return self.words.years if self.words is not None and len(self.words.years) else None
 
     def _order(self, items: Codes, history: Codes, own: NDArray[np.int32] | int) -> Columns:
         """Cosines of the candidate's likes and those of each like of the history, over stretches of it."""
@@ -139,6 +154,11 @@ class RankFeatures:
             "popularity beyond the history's": logs - usual,
             "history length": np.full(len(items), np.log1p(len(history))),
         }
+
+
+def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Those whose names begin so, without it."""
+    return {name.removeprefix(prefix): of for name, of in arrays.items() if name.startswith(prefix)}
 
 
 def _retriever(items: Codes, scores: Floats) -> Columns:

@@ -1,6 +1,6 @@
 """Boosted trees over a retriever's best: LambdaRank (Burges 2010) by LightGBM, the simple rival of any reranker."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,7 +18,7 @@ from ccf_llm.cf.settings import RankTreesConfig, RetrieverConfig
 from ccf_llm.cf.store import SETTINGS_FILE, read_settings, stored
 from ccf_llm.data.cuts import draw_cuts
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.likes import like_times, likes_matrix
+from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError, one_line
 
@@ -33,6 +33,8 @@ Extra = Mapping[str, NDArray[np.floating[Any]]]
 """(U, m) further columns by name, such as a language model's scores of the same candidates."""
 Told = tuple[Mapping[str, NDArray[np.floating[Any]]], Candidates]
 """Lists, and (U, m) of each column that is known of them."""
+Then = tuple[Candidates, Likes]
+"""Lists of a moment, and the likes before it."""
 
 
 def training_lists(
@@ -63,6 +65,28 @@ def training_lists(
     return Candidates.of(cuts, config.candidates, crossed)
 
 
+def lists_of_moments(
+    then: Sequence[Dataset],
+    kind: type[Retriever],
+    *,
+    retriever: RetrieverConfig | None = None,
+    config: RankTreesConfig | None = None,
+    seed: int = 0,
+    words: Callable[[Dataset], Words | None] = lambda then: None,
+) -> list[Then]:
+    """The same of moments that all people share (`data.moments`): each asked of a retriever fitted on what was before.
+
+    `words` are those of a moment, which decides what was new.
+    """
+    config, found = config or RankTreesConfig(), []
+    for dataset in then:
+        likes, times = likes_matrix(dataset, "train"), like_times(dataset, "train")
+        fitted = kind.fit(likes, config=retriever, seed=seed, times=times, words=words(dataset))
+        asked = Candidates.of(targets(dataset, "valid"), config.candidates, fitted)
+        found.append((asked, Likes.of(likes, times, clocked=True)))
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class RankTrees:
     """Trees on a retriever's scores, likeness to the latest likes, popularity and words; see `RankFeatures`."""
@@ -81,7 +105,7 @@ class RankTrees:
     @classmethod
     def fit(
         cls,
-        train: Candidates,
+        train: Candidates | Sequence[Then],
         valid: Candidates,
         likes: Likes,
         *,
@@ -94,7 +118,8 @@ class RankTrees:
         """Grow trees until the NDCG@10 on `valid` stops rising; `progress` gets one line at the end.
 
         Args:
-            train: lists of a retriever that has not seen the people, see `training_lists`.
+            train: lists of a retriever that has not seen the people, see `training_lists`; or those of several moments,
+                see `lists_of_moments`, with `likes` that have a clock.
             valid: lists as they are measured, of a retriever fitted on train.
             likes: of train.
             words: of the items.
@@ -107,14 +132,18 @@ class RankTrees:
                 is missing.
         """
         config = config or RankTreesConfig()
-        for name, lists in (("train", train), ("valid", valid)):
-            if not lists.relevant.any():
+        words = words if config.words else None
+        features = RankFeatures.fit(likes, words)
+        lists, columns = (
+            (train, features.of(train, likes)) if isinstance(train, Candidates) else _of_moments(train, words)
+        )
+        for name, asked in (("train", lists), ("valid", valid)):
+            if not asked.relevant.any():
                 raise CCFError(f"{name}: no list holds anything that is to be found; give longer lists, or more people")
-        features = RankFeatures.fit(likes, words if config.words else None)
         outside = tuple(extra[0])
-        learned = _with_extra(features.of(train, likes), train, extra[0], outside)
+        learned = _with_extra(columns, lists, extra[0], outside)
         measured = _with_extra(features.of(valid), valid, extra[1], outside)
-        trees, ndcg = _grow((learned, train), (measured, valid), config, seed)
+        trees, ndcg = _grow((learned, lists), (measured, valid), config, seed)
         model = cls(config, features, tuple(learned), outside, trees)
         if progress is not None:
             progress(f"{cls.kind}: {model.n_trees} trees, valid NDCG@{K} {ndcg:.4f}")
@@ -161,6 +190,13 @@ class RankTrees:
         except (KeyError, TypeError, ValueError) as error:
             raise CCFError(f"{path}: does not hold a {cls.kind} model ({one_line(error)}); save it again") from None
         return cls(config, RankFeatures.load(Path(folder)), names, extra, read_trees(Path(folder), recorded))
+
+
+def _of_moments(then: Sequence[Then], words: ItemWords | None) -> tuple[Candidates, dict[str, Floats]]:
+    """The lists of all moments, with what was known at each."""
+    told = [RankFeatures.fit(likes, words).of(lists) for lists, likes in then]
+    columns = {name: np.concatenate([of[name] for of in told]) for name in told[0]}
+    return Candidates.joined([lists for lists, _ in then]), columns
 
 
 def _grow(train: Told, valid: Told, config: RankTreesConfig, seed: int) -> tuple[str, float]:

@@ -1,7 +1,7 @@
 """The ranking task's view of a data set: who likes what, what they have met, and what is to be found in a part."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -35,6 +35,12 @@ class Targets:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of several moments, one after the other; a user may come more than once."""
+        lists = ([own for part in parts for own in getattr(part, name)] for name in ("histories", "seen", "items"))
+        return cls(np.concatenate([part.users for part in parts]), *lists)
 
     def take(self, people: NDArray[np.int64]) -> Self:
         """Some of the users."""

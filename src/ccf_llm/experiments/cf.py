@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccf_llm.cf.base import CFModel
-from ccf_llm.cf.cross_fit import assign_folds, cross_fit
+from ccf_llm.cf.cross_fit import align, assign_folds, cross_fit
 from ccf_llm.cf.gbm import GBMWords
 from ccf_llm.cf.kinds import KINDS, RANKERS, VECTORS, load_cf
 from ccf_llm.cf.mean import ItemUserMean
@@ -117,6 +117,31 @@ def fit_folds(
             share = replace(cost, seconds=cost.seconds / count)
             for path, model in zip(paths, models, strict=True):
                 _keep(path, key, dataset, model, share)
+    return _read_kept(paths, reference, folds)
+
+
+def fit_moments(folder: RunFolder, then: list[Dataset], config: RunConfig, reference: CFModel, say: Say) -> CrossFitted:
+    """A model for each of some moments (`data.moments`), of what came before it; the folds are left empty.
+
+    `reference` is the model fitted on all rows, in whose space they are shown.
+    """
+    kind = reference.kind
+    keys = [cf_key(kind, dataset, config) for dataset in then]
+    paths = [folder.cf(f"{kind}-moment-{k}-{key[:6]}") for k, key in enumerate(keys)]
+    with first_ahead():
+        for path, key, dataset in zip(paths, keys, then, strict=True):
+            if not _is_current(path, key):
+                rows = dataset.rows("train")
+                say(f"{kind}: fitting on the first {len(rows):,} rows")
+                with measured() as cost:
+                    model = fit_told(kind, dataset, rows, config, say)
+                    assert isinstance(model, CFModel)
+                    align(model, reference)
+                _keep(path, key, dataset, model, cost)
+    return _read_kept(paths, reference, np.zeros(0, dtype=np.int64))
+
+
+def _read_kept(paths: list[Path], reference: CFModel, folds: Codes) -> CrossFitted:
     models = [type(reference).load(path).requires_grad_(False) for path in paths]
     return CrossFitted(models, folds, sum(read_cost(path).seconds for path in paths))
 

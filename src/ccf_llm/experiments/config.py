@@ -181,6 +181,11 @@ class RunConfig(Settings):
                         f"{where}: {kind} learns from labels and ranks no catalogue; with task: ranking take one of "
                         f"{', '.join(get_args(RetrieverKind))}"
                     )
+            if self.ranking.moments is not None and self.data.split.by != "global":
+                raise ValueError(
+                    "ranking.moments: moments that all share are for data.split.by: global; leave them out by "
+                    f"{self.data.split.by}"
+                )
             for method in self.resolved:
                 if method.fusion.odds:
                     raise ValueError(

@@ -10,12 +10,17 @@ from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.cuts import draw_cuts
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import dislikes_matrix, likes_matrix, targets
-from ccf_llm.experiments.cf import CrossFitted, fit_folds
+from ccf_llm.data.moments import moments
+from ccf_llm.data.rows import Codes, Rows
+from ccf_llm.experiments.cf import CrossFitted, fit_folds, fit_moments
 from ccf_llm.experiments.config import RunConfig
 from ccf_llm.experiments.folder import RunFolder
 from ccf_llm.io.progress import Say
 from ccf_llm.training.data import ListData
 from ccf_llm.training.lists import draw_lists
+
+Made = tuple[Rows, CrossFitted | None, Codes]
+"""Rows of lists one after the other, the retrievers that were asked, and by list the number of the one that was."""
 
 
 def make_lists(
@@ -28,29 +33,57 @@ def make_lists(
         folder: where cross-fitted retrievers are kept.
         dataset: with a split.
         reference: the retriever that was fitted on all of train.
-        folds: of the users, each of whom is asked of a retriever that has not seen them; 0: all of `reference`.
+        folds: of the users, each of whom is asked of a retriever that has not seen them, or, where lists are of moments
+            that all share, any number: each is asked of one that has not seen what came later; 0: all of `reference`.
         say: gets a line for each fit.
     """
+    ranking = config.ranking
+    made = _of_moments if ranking.moments and folds else _of_cuts
+    train, models, asked_of = made(config, folder, dataset, reference, folds, say)
+    say(f"lists: {len(asked_of):,} of {ranking.size} items, of {len(np.unique(train.users)):,} users")
+    valid = Candidates.of(targets(dataset, "valid"), ranking.depth, reference.retriever)
+    marks = np.asarray(dislikes_matrix(dataset, "train")[train.users, train.items]).ravel() > 0
+    data = ListData(train, ranking.size, valid, disliked=marks & (train.labels == 0))
+    if models is None:
+        return data, None
+    return replace(data, cf_of_row=lambda row: models.models[int(asked_of[row // ranking.size])]), models
+
+
+def _of_cuts(
+    config: RunConfig, folder: RunFolder, dataset: Dataset, reference: RetrieverVectors, folds: int, say: Say
+) -> Made:
+    """Lists of each one's own past."""
     ranking, seed = config.ranking, config.seed
     asked: Retriever | CrossFittedRetrievers = reference.retriever
-    crossed, fold_of_user = None, np.zeros(0, dtype=np.int64)
+    crossed, fold_of_user = None, np.zeros(len(dataset.user_vocabulary) + 1, dtype=np.int64)
     if folds:
         fold_of_user = draw_folds(len(dataset.user_vocabulary), folds, seed)
         crossed = fit_folds(folder, dataset, config, reference, fold_of_user[dataset.rows("train").users], say)
         asked = CrossFittedRetrievers([retriever_of(model) for model in crossed.models], fold_of_user)
     cuts = draw_cuts(dataset, each=ranking.cuts, horizon=ranking.horizon, earliest=ranking.earliest, seed=seed)
     found = Candidates.of(cuts, ranking.depth, asked)
-    liked, popularity = likes_matrix(dataset, "train"), reference.retriever.popularity
-    disliked = dislikes_matrix(dataset, "train")
-    train, size = draw_lists(found, liked, disliked, popularity, ranking, seed), ranking.size
-    say(f"lists: {len(train) // size:,} of {size} items, of {len(np.unique(train.users)):,} users")
-    valid = Candidates.of(targets(dataset, "valid"), ranking.depth, reference.retriever)
-    marks = np.asarray(disliked[train.users, train.items]).ravel() > 0
-    data = ListData(train, size, valid, disliked=marks & (train.labels == 0))
-    if crossed is None:
-        return data, None
-    models = crossed.models
-    return replace(data, cf_of_row=lambda row: models[int(fold_of_user[train.users[row]])]), crossed
+    rows = _drawn(config, dataset, found, reference.retriever)
+    return rows, crossed, fold_of_user[rows.users[:: ranking.size]]
+
+
+def _of_moments(
+    config: RunConfig, folder: RunFolder, dataset: Dataset, reference: RetrieverVectors, folds: int, say: Say
+) -> Made:
+    """Lists of moments that all share."""
+    assert config.ranking.moments is not None
+    then = moments(dataset, config.ranking.moments, config.ranking.earliest)
+    fitted, rows = fit_moments(folder, then, config, reference, say), []
+    for moment, model in zip(then, fitted.models, strict=True):
+        retriever = retriever_of(model)
+        found = Candidates.of(targets(moment, "valid"), config.ranking.depth, retriever)
+        rows.append(_drawn(config, dataset, found, retriever))
+    asked_of = np.repeat(np.arange(len(rows)), [len(own) // config.ranking.size for own in rows])
+    return Rows.concat(rows), fitted, asked_of
+
+
+def _drawn(config: RunConfig, dataset: Dataset, found: Candidates, retriever: Retriever) -> Rows:
+    liked, disliked = likes_matrix(dataset, "train"), dislikes_matrix(dataset, "train")
+    return draw_lists(found, liked, disliked, retriever.popularity, config.ranking, config.seed)
 
 
 def retriever_of(model: object) -> Retriever:

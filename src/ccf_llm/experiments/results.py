@@ -161,6 +161,8 @@ def row_config(config: RunConfig, row: str) -> dict[str, Any]:
         return values | {"cf": settings}
     if row in (TREES, TREES_WORDS):
         kind = config.cf.model
+        if config.ranking.moments is not None:
+            values["ranking"] = config.ranking.model_dump(mode="json", include={"moments", "earliest"})
         return values | {"cf": _cf_settings(config, {kind, RankTrees.kind}) | {"model": kind}}
     method = config.resolved.text_only if row == LATE_FUSION else row.removesuffix(WITH_TREES)
     if method is None:

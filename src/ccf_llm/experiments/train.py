@@ -44,7 +44,7 @@ from ccf_llm.training.data import ListData, TrainingData
 from ccf_llm.training.loop import Report, StageRun, train_stage
 from ccf_llm.training.processes import first_ahead, is_first, joined, meet
 from ccf_llm.training.rating import plan_rows
-from ccf_llm.training.stage import StageConfig
+from ccf_llm.training.stage import ListConfig, StageConfig
 from ccf_llm.training.warmup import warm_up
 
 
@@ -321,7 +321,7 @@ def _start_key(config: RunConfig, dataset: Dataset, network: CCFNetwork) -> str:
     layers = {} if network.llm.layers is None else {"layers": network.llm.layers}
     bits = {} if config.llm.quantize is None else {"quantize": config.llm.quantize}
     after = {"people", "trees"}  # of what is measured when all is trained
-    ranking = config.ranking.model_dump(exclude=after | (set() if config.ranking.dislikes else {"dislikes"}))
+    ranking = _as_of_old(config.ranking.model_dump(exclude=after), ListConfig, "dislikes", "moments")
     lists = {"ranking": ranking} if config.ranks else {}
     users = {"users": network.encoder.users} if network.encoder.users else {}
     return fingerprint(
@@ -347,7 +347,7 @@ def _method_key(config: RunConfig, dataset: Dataset, method: Method) -> dict[str
     own = alone(config, method.name).methods[method.name].model_dump(mode="json", include={"prompt", "fusion", "folds"})
     own["prompt"]["template"] = _as_of_old(own["prompt"]["template"], HybridTemplate, "candidate_titles", "answer_at")
     if own["fusion"]:
-        younger = ("blend_text", "shared", "semantic", "details", "odds", "depth_bias", "warmup")
+        younger = ("blend_text", "shared", "semantic", "details", "odds", "depth_bias", "warmup", "unmet")
         own["fusion"] = _as_of_old(own["fusion"], FusionConfig, *younger)
     if method.fusion.semantic.startswith(f"{SENTENCES}:"):  # a folder of that name may hold another one tomorrow
         own["encoder"] = encoder_key(method.fusion.semantic)

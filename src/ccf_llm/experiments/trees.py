@@ -1,5 +1,8 @@
 """Boosted trees over the best of a run's retriever: the simple rival of its language models."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -7,11 +10,12 @@ from ccf_llm.cf.candidates import Candidates
 from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.kinds import RETRIEVERS
 from ccf_llm.cf.rank_features import Likes
-from ccf_llm.cf.rank_trees import RankTrees, training_lists
+from ccf_llm.cf.rank_trees import RankTrees, Then, lists_of_moments, training_lists
 from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
+from ccf_llm.data.moments import moments
 from ccf_llm.experiments.config import TREES_WORDS, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.ranked import Asked, reranked_lists
@@ -36,10 +40,14 @@ class TreeRows:
         self._config, self._dataset, self._retriever, self._say = config, dataset, retriever, say
         self._fitted: dict[bool, tuple[RankTrees, Cost]] = {}
         with measured() as self._made:
-            words = words_of(config, dataset)
-            self._lists = training_lists(
-                dataset, RETRIEVERS[kind], retriever=own, config=settings, seed=config.seed, words=words
-            )
+            told: dict[str, Any] = {"retriever": own, "config": settings, "seed": config.seed}
+            self._lists: Candidates | list[Then]
+            if config.ranking.moments is None:
+                words = words_of(config, dataset)
+                self._lists = training_lists(dataset, RETRIEVERS[kind], words=words, **told)
+            else:
+                then = moments(dataset, config.ranking.moments, config.ranking.earliest)
+                self._lists = lists_of_moments(then, RETRIEVERS[kind], words=partial(words_of, config), **told)
             self.valid = Candidates.of(targets(dataset, "valid"), settings.candidates, retriever)
             """The valid lists, by which the trees stop."""
 
@@ -66,7 +74,8 @@ class TreeRows:
 
     def _fit(self, words: ItemWords | None) -> RankTrees:
         config, dataset = self._config, self._dataset
-        likes = Likes.of(likes_matrix(dataset, "train"), like_times(dataset, "train"))
+        clocked = config.ranking.moments is not None
+        likes = Likes.of(likes_matrix(dataset, "train"), like_times(dataset, "train"), clocked=clocked)
         return RankTrees.fit(
             self._lists,
             self.valid,

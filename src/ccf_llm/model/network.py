@@ -146,10 +146,10 @@ class CCFNetwork(nn.Module):
         """(N,) scores of rows by what both models say of them, (N,) each.
 
         Where a prior tells the CF model of items without a training row, these keep the place that it gives them
-        (`model.places`).
+        (`model.places`), if the fusion's settings do not say otherwise.
         """
         scores: Floats = self.blend(llm, cf)
-        if not self.uses_llm or self.cf.reads_words is None:
+        if not self.uses_llm or self.cf.reads_words is None or self.fusion_config.unmet == "scored":
             return scores
         unmet: NDArray[np.bool_] = (self.cf.item_counts == 0).cpu().numpy()[rows.items]
         return keep_places(scores, cf, unmet, rows) if unmet.any() else scores

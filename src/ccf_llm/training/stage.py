@@ -97,7 +97,11 @@ class ListConfig(Settings):
     horizon: float = Field(default=0.25, gt=0)
     """How far later, in likes before the moment: .25 asks, after 40 likes, for some of the next 10."""
     earliest: float = Field(default=0.3, ge=0, lt=1)
-    """Share of a user's likes that lie before every moment."""
+    """Share of a user's likes, or with `moments` of all rows, that lie before every moment."""
+    moments: int | None = Field(default=None, ge=1)
+    """Lists of so many moments that all people share, in place of each one's `cuts` and `horizon`; of trees too. At
+    each a retriever that was fitted on what came before (in place of those of `cf.folds`) is asked for what people
+    liked until the next. For data that are split by one time for all, where much of what will be liked is new."""
     size: int = Field(default=24, ge=2)
     """Items of a list."""
     positives: int = Field(default=4, ge=1)
