@@ -224,6 +224,7 @@ def test_moments_decide_the_trees_too_and_need_a_time_for_all(config: RunConfig)
     told = config.model_copy(update={"ranking": ranking})
     for row in ("trees", "ccf_llm"):
         assert row_config(told, row)["ranking"]["moments"] == 3
+    assert (told.resolved["text"].fusion.unmet, config.resolved["text"].fusion.unmet) == ("scored", "placed")
     assert "ranking" not in row_config(config, "trees")
     values = told.model_dump(mode="json")
     values["data"]["split"]["by"] = "user"

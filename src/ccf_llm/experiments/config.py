@@ -130,6 +130,7 @@ class RunConfig(Settings):
             fusion=self.fusion,
             layers=self.llm.layers,
             ranking=self.ranks,
+            meets_new=self.ranks and self.ranking.moments is not None,
         )
 
     @property

@@ -121,9 +121,14 @@ def resolve(
     fusion: FusionConfig,
     layers: int | None = None,
     ranking: bool = False,
+    meets_new: bool = False,
 ) -> Methods:
-    """The methods of a run, whose names are known to exist; where one has no setting of its own, the run's is its."""
+    """The methods of a run, whose names are known to exist; where one has no setting of its own, the run's is its.
+
+    `meets_new`: the lists that are learned from hold items that were new then.
+    """
     found: dict[str, Method] = {}
+    scoring: dict[str, object] = {"blend_text": ranking} | ({"unmet": "scored"} if meets_new else {})
     for name, own in methods.items():
         kind = own.cf or cf.model
         found[name] = Method(
@@ -135,7 +140,7 @@ def resolve(
             prompt=PromptConfig(
                 template=own.prompt.template or prompt.template, history=own.prompt.history or prompt.history
             ),
-            fusion=(own.fusion or fusion).model_copy(update={"blend_text": ranking}),
+            fusion=(own.fusion or fusion).model_copy(update=scoring),
             stages=tuple((stage, stages[stage]) for stage in own.stages),
             needed=(*(found[own.start].needed if own.start else ()), name),
         )

@@ -47,7 +47,7 @@ class FusionConfig(Settings):
     """Blend the CF model's own log-odds into the score, with weights fitted on valid (ours)."""
     unmet: Literal["placed", "scored"] = "placed"
     """Items that nobody liked in training, in a blended score: `placed` where the retriever has them, as lists of each
-    one's past hold none to learn from; `scored` as all others, where lists of `ranking.moments` do."""
+    one's past hold none to learn from; `scored` as all others, which a run with `ranking.moments` does by itself."""
     blend_text: bool = False
     """Also where no slot reads CF: so are the rows of the ranking task, whose lists a retriever has made."""
 
