@@ -77,6 +77,12 @@ def test_which_task_fits() -> None:
     assert clicks.rating.startswith("does not fit: 100% of the rows are likes")
     untimed = which_task(frames(user_id=users, item_id=items, label=[1] * len(many)))
     assert (untimed.task, untimed.by) == ("ranking", "global")
+    users, items = map(list, zip(*((f"u{like % 60}", f"i{like // 20}") for like in range(1200)), strict=True))
+    news = which_task(frames(user_id=users, item_id=items, timestamp=[*range(1200)], label=[1] * 1200))
+    assert (news.task, news.by, news.arriving) == ("ranking", "global", True)
+    assert news.ranking.endswith("; 100% of the latest likes are of items that nobody had liked before")
+    assert not clicks.arriving
+    assert not untimed.arriving
     few = which_task(tiny.make_dataset())
     assert (few.task, few.by) == ("rating", "global")
 

@@ -33,12 +33,25 @@ def clicks() -> Dataset:
     return Dataset.from_frames(interactions, tiny.make_dataset().items, name="clicks")
 
 
+@pytest.fixture(scope="module")
+def news() -> Dataset:
+    """60 people who like what came out of late, of the tenth that there is at a time."""
+    rng, rows = np.random.default_rng(0), []
+    for time in range(2400):
+        newest = 1 + time * tiny.N_ITEMS // 2400
+        rows.append((f"u{rng.integers(60)}", f"i{max(1, newest - rng.integers(4))}", 86400 * time))
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    return Dataset.from_frames(
+        frame.unique(["user_id", "item_id"], keep="first"), tiny.make_dataset().items, name="news"
+    )
+
+
 def drafted(dataset: Dataset, llm: Path, folder: Path) -> RunConfig:
     """What is drafted for a data set on disk; a random model of two layers stands for the base model."""
     dataset.save(folder / "data")
     text = draft_config(dataset, str(folder / "data"), LAPTOP, 10, llm=str(llm)).text
     small = ["llm.layers=null", "llm.dtype=float32", "fusion.hidden=16", f"output={folder / 'run'}"]
-    if "prior: {words: sentences}" in text:
+    if "\n  prior: {words: sentences" in text:
         small.append(f"cf.prior.words=sentences:{tiny.write_sentence_encoder(folder / 'encoder')}")
     return config_of(text, folder / "config.yaml", small)
 
@@ -57,6 +70,18 @@ def test_a_drafted_ranking_run_trains_and_answers(clicks: Dataset, tiny_llm: Pat
     assert rows == {"l3ae", "popularity", "ccf_llm"} == set(quick_rows(small))
     assert any(answer(table).startswith(words) for words in ("A language model", "Whether a language model"))
     assert CCFLLM.load(small.output / "seed-0" / "models" / "ccf_llm").info.task == "ranking"
+
+
+def test_where_items_keep_coming_the_draft_learns_of_new_ones(news: Dataset, tiny_llm: Path, tmp_path: Path) -> None:
+    config = drafted(news, tiny_llm, tmp_path)
+    assert (config.task, config.cf.model, config.data.split.by) == ("ranking", "ease", "global")
+    assert (config.cf.prior.unmet, config.ranking.moments) == ("new", 8)
+    lists = {"lists": config.stages["lists"].model_copy(update={"rows": 60, "batch_rows": 30})}
+    ranking = config.ranking.model_copy(update={"trees": True})
+    small = config.model_copy(update={"stages": lists, "ranking": ranking})
+    table = read_json(compare_run(small, seeds=[0], say=lambda line: None).table(".json"))
+    ndcg = {row["method"]: row["ndcg@10"] for row in table["rows"]}
+    assert ndcg["trees"] > ndcg["ease"] > 0
 
 
 def test_a_drafted_rating_run_trains(tiny_llm: Path, tmp_path: Path) -> None:

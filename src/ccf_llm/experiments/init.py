@@ -32,6 +32,8 @@ FIXED = 60.0
 """Seconds that loading, the retriever and its folds take at least."""
 CUTS = 20
 """Moments of a person's past at most, of which each makes a list, as in all shipped configurations."""
+MOMENTS = 8
+"""Moments that all share, where items keep coming, as in configs/ranking-ifdb.yaml."""
 MEASURED_EACH = 2000
 """After so many lists, or more, the state is measured, and the best one is kept."""
 MOST_COLUMNS, MOST_TOKENS, LONG = 4, 48, 60
@@ -103,7 +105,8 @@ def draft_config(dataset: Dataset, source: str, machine: Machine, minutes: float
     }
     seconds = 60 * minutes - FIXED
     if fit.task == "ranking":
-        values |= _lists(dataset, machine, seconds) | {"retriever": _retriever(dataset, machine)}
+        values |= _lists(dataset, machine, seconds, fit.arriving)
+        values |= {"retriever": _retriever(dataset, machine, fit.arriving), "moments": MOMENTS}
     else:
         values |= _rows(dataset, machine, seconds)
     loader = FunctionLoader(lambda name: files(__package__).joinpath(name).read_text(encoding="utf-8"))
@@ -152,29 +155,29 @@ def told(items: pl.DataFrame) -> list[dict[str, Any]]:
     return sorted(found, key=lambda detail: bool(detail["long"]))[:MOST_COLUMNS]
 
 
-def _retriever(dataset: Dataset, machine: Machine) -> str:
-    """L3AE, or EASE where titles have no words, where the matrices fit into half of the memory; else what grows with
-    the items alone.
+def _retriever(dataset: Dataset, machine: Machine, arriving: bool) -> str:
+    """L3AE, or EASE where titles have no words or items keep coming, where the matrices fit into half of the memory;
+    else what grows with the items alone.
     """
     liked = dataset.interactions.filter(pl.col("label") == 1)["item_id"].n_unique()
     if machine.memory is None or bytes_for(liked) < machine.memory / 2:
         in_words = dataset.items["title"].str.contains(r"\pL{2}").mean()
-        return "l3ae" if in_words > 0.5 else "ease"  # type: ignore[operator]  # a mean of booleans
+        return "l3ae" if in_words > 0.5 and not arriving else "ease"  # type: ignore[operator]  # a mean of booleans
     return "als" if find_spec("implicit") else "knn"
 
 
-def _lists(dataset: Dataset, machine: Machine, seconds: float) -> dict[str, Any]:
+def _lists(dataset: Dataset, machine: Machine, seconds: float, arriving: bool) -> dict[str, Any]:
     """Half of the time for learning, the rest for measuring; never more lists or people than there are.
 
     A list is of 24 items, fewer where the catalogue is so small that people would like most of them. Of a person there
-    are about half as many as likes: the first third and what is held out make none. Of many, some states on the way are
-    measured too.
+    are about half as many as likes: the first third and what is held out make none. Of moments that all share, of about
+    half of the people of each. Of many, some states on the way are measured too.
     """
     users = len(dataset.user_vocabulary)
     likes = dataset.interactions.filter(pl.col("label") == 1)
     own = likes.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"]
     size = int(np.clip((likes["item_id"].n_unique() - (own.quantile(0.95) or 0)) // 2, 4, ListConfig().size))
-    there = int((own // 2).clip(0, CUTS).sum())
+    there = _people_of_moments(likes) // 2 if arriving else int((own // 2).clip(0, CUTS).sum())
     lists = int(np.clip(0.5 * seconds * LISTS * machine.speed, 20, max(there, 20)))
     evaluations = int(np.clip(lists // MEASURED_EACH, 1, 4))
     people = int(np.clip(0.3 * seconds * CANDIDATES * machine.speed / 100, 50, users))
@@ -184,6 +187,15 @@ def _lists(dataset: Dataset, machine: Machine, seconds: float) -> dict[str, Any]
     sizes = {"size": size, "positives": min(ListConfig().positives, size // 3), "batch_lists": batch, "cuts": CUTS}
     sizes |= {"evaluations": evaluations}
     return {"lists": lists, "people": people, "valid_people": valid, "seconds": cost, **sizes}
+
+
+def _people_of_moments(likes: pl.DataFrame) -> int:
+    """How many come to like something after a moment and before the next, of all moments."""
+    train = likes.sort("timestamp").head(int(0.8 * len(likes))).with_row_index("place")
+    first = int(ListConfig().earliest * len(train))
+    later = train.filter(pl.col("place") >= first)
+    stretch = (pl.col("place") - first) * MOMENTS // max(len(later), 1)
+    return int(later.select(pl.struct("user_id", stretch).n_unique()).item())
 
 
 def _rows(dataset: Dataset, machine: Machine, seconds: float) -> dict[str, Any]:
