@@ -72,13 +72,12 @@ def _of_moments(
     """Lists of moments that all share."""
     assert config.ranking.moments is not None
     then = moments(dataset, config.ranking.moments, config.ranking.earliest)
-    fitted, rows = fit_moments(folder, then, config, reference, say), []
-    for moment, model in zip(then, fitted.models, strict=True):
-        retriever = retriever_of(model)
-        found = Candidates.of(targets(moment, "valid"), config.ranking.depth, retriever)
-        rows.append(_drawn(config, dataset, found, retriever))
-    asked_of = np.repeat(np.arange(len(rows)), [len(own) // config.ranking.size for own in rows])
-    return Rows.concat(rows), fitted, asked_of
+    fitted = fit_moments(folder, then, config, reference, say)
+    retrievers, depth = [retriever_of(model) for model in fitted.models], config.ranking.depth
+    found = [Candidates.of(targets(then[k], "valid"), depth, retriever) for k, retriever in enumerate(retrievers)]
+    useful = [k for k, lists in enumerate(found) if lists.relevant.any()] or [0]  # of none the draw says what to do
+    rows = [_drawn(config, dataset, found[k], retrievers[k]) for k in useful]
+    return Rows.concat(rows), fitted, np.repeat(useful, [len(own) // config.ranking.size for own in rows])
 
 
 def _drawn(config: RunConfig, dataset: Dataset, found: Candidates, retriever: Retriever) -> Rows:
