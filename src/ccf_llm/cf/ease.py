@@ -1,6 +1,7 @@
 """EASE, an autoencoder without a hidden layer (Steck, *Embarrassingly Shallow Autoencoders for Sparse Data*, 2019)."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.factors import factorise
+from ccf_llm.cf.history_prior import HistoryPrior
 from ccf_llm.cf.prior import Prior, Words, trust
 from ccf_llm.cf.retriever import Retriever, cosines
 from ccf_llm.cf.settings import EASEConfig
@@ -32,7 +34,8 @@ class EASE(Retriever):
     With `half_life` x holds less than 1 for likes of long ago, when it is asked; B is learned from all alike.
 
     With a prior the column of each item, what every like adds to its score, is drawn to what its words predict of its
-    vector, times `left`. An item that nobody likes scores by that alone; in a history it still says nothing.
+    vector, times `left`. An item that nobody likes scores by that alone. In a history it says nothing, but a new one
+    what its words predict of its row of `left`.
     """
 
     kind: ClassVar[str] = "ease"
@@ -81,10 +84,12 @@ class EASE(Retriever):
 
     def _score(self, histories: list[Codes]) -> Floats:
         scores = np.zeros((len(histories), self.n_items), dtype=np.float32)
-        likes = self._recent(histories)
+        likes = self._liked(histories, self.config.half_life)
         if self.prior is not None:
-            scores[:] = (likes @ self.left) @ self.prior.predicted.T
-        scores[:, self.columns] = likes @ self.weights
+            scores[:] = self._vectors(likes) @ self.prior.predicted.T
+        scores[:, self.columns] = likes[:, self.columns] @ self.weights
+        if self._said is not None:
+            scores[:, self.columns] += (likes @ self._said) @ self.right.T
         return scores
 
     def _similar(self, column: int) -> Floats:
@@ -103,12 +108,22 @@ class EASE(Retriever):
         return vectors
 
     def _history_vectors(self, histories: list[Codes]) -> Floats:
-        vectors: Floats = self._recent(histories) @ self.left
-        return vectors
+        return self._vectors(self._liked(histories, self.config.half_life))
 
-    def _recent(self, histories: list[Codes]) -> csr_matrix:
-        """(B, m) what the likes count."""
-        return self._liked(histories, self.config.half_life)[:, self.columns]
+    def _vectors(self, likes: csr_matrix) -> Floats:
+        """(B, d) of what each like (B, n_items) counts."""
+        vectors: Floats = likes[:, self.columns] @ self.left
+        return vectors if self._said is None else vectors + likes @ self._said
+
+    def _hearing(self, words: Words, counts: NDArray[np.int64]) -> Self:
+        added = np.zeros((self.n_items, self.left.shape[1]), dtype=np.float32)
+        added[self.columns] = self.left
+        return replace(self, heard=HistoryPrior.fit(words, counts, added))
+
+    @cached_property
+    def _said(self) -> Floats | None:
+        """(n_items, d) what likes of new items add; None where there are none."""
+        return self.heard.said if self.heard is not None and self.heard.speaks.any() else None
 
 
 def gram_matrix(likes: csr_matrix) -> NDArray[np.float64]:

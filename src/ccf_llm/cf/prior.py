@@ -106,7 +106,7 @@ class Prior:
             raise CCFError("words: not all are finite numbers; encode the items' texts again")
         known = counts > 0
         told = trust(counts[known], config.k)[:, None]
-        matrix, words_mean, vectors_mean = _ridge(own[known], vectors[known], told, config.l2)
+        matrix, words_mean, vectors_mean = ridge(own[known], vectors[known], told, config.l2)
         every = (matrix, words_mean, vectors_mean, (own - words_mean) @ matrix + vectors_mean)
         arrays: dict[str, Any] = {name: of.astype(np.float32) for name, of in zip(_ARRAYS, every, strict=True)}
         prior = cls(config, **arrays, centre=words.centre)
@@ -213,7 +213,7 @@ class Further:
         liked = np.flatnonzero(counts)
         own, lengths = words.vectors[1:][liked].astype(np.float64), np.linalg.norm(vectors[liked], axis=1)
         shares = trust(counts[liked], words.config.k)
-        slope, words_mean, mean = _ridge(own, lengths[:, None], shares[:, None], LIGHTER * words.config.l2)
+        slope, words_mean, mean = ridge(own, lengths[:, None], shares[:, None], LIGHTER * words.config.l2)
         slope = np.append(slope[:, 0], mean - words_mean @ slope)
         longer = lengths - (own @ slope[:-1] + slope[-1])
         most = np.argsort(-counts[liked], kind="stable")[:MOST]
@@ -242,7 +242,7 @@ def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _ridge(
+def ridge(
     words: NDArray[np.float64], wanted: NDArray[Any], weights: NDArray[np.float64], l2: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The map (w, d), and the means of words (n, w) and of what is wanted (n, d), of rows that weigh (n, 1)."""

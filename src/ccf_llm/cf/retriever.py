@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.sparse import csr_matrix
 
+from ccf_llm.cf.history_prior import HistoryPrior
 from ccf_llm.cf.prior import Prior, Words
 from ccf_llm.cf.settings import TAKE_WORDS, RetrieverConfig
 from ccf_llm.cf.store import WEIGHTS_FILE, read_settings, stored
@@ -32,7 +33,7 @@ class Retriever(ABC):
 
     So it ranks for people whom it never met, and a new like counts at once. A history holds item codes, oldest like
     first, which only some kinds look at; an item enters once, by its last place. Code 0 and items that nobody likes in
-    training say nothing. Where nothing is left, popularity ranks.
+    training say nothing, but new ones for which words speak (`heard`). Where nothing is left, popularity ranks.
 
     A kind adds its arrays as fields, which are what is saved, and how they score.
     """
@@ -47,6 +48,8 @@ class Retriever(ABC):
     """(n_items,) share of the training users with a like who like the item."""
     prior: Prior | None = field(default=None, kw_only=True)
     """What the words predict of the items' vectors; None where nobody asked for it."""
+    heard: HistoryPrior | None = field(default=None, kw_only=True)
+    """What likes of new items say, by their words; None where there is no prior, or the kind has no use for it."""
 
     @classmethod
     def fit(
@@ -86,7 +89,7 @@ class Retriever(ABC):
         model = cls(config=config, popularity=popularity, **learned)
         if words is None or cls.kind not in TAKE_WORDS:
             return model
-        return model._drawn_to(Prior.fit(words, counts, model.item_vectors()), counts)
+        return model._drawn_to(Prior.fit(words, counts, model.item_vectors()), counts)._hearing(words, counts)
 
     @classmethod
     @abstractmethod
@@ -106,7 +109,7 @@ class Retriever(ABC):
 
     @abstractmethod
     def _score(self, histories: list[Codes]) -> Floats:
-        """(B, n_items) scores by B times (h,) distinct codes of items with a like in training, oldest first; h > 0."""
+        """(B, n_items) scores by B times (h,) distinct codes of items that say something, oldest first; h > 0."""
 
     @abstractmethod
     def _similar(self, column: int) -> Floats:
@@ -115,6 +118,10 @@ class Retriever(ABC):
     def _drawn_to(self, prior: Prior, counts: NDArray[np.int64]) -> Self:
         """The same with its items, (n_items,) liked so often, drawn to the prior, which it keeps."""
         raise NotImplementedError(f"{self.kind} takes no words")
+
+    def _hearing(self, words: Words, counts: NDArray[np.int64]) -> Self:
+        """The same that knows what likes of new items say, where the kind has a use for it."""
+        return self
 
     @property
     def _fallback(self) -> Floats:
@@ -139,6 +146,8 @@ class Retriever(ABC):
             if words is None or len(words) != n:
                 raise CCFError(f"words: give the vectors of the {n} further items, as this model has a prior from text")
             longer["prior"] = self.prior.with_items(words)
+            if self.heard is not None:
+                longer["heard"] = self.heard.with_items(words, self.prior.centre)
         return replace(self, **longer)
 
     def scores(self, history: Codes) -> Floats:
@@ -227,6 +236,8 @@ class Retriever(ABC):
             write_tensors(arrays, temporary / WEIGHTS_FILE)
             if self.prior is not None:
                 self.prior.save(temporary)
+            if self.heard is not None:
+                self.heard.save(temporary)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -245,16 +256,24 @@ class Retriever(ABC):
         prior = Prior.load(Path(folder), settings["prior"])
         if len(prior.predicted) != model.n_items:
             raise CCFError(f"{folder}: a prior of {len(prior.predicted)} items, not {model.n_items}; save it again")
-        return replace(model, prior=prior)
+        return replace(model, prior=prior, heard=HistoryPrior.load(Path(folder), model.n_items))
 
     @classmethod
     def _arrays(cls) -> set[str]:
-        return {field.name for field in fields(cls)} - {"config", "prior"}
+        return {field.name for field in fields(cls)} - {"config", "prior", "heard"}
 
     def _known(self, histories: Sequence[Codes]) -> list[Codes]:
-        """Each history's distinct items that somebody likes in training, by the last place of each."""
+        """Each history's distinct items that somebody likes in training, or that words speak for, by the last place of
+        each.
+        """
         kept = [_distinct(self._checked(history)) for history in histories]
-        return [codes[self.popularity[codes - 1] > 0] for codes in kept]
+        return [codes[self._says[codes - 1]] for codes in kept]
+
+    @cached_property
+    def _says(self) -> NDArray[np.bool_]:
+        """(n_items,) whether a like of it says anything."""
+        liked: NDArray[np.bool_] = self.popularity > 0
+        return liked if self.heard is None else liked | self.heard.speaks
 
     def _liked(self, histories: list[Codes], half_life: float | None = None) -> csr_matrix:
         """(B, n_items) float32 of what each like counts: the last 1, the one `half_life` before it half, and so on."""

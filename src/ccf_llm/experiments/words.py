@@ -60,7 +60,8 @@ def words_key(config: RunConfig, dataset: Dataset) -> str | None:
     # Where nothing is new its length decides nothing; `unmet` is younger than models that are kept.
     idle = {"new_length"} if _new(config, dataset) is None else set()
     settings = prior.model_dump(mode="json", exclude=idle | ({"unmet"} if prior.unmet == "passed over" else set()))
-    counted = [STATES] if state_model(prior.words) else []
+    counted: list[float | str] = [STATES] if state_model(prior.words) else []
+    counted += [] if _new(config, dataset) is None else ["speak in histories"]
     return fingerprint([reader_key(prior.words), item_texts(config, dataset), settings, *counted])
 
 
