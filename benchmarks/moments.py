@@ -11,19 +11,17 @@ Each `--try` is a name and settings beside those of the configuration, which com
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from retrievers import figures_of
 
 from ccf_llm.cf.kinds import RETRIEVERS
 from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
-from ccf_llm.data.manifest import SplitManifest, part_records
+from ccf_llm.data.moments import split_at
 from ccf_llm.data.named import open_dataset
 from ccf_llm.evaluation.metrics import Doubles
 from ccf_llm.experiments.circumstances import circumstances
@@ -38,13 +36,8 @@ STRETCH = 0.1
 def at(dataset: Dataset, moment: float, gap: float) -> Dataset:
     """The data set split there: train before the moment, valid for the gap, and test the tenth after it."""
     ordered = np.sort(dataset.interactions["timestamp"].to_numpy())
-    first, asked, end = (
-        int(ordered[int(len(ordered) * round(share, 9))]) for share in (moment, moment + gap, moment + gap + STRETCH)
-    )
-    time = pl.col("timestamp")
-    part = pl.when(time < first).then(pl.lit("train")).when(time < asked).then(pl.lit("valid"))
-    frame = dataset.interactions.with_columns(part.when(time < end).then(pl.lit("test")).alias("split"))
-    return replace(dataset, interactions=frame, split=SplitManifest(rule="a moment", parts=part_records(frame, {})))
+    shares = (moment, moment + gap, moment + gap + STRETCH)
+    return split_at(dataset, [int(ordered[int(len(ordered) * round(share, 9))]) for share in shares])
 
 
 def figures(config: RunConfig, moment: float, gap: float) -> tuple[Doubles, Doubles]:

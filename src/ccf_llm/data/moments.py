@@ -1,5 +1,6 @@
 """Moments of train that all people share: what a model that is asked at one time for all can learn from."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -7,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from ccf_llm.data.dataset import Dataset
-from ccf_llm.data.manifest import SplitManifest, part_records
+from ccf_llm.data.manifest import PARTS, SplitManifest, part_records
 from ccf_llm.errors import CCFError
 
 
@@ -36,10 +37,18 @@ def moments(dataset: Dataset, count: int, earliest: float = 0.3) -> list[Dataset
     bounds = [*ordered[places].tolist(), int(ordered[-1]) + 1]
     if len(set(bounds)) < len(bounds) or bounds[0] == ordered[0]:
         raise CCFError(f"moments: the train rows have too few distinct times for {count}; lower moments")
-    time, found = pl.col("timestamp"), []
-    for begin, end in pairwise(bounds):
-        part = pl.when(train & (time < begin)).then(pl.lit("train")).when(train & (time < end)).then(pl.lit("valid"))
-        then = frame.with_columns(part.alias("split"))
-        split = SplitManifest(rule="a moment of train", parts=part_records(then, {}), cut_times={"valid": begin})
-        found.append(replace(dataset, interactions=then, split=split, source=None))
-    return found
+    return [split_at(dataset, cuts, among=train) for cuts in pairwise(bounds)]
+
+
+def split_at(dataset: Dataset, cuts: Sequence[int], among: pl.Expr | None = None) -> Dataset:
+    """The data set split at these seconds: train before the first, valid before the second, test before a third.
+
+    Later rows have no part, nor those that are not `among`, where that is given.
+    """
+    rows = pl.lit(True) if among is None else among
+    before = zip(PARTS, cuts, strict=False)  # without a third there is no test
+    parts = [pl.when(rows & (pl.col("timestamp") < cut)).then(pl.lit(part)) for part, cut in before]
+    frame = dataset.interactions.with_columns(pl.coalesce(parts).alias("split"))
+    times: dict[str, int] = dict(zip(PARTS[1:], cuts, strict=False))
+    split = SplitManifest(rule="a moment", parts=part_records(frame, {}), cut_times=times)
+    return replace(dataset, interactions=frame, split=split, source=None)

@@ -1,5 +1,6 @@
 """What a run of the ranking task learns from: lists of retrievers that have not seen the person."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,8 @@ from ccf_llm.io.progress import Say
 from ccf_llm.training.data import ListData
 from ccf_llm.training.lists import draw_lists
 
+Draw = Callable[[Candidates, Retriever], Rows]
+"""Lists from what a retriever found."""
 Made = tuple[Rows, CrossFitted | None, Codes]
 """Rows of lists one after the other, the retrievers that were asked, and by list the number of the one that was."""
 
@@ -37,12 +40,16 @@ def make_lists(
             that all share, any number: each is asked of one that has not seen what came later; 0: all of `reference`.
         say: gets a line for each fit.
     """
-    ranking = config.ranking
+    ranking, liked, disliked = config.ranking, likes_matrix(dataset, "train"), dislikes_matrix(dataset, "train")
+
+    def draw(found: Candidates, retriever: Retriever) -> Rows:
+        return draw_lists(found, liked, disliked, retriever.popularity, ranking, config.seed)
+
     made = _of_moments if ranking.moments and folds else _of_cuts
-    train, models, asked_of = made(config, folder, dataset, reference, folds, say)
+    train, models, asked_of = made(config, folder, dataset, reference, folds, draw, say)
     say(f"lists: {len(asked_of):,} of {ranking.size} items, of {len(np.unique(train.users)):,} users")
     valid = Candidates.of(targets(dataset, "valid"), ranking.depth, reference.retriever)
-    marks = np.asarray(dislikes_matrix(dataset, "train")[train.users, train.items]).ravel() > 0
+    marks = np.asarray(disliked[train.users, train.items]).ravel() > 0
     data = ListData(train, ranking.size, valid, disliked=marks & (train.labels == 0))
     if models is None:
         return data, None
@@ -50,7 +57,13 @@ def make_lists(
 
 
 def _of_cuts(
-    config: RunConfig, folder: RunFolder, dataset: Dataset, reference: RetrieverVectors, folds: int, say: Say
+    config: RunConfig,
+    folder: RunFolder,
+    dataset: Dataset,
+    reference: RetrieverVectors,
+    folds: int,
+    draw: Draw,
+    say: Say,
 ) -> Made:
     """Lists of each one's own past."""
     ranking, seed = config.ranking, config.seed
@@ -62,12 +75,18 @@ def _of_cuts(
         asked = CrossFittedRetrievers([retriever_of(model) for model in crossed.models], fold_of_user)
     cuts = draw_cuts(dataset, each=ranking.cuts, horizon=ranking.horizon, earliest=ranking.earliest, seed=seed)
     found = Candidates.of(cuts, ranking.depth, asked)
-    rows = _drawn(config, dataset, found, reference.retriever)
+    rows = draw(found, reference.retriever)
     return rows, crossed, fold_of_user[rows.users[:: ranking.size]]
 
 
 def _of_moments(
-    config: RunConfig, folder: RunFolder, dataset: Dataset, reference: RetrieverVectors, folds: int, say: Say
+    config: RunConfig,
+    folder: RunFolder,
+    dataset: Dataset,
+    reference: RetrieverVectors,
+    folds: int,
+    draw: Draw,
+    say: Say,
 ) -> Made:
     """Lists of moments that all share."""
     assert config.ranking.moments is not None
@@ -76,13 +95,8 @@ def _of_moments(
     retrievers, depth = [retriever_of(model) for model in fitted.models], config.ranking.depth
     found = [Candidates.of(targets(then[k], "valid"), depth, retriever) for k, retriever in enumerate(retrievers)]
     useful = [k for k, lists in enumerate(found) if lists.relevant.any()] or [0]  # of none the draw says what to do
-    rows = [_drawn(config, dataset, found[k], retrievers[k]) for k in useful]
+    rows = [draw(found[k], retrievers[k]) for k in useful]
     return Rows.concat(rows), fitted, np.repeat(useful, [len(own) // config.ranking.size for own in rows])
-
-
-def _drawn(config: RunConfig, dataset: Dataset, found: Candidates, retriever: Retriever) -> Rows:
-    liked, disliked = likes_matrix(dataset, "train"), dislikes_matrix(dataset, "train")
-    return draw_lists(found, liked, disliked, retriever.popularity, config.ranking, config.seed)
 
 
 def retriever_of(model: object) -> Retriever:
