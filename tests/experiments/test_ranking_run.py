@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 import tiny
 from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.settings import PriorConfig
 from ccf_llm.cf.vectors import RetrieverVectors
@@ -33,6 +35,7 @@ from ccf_llm.experiments.lists import make_lists
 from ccf_llm.experiments.ranked import model_scores
 from ccf_llm.experiments.results import comparison_rows, row_config
 from ccf_llm.experiments.train import train_run
+from ccf_llm.experiments.trees import TreeRows
 from ccf_llm.experiments.words import item_texts
 from ccf_llm.io.files import read_json
 from ccf_llm.model.ccfllm import CCFLLM
@@ -288,6 +291,21 @@ def test_a_comparison_keeps_lists_and_runs_nothing_twice(
     assert weights[2] != 0
     monkeypatch.setattr("ccf_llm.experiments.fill.Filler.fill", lambda *a: pytest.fail("a row was run again"))
     assert read_json(compare_run(config, **options).table(".json")) == table
+
+
+def test_held_out_scores_of_trees_do_not_know_what_their_lists_ask_for(config: RunConfig, ranked_data: Dataset) -> None:
+    retriever = EASE.fit(likes_matrix(ranked_data, "train"), config=config.cf.ease)
+    patient = config.cf.rank_trees.model_copy(update={"patience": 2, "max_trees": 60})
+    config = config.model_copy(update={"cf": config.cf.model_copy(update={"rank_trees": patient})})
+    rows = TreeRows(config, ranked_data, retriever, SILENT)
+    before, lists = rows.held_out(words=False), rows.valid
+    trees, _ = rows.fitted(words=False)
+    assert trees.scores(lists).shape == before.shape
+    for person in np.flatnonzero(lists.relevant.any(1))[:6]:
+        other = lists.relevant.copy()
+        other[person] = np.roll(other[person], 1)
+        rows.valid = replace(lists, relevant=other)
+        np.testing.assert_array_equal(rows.held_out(words=False)[person], before[person])
 
 
 @pytest.mark.parametrize(

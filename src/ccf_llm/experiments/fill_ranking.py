@@ -115,11 +115,11 @@ class RankingFiller(Filler):
         row = method.name + WITH_TREES
         if row in missing:
             trees, fit = self.trees.fitted(words=True)
-            people = np.random.default_rng(self.config.seed).permutation(len(self.trees.valid))[:WEIGHED]
-            valid = self.trees.valid.take(np.sort(people))
+            people = np.sort(np.random.default_rng(self.config.seed).permutation(len(self.trees.valid))[:WEIGHED])
+            valid = self.trees.valid.take(people)
             own = valid.rows()
             told = [valid.laid_out(scores) for scores in (scorer.language_scores(own), network.cf.score(own))]
-            weights = _weigh([*told, trees.scores(valid)], valid)
+            weights = _weigh([*told, self.trees.held_out(words=True)[people]], valid)
             both = _sum([llm, retriever, trees.scores(candidates)], candidates, weights)
             lists = reranked_lists(row, candidates, both, self.some, self.config.seed)
             seconds = method.effort.seconds | {TREES_WORDS: fit.seconds}
@@ -140,9 +140,10 @@ class RankingFiller(Filler):
 
 
 def _weigh(columns: list[Floats], valid: Candidates) -> NDArray[np.float64]:
-    """(3,) weights of language model, retriever and trees, by people held out; the trees are always among them."""
+    """(3,) weights of language model, retriever and trees, by people held out."""
     known = valid.relevant.any(1)
-    fits = tried(_laid_out(columns, valid)[known], valid.relevant[known], ([2], [1, 2], [0, 2], [0, 1, 2]))
+    subsets = ([2], [0, 1], [1, 2], [0, 2], [0, 1, 2])
+    fits = tried(_laid_out(columns, valid)[known], valid.relevant[known], subsets)
     return min(fits, key=lambda fit: fit[0])[1]
 
 

@@ -16,6 +16,7 @@ from ccf_llm.cf.settings import RetrieverConfig
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.data.moments import moments
+from ccf_llm.data.rows import Floats
 from ccf_llm.experiments.config import TREES_WORDS, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.ranked import Asked, reranked_lists
@@ -59,7 +60,7 @@ class TreeRows:
         """
         if words not in self._fitted:
             with measured() as cost:
-                trees = self._fit(item_words(self._dataset) if words else None)
+                trees = self._fit(item_words(self._dataset) if words else None, self.valid)
             cost.seconds = round(cost.seconds + self._made.seconds, 2)
             cost.peak_mb = max(cost.peak_mb, self._made.peak_mb)
             self._fitted[words] = trees, cost
@@ -72,13 +73,29 @@ class TreeRows:
         scores = np.where(candidates.items > 0, trees.scores(candidates), np.nan)
         return reranked_lists(row, candidates, scores, asked, self._config.seed)
 
-    def _fit(self, words: ItemWords | None) -> RankTrees:
+    def held_out(self, *, words: bool) -> Floats:
+        """(U, m) scores of the valid lists, of each half of the people by trees that stopped by the other half.
+
+        What the trees are worth beside something else is read off these: by lists that chose how many trees there are,
+        they look better than they are.
+        """
+        drawn = np.random.default_rng(self._config.seed).permutation(len(self.valid))
+        half = np.empty(len(drawn), dtype=np.int64)  # with as many in each who are shown what is to be found
+        half[drawn[np.argsort(self.valid.relevant.any(1)[drawn], kind="stable")]] = np.arange(len(drawn)) % 2
+        scores = np.empty(self.valid.items.shape, dtype=np.float32)
+        told = item_words(self._dataset) if words else None
+        for own in (0, 1):
+            stopped_by = self.valid.take(np.flatnonzero(half != own))
+            scores[half == own] = self._fit(told, stopped_by).scores(self.valid.take(np.flatnonzero(half == own)))
+        return scores
+
+    def _fit(self, words: ItemWords | None, valid: Candidates) -> RankTrees:
         config, dataset = self._config, self._dataset
         clocked = config.ranking.moments is not None
         likes = Likes.of(likes_matrix(dataset, "train"), like_times(dataset, "train"), clocked=clocked)
         return RankTrees.fit(
             self._lists,
-            self.valid,
+            valid,
             likes,
             words=words,
             config=config.cf.rank_trees,
