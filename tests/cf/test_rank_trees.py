@@ -206,7 +206,8 @@ def by_time() -> Dataset:
 
 def test_lists_of_moments_teach_that_what_is_new_is_liked(by_time: Dataset, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"candidates": 100})
-    then = lists_of_moments(moments(by_time, 6), Popularity, config=config)
+    parts = moments(by_time, 6)
+    then = lists_of_moments(parts, [Popularity.fit(likes_matrix(part, "train")) for part in parts], config)
     likes_then = likes_matrix(by_time, "train")
     likes = Likes.of(likes_then, like_times(by_time, "train"), clocked=True)
     retriever = Popularity.fit(likes_then)

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 import tiny
 from ccf_llm.cf.candidates import Candidates
-from ccf_llm.cf.ease import EASE
 from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.settings import PriorConfig
 from ccf_llm.cf.vectors import RetrieverVectors
@@ -259,10 +258,14 @@ def test_lists_of_moments_are_read_by_retrievers_that_know_nothing_later(
         assert sorted(made.train.history(row)) == sorted(known[user].indices)
         assert not known[user, made.train.items[some]].toarray().any()
     assert [model.item_counts.sum() for model in crossed.models] == [len(moment.rows("train")) for moment in parts]
-    again, _ = make_lists(
-        told, folder, dataset, reference, 2, lambda line: pytest.fail(line) if "fit" in line else None
-    )
+
+    def kept(line: str) -> None:
+        assert "fit" not in line
+
+    again, _ = make_lists(told, folder, dataset, reference, 2, kept)
     assert again.train.sha256 == made.train.sha256
+    trees, _ = TreeRows(told, folder, dataset, reference, kept).fitted(words=False)  # over the same retrievers
+    assert "days since the first like" in trees.names
 
 
 def test_a_comparison_keeps_lists_and_runs_nothing_twice(
@@ -293,11 +296,14 @@ def test_a_comparison_keeps_lists_and_runs_nothing_twice(
     assert read_json(compare_run(config, **options).table(".json")) == table
 
 
-def test_held_out_scores_of_trees_do_not_know_what_their_lists_ask_for(config: RunConfig, ranked_data: Dataset) -> None:
-    retriever = EASE.fit(likes_matrix(ranked_data, "train"), config=config.cf.ease)
+def test_held_out_scores_of_trees_do_not_know_what_their_lists_ask_for(
+    folder: RunFolder, config: RunConfig, ranked_data: Dataset
+) -> None:
+    reference = load_vectors(folder, "ease")
+    assert isinstance(reference, RetrieverVectors)
     patient = config.cf.rank_trees.model_copy(update={"patience": 2, "max_trees": 60})
     config = config.model_copy(update={"cf": config.cf.model_copy(update={"rank_trees": patient})})
-    rows = TreeRows(config, ranked_data, retriever, SILENT)
+    rows = TreeRows(config, folder, ranked_data, reference, SILENT)
     before, lists = rows.held_out(words=False), rows.valid
     trees, _ = rows.fitted(words=False)
     assert trees.scores(lists).shape == before.shape

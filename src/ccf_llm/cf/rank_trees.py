@@ -66,24 +66,13 @@ def training_lists(
 
 
 def lists_of_moments(
-    then: Sequence[Dataset],
-    kind: type[Retriever],
-    *,
-    retriever: RetrieverConfig | None = None,
-    config: RankTreesConfig | None = None,
-    seed: int = 0,
-    words: Callable[[Dataset], Words | None] = lambda then: None,
+    then: Sequence[Dataset], retrievers: Sequence[Retriever], config: RankTreesConfig | None = None
 ) -> list[Then]:
-    """The same of moments that all people share (`data.moments`): each asked of a retriever fitted on what was before.
-
-    `words` are those of a moment, which decides what was new.
-    """
+    """The same of moments that all people share (`data.moments`), each asked of the retriever of what was before it."""
     config, found = config or RankTreesConfig(), []
-    for dataset in then:
-        likes, times = likes_matrix(dataset, "train"), like_times(dataset, "train")
-        fitted = kind.fit(likes, config=retriever, seed=seed, times=times, words=words(dataset))
-        asked = Candidates.of(targets(dataset, "valid"), config.candidates, fitted)
-        found.append((asked, Likes.of(likes, times, clocked=True)))
+    for dataset, retriever in zip(then, retrievers, strict=True):
+        likes = Likes.of(likes_matrix(dataset, "train"), like_times(dataset, "train"), clocked=True)
+        found.append((Candidates.of(targets(dataset, "valid"), config.candidates, retriever), likes))
     return found
 
 

@@ -38,6 +38,11 @@ class CrossFitted:
     folds: NDArray[np.int64]
     seconds: float
 
+    @property
+    def name(self) -> str:
+        """Under which its cost is counted."""
+        return f"{self.models[0].kind}, {len(self.models)} folds"
+
     def of_row(self, row: int) -> CFModel:
         """The model that has not seen the row."""
         return self.models[int(self.folds[row])]

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from ccf_llm.cf.candidates import Candidates
+from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.manifest import Part
 from ccf_llm.evaluation.known import Among, Known
@@ -52,12 +53,14 @@ def evaluate_ranking(
     frames, among_new = [], []
     all_new, some_new = (Asked.of(dataset, part, people, "new") for people in (None, config.ranking.people))
     for name in config.resolved.cf_rows:
-        retriever = retriever_of(load_fitted(folder, name, trained))
+        fitted = load_fitted(folder, name, trained)
+        retriever = retriever_of(fitted)
         frames.append(retriever_lists(name, retriever, everybody, config.seed))
         if all_new.users:
             among_new.append(retriever_lists(name, retriever, all_new, config.seed))
         if config.ranking.trees and name == config.cf.model:
-            trees = TreeRows(config, dataset, retriever, say)
+            assert isinstance(fitted, RetrieverVectors)
+            trees = TreeRows(config, folder, dataset, fitted, say)
             frames += [trees.lists(row, everybody) for row in (TREES, TREES_WORDS)]
     weights, shares = {}, {}
     for method in config.methods:

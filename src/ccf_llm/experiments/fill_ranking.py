@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from ccf_llm.cf.candidates import Candidates
 from ccf_llm.cf.kinds import load_cf
-from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.scorer import Scorer
+from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.rows import Floats
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.ranking import evaluate_lists
 from ccf_llm.experiments.config import TREES, TREES_WORDS, WITH_TREES
-from ccf_llm.experiments.cost import measured
+from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.fill import Filler
 from ccf_llm.experiments.lists import retriever_of
 from ccf_llm.experiments.ranked import Asked, lists_among_new, model_scores, reranked_lists, retriever_lists
@@ -53,15 +53,12 @@ class RankingFiller(Filler):
         return Asked.of(self.dataset, self.store.part, self.config.ranking.people, "new")
 
     @cached_property
-    def retriever(self) -> Retriever:
-        """The run's own, whose best the trees put in order."""
-        self.fit([self.config.cf.model])
-        return retriever_of(load_cf(self.folder.cf(self.config.cf.model)))
-
-    @cached_property
     def trees(self) -> TreeRows:
         """What the trees learn from, and those that are fitted already."""
-        return TreeRows(self.config, self.dataset, self.retriever, self.say)
+        self.fit([self.config.cf.model])
+        reference = load_cf(self.folder.cf(self.config.cf.model))
+        assert isinstance(reference, RetrieverVectors)  # the configuration names no other kind
+        return TreeRows(self.config, self.folder, self.dataset, reference, self.say)
 
     def fill_further(self, missing: list[str]) -> None:
         """The trees alone."""
@@ -122,16 +119,18 @@ class RankingFiller(Filler):
             weights = _weigh([*told, self.trees.held_out(words=True)[people]], valid)
             both = _sum([llm, retriever, trees.scores(candidates)], candidates, weights)
             lists = reranked_lists(row, candidates, both, self.some, self.config.seed)
-            seconds = method.effort.seconds | {TREES_WORDS: fit.seconds}
-            effort = replace(method.effort, seconds=seconds)
+            effort = replace(method.effort, seconds=method.effort.seconds | self._seconds(TREES_WORDS, fit))
             self.keep(row, kind, lists, self._figures(row, lists), effort, cost, {"weights": weights.tolist()})
 
     def _trees(self, row: str) -> None:
         _, fit = self.trees.fitted(words=row == TREES_WORDS)
         with measured() as cost:
             lists = self.trees.lists(row, self.everybody)
-        effort = Effort({row: fit.seconds}, {}, {row: fit.peak_mb})
+        effort = Effort(self._seconds(row, fit), {}, {row: fit.peak_mb})
         self.keep(row, self.config.cf.model, lists, self._figures(row, lists), effort, cost)
+
+    def _seconds(self, row: str, fit: Cost) -> dict[str, float]:
+        return self.trees.shared | {row: fit.seconds}
 
     def _figures(self, row: str, lists: pl.DataFrame) -> dict[str, Any]:
         found = evaluate_lists(lists, self.known)

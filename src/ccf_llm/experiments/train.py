@@ -285,7 +285,7 @@ def _train_method(
         told = [] if data.categories is None else [data.categories.tolist()]
         key = fingerprint([key, _stage_key(stage), *told])
         if folds is not None:
-            effort.seconds[f"{method.cf}, {len(folds.models)} folds"] = folds.seconds
+            effort.seconds[folds.name] = folds.seconds
         with measured() as cost:
             checkpoint = Checkpoint(folder.checkpoint(method.name, name), key)
             run = StageRun(f"{method.name} / {name}", checkpoint, report, not (method.start or found.curves))

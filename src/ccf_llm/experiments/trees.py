@@ -1,6 +1,6 @@
 """Boosted trees over the best of a run's retriever: the simple rival of its language models."""
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,17 @@ from ccf_llm.cf.item_words import ItemWords
 from ccf_llm.cf.kinds import RETRIEVERS
 from ccf_llm.cf.rank_features import Likes
 from ccf_llm.cf.rank_trees import RankTrees, Then, lists_of_moments, training_lists
-from ccf_llm.cf.retriever import Retriever
 from ccf_llm.cf.settings import RetrieverConfig
+from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.data.moments import moments
 from ccf_llm.data.rows import Floats
+from ccf_llm.experiments.cf import fit_moments
 from ccf_llm.experiments.config import TREES_WORDS, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
+from ccf_llm.experiments.folder import RunFolder
+from ccf_llm.experiments.lists import retriever_of
 from ccf_llm.experiments.ranked import Asked, reranked_lists
 from ccf_llm.experiments.words import item_words, words_of
 from ccf_llm.io.progress import Say
@@ -29,27 +32,27 @@ class TreeRows:
 
     Args:
         config: of the run: its retriever's settings, and those of the trees.
+        folder: where retrievers of moments that all share are kept, for language models and trees.
         dataset: with a split.
-        retriever: the run's own, fitted on all of train.
+        reference: the run's own retriever, fitted on all of train.
         say: gets a line for each fit.
     """
 
-    def __init__(self, config: RunConfig, dataset: Dataset, retriever: Retriever, say: Say) -> None:
-        settings, kind = config.cf.rank_trees, config.cf.model
-        own = config.cf.of(kind)
-        assert isinstance(own, RetrieverConfig)  # the configuration names no other kind
-        self._config, self._dataset, self._retriever, self._say = config, dataset, retriever, say
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, dataset: Dataset, reference: RetrieverVectors, say: Say
+    ) -> None:
+        self._config, self._dataset, self._retriever, self._say = config, dataset, reference.retriever, say
         self._fitted: dict[bool, tuple[RankTrees, Cost]] = {}
+        self.shared: dict[str, float] = {}
+        """Seconds of what language models need as well, by name."""
+        ranking = config.ranking
+        then = moments(dataset, ranking.moments, ranking.earliest) if ranking.moments else []
+        fitted = fit_moments(folder, then, config, reference, say) if then else None
+        if fitted:
+            self.shared[fitted.name] = fitted.seconds
         with measured() as self._made:
-            told: dict[str, Any] = {"retriever": own, "config": settings, "seed": config.seed}
-            self._lists: Candidates | list[Then]
-            if config.ranking.moments is None:
-                words = words_of(config, dataset)
-                self._lists = training_lists(dataset, RETRIEVERS[kind], words=words, **told)
-            else:
-                then = moments(dataset, config.ranking.moments, config.ranking.earliest)
-                self._lists = lists_of_moments(then, RETRIEVERS[kind], words=partial(words_of, config), **told)
-            self.valid = Candidates.of(targets(dataset, "valid"), settings.candidates, retriever)
+            self._lists = self._of_moments(then, fitted.models) if fitted else self._of_cuts()
+            self.valid = Candidates.of(targets(dataset, "valid"), config.cf.rank_trees.candidates, self._retriever)
             """The valid lists, by which the trees stop."""
 
     def fitted(self, *, words: bool) -> tuple[RankTrees, Cost]:
@@ -81,13 +84,23 @@ class TreeRows:
         """
         drawn = np.random.default_rng(self._config.seed).permutation(len(self.valid))
         half = np.empty(len(drawn), dtype=np.int64)  # with as many in each who are shown what is to be found
-        half[drawn[np.argsort(self.valid.relevant.any(1)[drawn], kind="stable")]] = np.arange(len(drawn)) % 2
+        half[drawn[np.argsort(self.valid.relevant[drawn].any(axis=1), kind="stable")]] = np.arange(len(drawn)) % 2
         scores = np.empty(self.valid.items.shape, dtype=np.float32)
         told = item_words(self._dataset) if words else None
-        for own in (0, 1):
-            stopped_by = self.valid.take(np.flatnonzero(half != own))
-            scores[half == own] = self._fit(told, stopped_by).scores(self.valid.take(np.flatnonzero(half == own)))
+        for own, other in ((0, 1), (1, 0)):
+            here, there = np.flatnonzero(half == own), np.flatnonzero(half == other)
+            scores[here] = self._fit(told, self.valid.take(there)).scores(self.valid.take(here))
         return scores
+
+    def _of_cuts(self) -> Candidates:
+        config, kind = self._config, self._config.cf.model
+        own = config.cf.of(kind)
+        assert isinstance(own, RetrieverConfig)  # the configuration names no other kind
+        told: dict[str, Any] = {"retriever": own, "config": config.cf.rank_trees, "seed": config.seed}
+        return training_lists(self._dataset, RETRIEVERS[kind], words=words_of(config, self._dataset), **told)
+
+    def _of_moments(self, then: list[Dataset], fitted: Sequence[object]) -> list[Then]:
+        return lists_of_moments(then, [retriever_of(model) for model in fitted], self._config.cf.rank_trees)
 
     def _fit(self, words: ItemWords | None, valid: Candidates) -> RankTrees:
         config, dataset = self._config, self._dataset
