@@ -1,5 +1,6 @@
 """A trained model over data that have grown: old vectors stay where they were, new likes and items count at once."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ccf_llm.cli import app
 from ccf_llm.data.dataset import Dataset
 from ccf_llm.errors import CCFError
 from ccf_llm.experiments.config import RunConfig, check_config
-from ccf_llm.experiments.folder import RunFolder
+from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.train import train_run
 from ccf_llm.experiments.update import update_run
 from ccf_llm.io.files import read_json
@@ -65,6 +66,17 @@ def run(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("update")
     shop(folder / "data", later=False)
     return train_run(ranking_run(tiny_llm, folder), say=SILENT)
+
+
+def test_before_serving_a_model_learns_from_the_parts_that_measured_it(run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    served, old = RunFolder(tmp_path / "run"), CCFLLM.load(run.model("ccf_llm"))
+    config = run.load_config()
+    found = update_run(served, config.data.source, say=SILENT)
+    assert found["models"]["after"]["ndcg@10"] == found["models"]["before"]["ndcg@10"]  # measured by train alone
+    dataset, network = open_split(config), CCFLLM.load(served.model("ccf_llm")).network
+    assert old.network.cf.item_counts.sum() == len(dataset.rows("train")) < len(dataset.interactions)
+    assert network.cf.item_counts.sum() == len(dataset.interactions)
 
 
 def test_a_model_learns_what_is_new_and_keeps_what_it_knew(run: RunFolder, tmp_path: Path) -> None:
