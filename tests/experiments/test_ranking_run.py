@@ -312,6 +312,9 @@ def test_held_out_scores_of_trees_do_not_know_what_their_lists_ask_for(
         other[person] = np.roll(other[person], 1)
         rows.valid = replace(lists, relevant=other)
         np.testing.assert_array_equal(rows.held_out(words=False)[person], before[person])
+    one = lists.take(np.flatnonzero(lists.relevant.any(1))[:1])
+    rows.valid = one
+    np.testing.assert_array_equal(rows.held_out(words=False), trees.scores(one))  # nobody else could stop them
 
 
 @pytest.mark.parametrize(

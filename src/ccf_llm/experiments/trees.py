@@ -80,11 +80,15 @@ class TreeRows:
         """(U, m) scores of the valid lists, of each half of the people by trees that stopped by the other half.
 
         What the trees are worth beside something else is read off these: by lists that chose how many trees there are,
-        they look better than they are.
+        they look better than they are. Where a half of the people would be shown nothing that is to be found, all stop
+        them.
         """
+        known = np.asarray(self.valid.relevant.any(axis=1))
+        if known.sum() < 2:
+            return self.fitted(words=words)[0].scores(self.valid)
         drawn = np.random.default_rng(self._config.seed).permutation(len(self.valid))
         half = np.empty(len(drawn), dtype=np.int64)  # with as many in each who are shown what is to be found
-        half[drawn[np.argsort(self.valid.relevant[drawn].any(axis=1), kind="stable")]] = np.arange(len(drawn)) % 2
+        half[drawn[np.argsort(known[drawn], kind="stable")]] = np.arange(len(drawn)) % 2
         scores = np.empty(self.valid.items.shape, dtype=np.float32)
         told = item_words(self._dataset) if words else None
         for own, other in ((0, 1), (1, 0)):
