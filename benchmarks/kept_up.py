@@ -23,7 +23,6 @@ import numpy as np
 import polars as pl
 
 from ccf_llm.cf.candidates import Candidates
-from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.rank_features import Likes, RankFeatures
 from ccf_llm.cf.rank_trees import RankTrees
 from ccf_llm.cf.vectors import RetrieverVectors
@@ -34,12 +33,12 @@ from ccf_llm.data.rows import Floats
 from ccf_llm.errors import CCFError
 from ccf_llm.evaluation.lists import read_lists, write_lists
 from ccf_llm.evaluation.ranking import evaluate_lists
-from ccf_llm.experiments.cf import fit_cf, fit_told
+from ccf_llm.experiments.cf import fit_told
 from ccf_llm.experiments.circumstances import circumstances
 from ccf_llm.experiments.config import TREES, TREES_WORDS, WITH_TREES, RunConfig, load_config
 from ccf_llm.experiments.folder import RunFolder, open_split
 from ccf_llm.experiments.lists import retriever_of
-from ccf_llm.experiments.ranked import Asked, model_scores, reranked_lists, retriever_lists
+from ccf_llm.experiments.ranked import Asked, model_scores, reranked_lists, retriever_lists, weighted
 from ccf_llm.experiments.trees import TreeRows
 from ccf_llm.experiments.words import item_words
 from ccf_llm.io.files import read_json, write_json
@@ -77,8 +76,7 @@ class KeptUp:
         weights = read_json(self.results / row / f"seed-{self.config.seed}.json")["weights"]
         _, llm, retriever = self.model(row.removesuffix(WITH_TREES))
         parts = (llm, retriever, self.trees(words=True).scores(self.candidates))
-        there = self.candidates.items > 0
-        return self.reranked(row, sum(w * np.where(there, part, 0) for w, part in zip(weights, parts, strict=True)))
+        return self.reranked(row, weighted(parts, self.candidates, np.array(weights)))
 
     def reranked(self, row: str, scores: Floats) -> pl.DataFrame:
         """The retriever's best by these scores (U, m)."""
@@ -104,11 +102,7 @@ class KeptUp:
     @cached_property
     def grown(self) -> TreeRows:
         """The trees as they were grown."""
-        kind = self.config.cf.model
-        fit_cf(self.folder, self.dataset, [kind], self.config, print)
-        reference = load_cf(self.folder.cf(kind))
-        assert isinstance(reference, RetrieverVectors)
-        return TreeRows(self.config, self.folder, self.dataset, reference, print)
+        return TreeRows.of_run(self.config, self.folder, self.dataset, print)
 
     def trees(self, *, words: bool) -> RankTrees:
         """The trees, with the counts and the clock of now."""

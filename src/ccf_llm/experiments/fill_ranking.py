@@ -9,9 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ccf_llm.cf.candidates import Candidates
-from ccf_llm.cf.kinds import load_cf
 from ccf_llm.cf.scorer import Scorer
-from ccf_llm.cf.vectors import RetrieverVectors
 from ccf_llm.data.rows import Floats
 from ccf_llm.evaluation.known import Known
 from ccf_llm.evaluation.ranking import evaluate_lists
@@ -19,7 +17,15 @@ from ccf_llm.experiments.config import TREES, TREES_WORDS, WITH_TREES
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.fill import Filler
 from ccf_llm.experiments.lists import retriever_of
-from ccf_llm.experiments.ranked import Asked, lists_among_new, model_scores, reranked_lists, retriever_lists
+from ccf_llm.experiments.ranked import (
+    Asked,
+    lists_among_new,
+    model_scores,
+    reranked_lists,
+    retriever_lists,
+    stacked,
+    weighted,
+)
 from ccf_llm.experiments.train import Effort, Trained
 from ccf_llm.experiments.trees import TreeRows
 from ccf_llm.io.progress import advance_of
@@ -55,10 +61,7 @@ class RankingFiller(Filler):
     @cached_property
     def trees(self) -> TreeRows:
         """What the trees learn from, and those that are fitted already."""
-        self.fit([self.config.cf.model])
-        reference = load_cf(self.folder.cf(self.config.cf.model))
-        assert isinstance(reference, RetrieverVectors)  # the configuration names no other kind
-        return TreeRows(self.config, self.folder, self.dataset, reference, self.say)
+        return TreeRows.of_run(self.config, self.folder, self.dataset, self.say)
 
     def fill_further(self, missing: list[str]) -> None:
         """The trees alone."""
@@ -117,7 +120,7 @@ class RankingFiller(Filler):
             own = valid.rows()
             told = [valid.laid_out(scores) for scores in (scorer.language_scores(own), network.cf.score(own))]
             weights = _weigh([*told, self.trees.held_out(words=True)[people]], valid)
-            both = _sum([llm, retriever, trees.scores(candidates)], candidates, weights)
+            both = weighted([llm, retriever, trees.scores(candidates)], candidates, weights)
             lists = reranked_lists(row, candidates, both, self.some, self.config.seed)
             effort = replace(method.effort, seconds=method.effort.seconds | self._seconds(TREES_WORDS, fit))
             self.keep(row, kind, lists, self._figures(row, lists), effort, cost, {"weights": weights.tolist()})
@@ -142,15 +145,5 @@ def _weigh(columns: list[Floats], valid: Candidates) -> NDArray[np.float64]:
     """(3,) weights of language model, retriever and trees, by people held out."""
     known = valid.relevant.any(1)
     subsets = ([2], [0, 1], [1, 2], [0, 2], [0, 1, 2])
-    fits = tried(_laid_out(columns, valid)[known], valid.relevant[known], subsets)
+    fits = tried(stacked(columns, valid)[known], valid.relevant[known], subsets)
     return min(fits, key=lambda fit: fit[0])[1]
-
-
-def _sum(columns: list[Floats], lists: Candidates, weights: NDArray[np.float64]) -> Floats:
-    both: Floats = (_laid_out(columns, lists) @ weights).astype(np.float32)
-    return both
-
-
-def _laid_out(columns: list[Floats], lists: Candidates) -> NDArray[np.float64]:
-    """(U, m, F), NaN where there is no item."""
-    return np.stack([np.where(lists.items > 0, column, np.nan) for column in columns], axis=-1).astype(np.float64)

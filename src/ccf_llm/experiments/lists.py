@@ -45,8 +45,10 @@ def make_lists(
     def draw(found: Candidates, retriever: Retriever) -> Rows:
         return draw_lists(found, liked, disliked, retriever.popularity, ranking, config.seed)
 
-    made = _of_moments if ranking.moments and folds else _of_cuts
-    train, models, asked_of = made(config, folder, dataset, reference, folds, draw, say)
+    if ranking.moments and folds:
+        train, models, asked_of = _of_moments(config, folder, dataset, reference, draw, say)
+    else:
+        train, models, asked_of = _of_cuts(config, folder, dataset, reference, folds, draw, say)
     say(f"lists: {len(asked_of):,} of {ranking.size} items, of {len(np.unique(train.users)):,} users")
     valid = Candidates.of(targets(dataset, "valid"), ranking.depth, reference.retriever)
     marks = np.asarray(disliked[train.users, train.items]).ravel() > 0
@@ -80,13 +82,7 @@ def _of_cuts(
 
 
 def _of_moments(
-    config: RunConfig,
-    folder: RunFolder,
-    dataset: Dataset,
-    reference: RetrieverVectors,
-    folds: int,
-    draw: Draw,
-    say: Say,
+    config: RunConfig, folder: RunFolder, dataset: Dataset, reference: RetrieverVectors, draw: Draw, say: Say
 ) -> Made:
     """Lists of moments that all share."""
     assert config.ranking.moments is not None

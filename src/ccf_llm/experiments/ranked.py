@@ -1,10 +1,11 @@
 """Ranked lists of the ranking task's rows: retrievers over the whole catalogue, methods over a retriever's best."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ccf_llm.cf.candidates import Candidates
@@ -102,6 +103,17 @@ def model_scores(
     scores = network.blended(llm, retriever, rows) if network.blends else llm
     laid_out = candidates.laid_out
     return laid_out(scores), laid_out(llm), laid_out(retriever)
+
+
+def weighted(columns: Sequence[Floats], lists: Candidates, weights: NDArray[np.float64]) -> Floats:
+    """(U, m) the sum of scores (U, m) by weights (F,), NaN where there is no item."""
+    both: Floats = (stacked(columns, lists) @ weights).astype(np.float32)
+    return both
+
+
+def stacked(columns: Sequence[Floats], lists: Candidates) -> NDArray[np.float64]:
+    """(U, m, F) several scores of lists, NaN where there is no item."""
+    return np.stack([np.where(lists.items > 0, column, np.nan) for column in columns], axis=-1).astype(np.float64)
 
 
 def language_share(weights: Floats, llm: Floats, retriever: Floats) -> float:

@@ -1,7 +1,7 @@
 """Boosted trees over the best of a run's retriever: the simple rival of its language models."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from ccf_llm.data.dataset import Dataset
 from ccf_llm.data.likes import like_times, likes_matrix, targets
 from ccf_llm.data.moments import moments
 from ccf_llm.data.rows import Floats
-from ccf_llm.experiments.cf import fit_moments
+from ccf_llm.experiments.cf import fit_cf, fit_moments, load_vectors
 from ccf_llm.experiments.config import TREES_WORDS, RunConfig
 from ccf_llm.experiments.cost import Cost, measured
 from ccf_llm.experiments.folder import RunFolder
@@ -54,6 +54,14 @@ class TreeRows:
             self._lists = self._of_moments(then, fitted.models) if fitted else self._of_cuts()
             self.valid = Candidates.of(targets(dataset, "valid"), config.cf.rank_trees.candidates, self._retriever)
             """The valid lists, by which the trees stop."""
+
+    @classmethod
+    def of_run(cls, config: RunConfig, folder: RunFolder, dataset: Dataset, say: Say) -> Self:
+        """Over the run's own retriever, which is fitted unless the folder has it."""
+        fit_cf(folder, dataset, [config.cf.model], config, say)
+        reference = load_vectors(folder, config.cf.model)
+        assert isinstance(reference, RetrieverVectors)  # the configuration names no other kind
+        return cls(config, folder, dataset, reference, say)
 
     def fitted(self, *, words: bool) -> tuple[RankTrees, Cost]:
         """Trees, and what they took, their lists included.
